@@ -1,0 +1,225 @@
+//! A topic's whole state.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use serde_json::Value;
+
+use crate::json::{Json, Kind, write_object};
+
+/// The flat map of parameters, in the host's order.
+pub type Config = IndexMap<String, Json>;
+
+/// `{name, data, config, metadata}`. Cloning shares every part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// A JSON string.
+    pub name: Json,
+    /// Anything.
+    pub data: Json,
+    /// The parameters that may change without a redraw.
+    pub config: Arc<Config>,
+    /// Anything.
+    pub metadata: Json,
+}
+
+/// A document that looks like a session and is none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{member}: expected {expected}, got {got}")]
+pub struct ShapeError {
+    /// Which member of the session.
+    pub member: String,
+    /// What belongs there.
+    pub expected: &'static str,
+    /// What was there.
+    pub got: Kind,
+}
+
+const MEMBERS: [&str; 4] = ["name", "data", "config", "metadata"];
+
+impl Session {
+    /// A session that holds only data.
+    pub fn of_data(name: &str, data: Json) -> Session {
+        Session {
+            name: Json::string(name),
+            data,
+            config: Arc::default(),
+            metadata: Json::empty_object(),
+        }
+    }
+
+    /// An object whose keys are all among `name data config metadata`, with `data`
+    /// or `config`, is a session; anything else is the data of a session called
+    /// `name`.
+    pub fn from_json(document: &Json, name: &str) -> Result<Session, ShapeError> {
+        match document.members() {
+            Some(members) if is_session(&members) => Session::from_members(members, name),
+            _ => Ok(Session::of_data(name, document.clone())),
+        }
+    }
+
+    fn from_members(members: Vec<(String, Json)>, name: &str) -> Result<Session, ShapeError> {
+        let mut session = Session::of_data(name, Json::empty_object());
+        for (member, value) in members {
+            session.set_member(&member, value)?;
+        }
+        Ok(session)
+    }
+
+    fn set_member(&mut self, member: &str, value: Json) -> Result<(), ShapeError> {
+        match member {
+            "name" => self.name = expect(member, value, Kind::String, "a string")?,
+            "data" => self.data = value,
+            "config" => {
+                self.config = Arc::new(config_of(&expect(
+                    member,
+                    value,
+                    Kind::Object,
+                    "an object",
+                )?))
+            }
+            _ => self.metadata = value,
+        }
+        Ok(())
+    }
+
+    /// The session as one JSON text.
+    pub fn to_json(&self) -> String {
+        let mut out = String::with_capacity(self.text_len());
+        self.write_to(&mut out);
+        out
+    }
+
+    /// Appends the session's JSON text.
+    pub fn write_to(&self, out: &mut String) {
+        out.push_str("{\"name\":");
+        out.push_str(self.name.as_str());
+        out.push_str(",\"data\":");
+        out.push_str(self.data.as_str());
+        out.push_str(",\"config\":");
+        write_object(
+            out,
+            self.config
+                .iter()
+                .map(|(field, value)| (field.as_str(), value)),
+        );
+        out.push_str(",\"metadata\":");
+        out.push_str(self.metadata.as_str());
+        out.push('}');
+    }
+
+    /// About how long [`Session::write_to`]'s text is, in bytes.
+    pub fn text_len(&self) -> usize {
+        let config: usize = self
+            .config
+            .iter()
+            .map(|(field, value)| field.len() + value.as_str().len() + 4)
+            .sum();
+        self.name.as_str().len()
+            + self.data.as_str().len()
+            + config
+            + self.metadata.as_str().len()
+            + 64
+    }
+
+    /// The session as a tree, to be patched.
+    pub fn value(&self) -> Value {
+        let config = self
+            .config
+            .iter()
+            .map(|(field, value)| (field.clone(), value.value()));
+        let members = [
+            self.name.value(),
+            self.data.value(),
+            Value::Object(config.collect()),
+            self.metadata.value(),
+        ];
+        Value::Object(MEMBERS.into_iter().map(String::from).zip(members).collect())
+    }
+
+    /// The first integer that JavaScript will round (above 2^53), if there is one.
+    pub fn first_rounded(&self) -> Option<&str> {
+        let config = self.config.values();
+        [&self.data, &self.metadata]
+            .into_iter()
+            .chain(config)
+            .find_map(Json::first_rounded)
+    }
+}
+
+fn is_session(members: &[(String, Json)]) -> bool {
+    members
+        .iter()
+        .all(|(key, _)| MEMBERS.contains(&key.as_str()))
+        && members
+            .iter()
+            .any(|(key, _)| key == "data" || key == "config")
+}
+
+fn expect(
+    member: &str,
+    value: Json,
+    kind: Kind,
+    expected: &'static str,
+) -> Result<Json, ShapeError> {
+    match value.kind() {
+        got if got == kind => Ok(value),
+        got => Err(ShapeError {
+            member: member.to_owned(),
+            expected,
+            got,
+        }),
+    }
+}
+
+fn config_of(object: &Json) -> Config {
+    object.members().unwrap_or_default().into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(text: &str) -> Result<Session, ShapeError> {
+        Session::from_json(&Json::parse(text.as_bytes()).unwrap(), "source")
+    }
+
+    #[test]
+    fn a_session_is_told_by_its_keys() {
+        let whole =
+            r#"{"name":"Demo","data":{"z":1,"a":2},"config":{"speed":1.50},"metadata":{"by":"x"}}"#;
+        assert_eq!(session(whole).unwrap().to_json(), whole);
+        let defaults = r#"{"name":"source","data":{},"config":{"speed":1},"metadata":{}}"#;
+        assert_eq!(
+            session(r#"{"config":{"speed":1}}"#).unwrap().to_json(),
+            defaults
+        );
+    }
+
+    #[test]
+    fn anything_else_is_data() {
+        for text in [
+            "[1,2]",
+            "7",
+            "null",
+            r#"{"name":"x"}"#,
+            r#"{"data":1,"other":2}"#,
+        ] {
+            let expected =
+                format!(r#"{{"name":"source","data":{text},"config":{{}},"metadata":{{}}}}"#);
+            assert_eq!(session(text).unwrap().to_json(), expected);
+        }
+    }
+
+    #[test]
+    fn a_broken_session_names_its_member() {
+        assert_eq!(
+            session(r#"{"config":[1]}"#).unwrap_err().to_string(),
+            "config: expected an object, got array"
+        );
+        assert_eq!(
+            session(r#"{"data":1,"name":2}"#).unwrap_err().to_string(),
+            "name: expected a string, got number"
+        );
+    }
+}
