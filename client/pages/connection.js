@@ -1,0 +1,71 @@
+// How things stand between this page and its host, in plain words.
+
+import { clock } from "./dom.js";
+
+/**
+ * @typedef {object} Link what a page knows about its connection
+ * @property {"connecting" | "live" | "waiting" | "closed"} kind
+ * @property {boolean} wasLive whether it ever was live
+ * @property {number} lostAt when it stopped being live; 0 while it is or never was
+ * @property {"alive" | "silent" | "ended"} source what the heartbeat says of the host
+ * @property {number} hostSeenAt when the host was last heard of, as far as known
+ * @property {string | null} reason why the host's side ended the connection, when it said so
+ */
+
+/** @typedef {{ tone: "live" | "wait" | "stop", text: string, detail: string }} Sentence */
+
+/** How long a page says "reconnecting…" before it says since when it has been showing old state. */
+export const FROZEN_AFTER = 15_000;
+
+/**
+ * The one sentence a person needs.
+ * @param {Link} link
+ * @param {number} now
+ * @returns {Sentence}
+ */
+export function sentence(link, now) {
+  if (link.kind === "live") return liveSentence(link);
+  if (link.kind === "closed") return closedSentence(link);
+  if (link.reason === "deleted") return { tone: "stop", text: "the host took this away", detail: "" };
+  if (!link.wasLive) return { tone: "wait", text: "connecting…", detail: "" };
+  const since = clock(link.lostAt);
+  if (link.reason === "stopping") return { tone: "stop", text: "the host has stopped", detail: `last state from ${since}` };
+  if (now - link.lostAt >= FROZEN_AFTER) return { tone: "wait", text: `frozen since ${since}`, detail: "reconnecting…" };
+  return { tone: "wait", text: "reconnecting…", detail: `last state from ${since}` };
+}
+
+/** @param {Link} link @returns {Sentence} */
+function liveSentence(link) {
+  const since = clock(link.hostSeenAt);
+  if (link.source === "ended") return { tone: "stop", text: "the host has stopped", detail: `last state from ${since}` };
+  if (link.source === "silent") return { tone: "wait", text: `frozen since ${since}`, detail: "the host is silent" };
+  return { tone: "live", text: "live", detail: "" };
+}
+
+/** @param {Link} link @returns {Sentence} */
+function closedSentence(link) {
+  const text = link.reason === "kicked" ? "disconnected by the host" : "disconnected";
+  return { tone: "stop", text, detail: "reload to connect again" };
+}
+
+/**
+ * Shows the sentence in the page's connection line, and keeps it true as time passes.
+ * @param {HTMLElement} line
+ * @param {(sentence: Sentence) => void} onSentence what else the page does with it
+ * @returns {(link: Link) => void}
+ */
+export function connectionLine(line, onSentence) {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let later;
+  return function show(link) {
+    clearTimeout(later);
+    const now = Date.now();
+    const said = sentence(link, now);
+    // A live region speaks whenever it is written to, so it is written to only when the sentence is another one.
+    if (line.textContent !== said.text) line.textContent = said.text;
+    line.dataset.tone = said.tone;
+    onSentence(said);
+    const left = link.lostAt + FROZEN_AFTER - now;
+    if (link.lostAt > 0 && left > 0) later = setTimeout(show, left + 50, link);
+  };
+}

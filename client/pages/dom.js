@@ -1,0 +1,126 @@
+// Small helpers every page uses. Text only ever enters the document as text nodes.
+
+/**
+ * Makes an element. Strings among the children become text nodes: nothing a host sends is read as markup.
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} tag
+ * @param {Record<string, string | number | boolean | null | undefined>} [attributes] `null`, `undefined` and `false` are left out
+ * @param {...(Node | string)} children
+ * @returns {HTMLElementTagNameMap[K]}
+ */
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    element.setAttribute(name, value === true ? "" : String(value));
+  }
+  element.append(...children);
+  return element;
+}
+
+/**
+ * The same for SVG.
+ * @template {keyof SVGElementTagNameMap} K
+ * @param {K} tag
+ * @param {Record<string, string | number>} attributes
+ * @param {...Node} children
+ * @returns {SVGElementTagNameMap[K]}
+ */
+export function svg(tag, attributes, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
+  element.append(...children);
+  return element;
+}
+
+/**
+ * The element with this id, which the page is known to have.
+ * @template {typeof HTMLElement} [T=typeof HTMLElement]
+ * @param {string} id
+ * @param {T} [type]
+ * @returns {InstanceType<T>}
+ */
+export function byId(id, type) {
+  const element = document.getElementById(id);
+  if (!(element instanceof (type ?? HTMLElement))) throw new Error(`the page has no #${id}`);
+  return /** @type {InstanceType<T>} */ (element);
+}
+
+/**
+ * Sets the text only when it differs, so that unchanged parts cost no layout.
+ * @param {Node} node
+ * @param {string} text
+ * @returns {boolean} whether it changed
+ */
+export function setText(node, text) {
+  if (node.textContent === text) return false;
+  node.textContent = text;
+  return true;
+}
+
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+
+/**
+ * Marks a changed value for a moment; without fading where motion is unwelcome.
+ * @param {Element} element
+ */
+export function flash(element) {
+  element.animate([{ backgroundColor: "var(--flash)" }, { backgroundColor: "transparent" }], {
+    duration: 1600,
+    easing: calm.matches ? "steps(1, end)" : "ease-out",
+  });
+}
+
+/**
+ * Runs a task at the next frame, once however often it was asked for.
+ * @param {() => void} task
+ * @returns {() => void}
+ */
+export function oncePerFrame(task) {
+  let asked = false;
+  return () => {
+    if (asked) return;
+    asked = true;
+    requestAnimationFrame(() => {
+      asked = false;
+      task();
+    });
+  };
+}
+
+/**
+ * A number for reading: at most seven significant digits, so that 0.30000000000000004 is 0.3.
+ * @param {number} value
+ */
+export function readable(value) {
+  return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(7)));
+}
+
+/**
+ * @param {number} count
+ * @param {string} one
+ * @param {string} [many]
+ */
+export function counted(count, one, many = `${one}s`) {
+  return `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
+}
+
+/** @param {number | Date} time the hour and minute, as 14:03 */
+export function clock(time) {
+  return new Date(time).toLocaleTimeString("en", { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+}
+
+/** @param {number} bytes */
+export function bytesText(bytes) {
+  if (bytes < 1000) return `${bytes} B`;
+  if (bytes < 1e6) return `${(bytes / 1e3).toFixed(1)} kB`;
+  return `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
+/** @param {number} ms */
+export function durationText(ms) {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+}

@@ -1,0 +1,82 @@
+// The pages' way to the client library: what they need of it, in the form they need it.
+
+import { connect } from "../onlooker.js";
+
+/** @typedef {import("../types.js").Session} Session */
+/** @typedef {import("../types.js").Origin} Origin */
+/** @typedef {import("../types.js").LinkState} LinkState */
+/** @typedef {import("./connection.js").Link} Link */
+
+/**
+ * @typedef {object} Seen
+ * @property {Link} link
+ * @property {Session | null} session
+ * @property {number | null} revision
+ * @property {number} changedAt when this page last received a change
+ * @property {Record<string, Origin>} origins who wrote each field last, as far as they named themselves
+ */
+
+/** @returns {string} the topic in the page's address; empty for the host's default one */
+export function pageTopic() {
+  return new URLSearchParams(location.search).get("topic") ?? "";
+}
+
+/** @returns {string} the viewer token the scanned code carries in its fragment, which browsers never send */
+export function viewerToken() {
+  return new URLSearchParams(location.hash.slice(1)).get("t") ?? "";
+}
+
+/** @type {Link} */
+const unconnected = { kind: "connecting", wasLive: false, lostAt: 0, source: "alive", hostSeenAt: 0, reason: null };
+
+/**
+ * The link after the client reports a state.
+ * @param {Link} link as it was
+ * @param {LinkState} state
+ * @param {number} now
+ * @returns {Link}
+ */
+export function nextLink(link, state, now) {
+  if (link.kind === "closed") return link;
+  if (state.status === "live") {
+    const { source = "alive", seenAt = null } = state.host ?? {};
+    return { kind: "live", wasLive: true, lostAt: 0, source, hostSeenAt: seenAt ?? now, reason: null };
+  }
+  const lostAt = link.lostAt || (link.wasLive ? ("heardAt" in state && state.heardAt) || now : 0);
+  if (state.status !== "waiting") return { ...link, kind: "connecting", lostAt };
+  // Who was sent away stays away: dialling again would undo what the host just did.
+  return { ...link, kind: state.reason === "kicked" ? "closed" : "waiting", lostAt, reason: state.reason };
+}
+
+/**
+ * Watches a topic of the host this page came from.
+ * @param {{ topic?: string, token?: string }} where
+ * @param {(seen: Seen, event: "state" | "session" | "config") => void} onChange
+ * @returns {{ close(): void }}
+ */
+export function watch({ topic, token }, onChange) {
+  /** @type {Seen} */
+  let seen = { link: unconnected, session: null, revision: null, changedAt: 0, origins: {} };
+  const viewer = connect(location.origin, { topic, token });
+  viewer.subscribe((event) => {
+    if (event.type === "message") return;
+    seen = nextSeen(seen, event, Date.now());
+    if (seen.link.kind === "closed") viewer.close();
+    onChange(seen, event.type);
+  });
+  onChange(seen, "state");
+  return viewer;
+}
+
+/**
+ * @param {Seen} seen
+ * @param {Exclude<import("../types.js").ViewerEvent, { type: "message" }>} event
+ * @param {number} now
+ * @returns {Seen}
+ */
+function nextSeen(seen, event, now) {
+  if (event.type === "state") return { ...seen, link: nextLink(seen.link, event.state, now) };
+  const { session, revision } = event;
+  const origins = event.type === "session" ? {} : { ...seen.origins, ...event.origins };
+  return { ...seen, session, revision, changedAt: now, origins };
+}
