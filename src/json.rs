@@ -118,9 +118,7 @@ impl Json {
 
     /// The value as a tree, to be patched.
     pub fn value(&self) -> Value {
-        let mut reader = serde_json::Deserializer::from_str(&self.0);
-        reader.disable_recursion_limit();
-        serde::Deserialize::deserialize(&mut reader).unwrap_or(Value::Null)
+        value_of(&self.0)
     }
 
     /// The first integer in it that JavaScript rounds (above 2^53), if there is one.
@@ -164,6 +162,13 @@ fn rounds(number: &str) -> bool {
         && digits
             .parse::<u64>()
             .map_or(true, |n| n > MAX_SAFE_INTEGER + 1)
+}
+
+/// The tree of a text that was checked before.
+pub fn value_of(text: &str) -> Value {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    reader.disable_recursion_limit();
+    serde::Deserialize::deserialize(&mut reader).unwrap_or(Value::Null)
 }
 
 /// Appends an object of these members.

@@ -1,0 +1,311 @@
+//! One topic in the hub: its state behind a short lock, and the frame made of it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Flushed, Hub, Receipt, WriteError, WriteOptions};
+use crate::debounce::Debounce;
+use crate::fields::Whitelist;
+use crate::frame::{Encoding, Frame};
+use crate::json::Json;
+use crate::name::TopicName;
+use crate::options::Flow;
+use crate::protocol::{Resumed, SourceState};
+use crate::revision::Revision;
+use crate::session::Session;
+use crate::topic::{Change, Origin, Topic, Update, Writer, Written};
+
+/// A topic and what the hub keeps beside it.
+pub struct Cell {
+    name: TopicName,
+    state: Mutex<State>,
+    changed: Notify,
+    viewers: AtomicUsize,
+    sources: AtomicUsize,
+    /// Time is told to the debounce as the duration since this.
+    epoch: Instant,
+    ended: CancellationToken,
+}
+
+struct State {
+    topic: Topic,
+    debounce: Debounce,
+    /// The snapshot of the topic's present revision, made once.
+    snapshot: Option<(Revision, Arc<Frame>)>,
+    last_writer: Writer,
+    host_seen: Option<Instant>,
+    last_push: Option<Instant>,
+    had_source: bool,
+    warned_of_rounding: bool,
+}
+
+/// What brings a viewer to now.
+pub struct Catchup {
+    /// The frame to send; none when there is nothing to send.
+    pub frame: Option<Arc<Frame>>,
+    /// Where the viewer is after it; none while there is no session.
+    pub revision: Option<Revision>,
+    /// How that came about.
+    pub resumed: Resumed,
+}
+
+impl Cell {
+    pub(super) fn new(name: TopicName, topic: Topic, flow: &Flow, ended: CancellationToken) -> Cell {
+        let state = State {
+            topic,
+            debounce: Debounce::new(flow.debounce, flow.max_wait),
+            snapshot: None,
+            last_writer: Writer::default(),
+            host_seen: None,
+            last_push: None,
+            had_source: false,
+            warned_of_rounding: false,
+        };
+        Cell {
+            name,
+            state: Mutex::new(state),
+            changed: Notify::new(),
+            viewers: AtomicUsize::new(0),
+            sources: AtomicUsize::new(0),
+            epoch: Instant::now(),
+            ended,
+        }
+    }
+
+    /// The topic's name.
+    pub fn name(&self) -> &TopicName {
+        &self.name
+    }
+
+    /// How many viewers watch it.
+    pub fn viewers(&self) -> usize {
+        self.viewers.load(Ordering::Relaxed)
+    }
+
+    /// The present session and its revision; none before the first write.
+    pub fn session(&self) -> Option<(Revision, Session)> {
+        let state = self.state();
+        Some((state.topic.revision(), state.topic.session()?.clone()))
+    }
+
+    /// One field's value and who wrote it.
+    pub fn field(&self, field: &str) -> Option<(Json, Origin)> {
+        self.state().topic.field(field)
+    }
+
+    /// The fields that may change without a redraw.
+    pub fn whitelist(&self) -> Whitelist {
+        self.state().topic.whitelist().clone()
+    }
+
+    /// The revision of the last accepted change.
+    pub fn revision(&self) -> Revision {
+        self.state().topic.revision()
+    }
+
+    /// How long ago the last flush was.
+    pub fn last_push(&self) -> Option<Duration> {
+        self.state().last_push.map(|at| at.elapsed())
+    }
+
+    /// How long the host has been silent, and what it does.
+    pub fn host(&self) -> (Duration, SourceState) {
+        const SILENT: Duration = Duration::from_secs(30);
+        let state = self.state();
+        let silence = state.host_seen.unwrap_or(self.epoch).elapsed();
+        let attached = self.sources.load(Ordering::Relaxed) > 0;
+        let what = match (attached, state.had_source) {
+            (true, _) => SourceState::Alive,
+            (false, true) => SourceState::Ended,
+            (false, false) if silence < SILENT => SourceState::Alive,
+            (false, false) => SourceState::Silent,
+        };
+        (silence, what)
+    }
+
+    /// The host was heard of, though nothing changed.
+    pub fn touch(&self) {
+        self.state().host_seen = Some(Instant::now());
+    }
+
+    /// Counts a source that may change the topic until the value is dropped.
+    pub fn attach(self: &Arc<Cell>) -> SourceGuard {
+        self.state().had_source = true;
+        self.sources.fetch_add(1, Ordering::Relaxed);
+        SourceGuard(self.clone())
+    }
+
+    /// The one rule, as a frame that is made once for everybody at that revision.
+    pub fn since(&self, revision: Option<Revision>) -> Catchup {
+        let mut state = self.state();
+        let present = state.topic.session().map(|_| state.topic.revision());
+        let update = state.topic.since(revision);
+        let resumed = match (&update, present) {
+            (Some(Update::Delta { .. }), _) => Resumed::Delta,
+            (None, Some(_)) => Resumed::Current,
+            _ => Resumed::Snapshot,
+        };
+        Catchup { frame: update.map(|update| state.frame(&self.name, update)), revision: present, resumed }
+    }
+
+    pub(super) fn write(&self, change: Change, options: &WriteOptions) -> Result<Receipt, WriteError> {
+        let rounded = first_rounded(&change);
+        let mut state = self.state();
+        if self.ended.is_cancelled() {
+            return Err(WriteError::NoTopic(self.name.to_string()));
+        }
+        let present = state.topic.revision();
+        if options.if_match.is_some_and(|expected| expected != present || state.topic.session().is_none()) {
+            return Err(WriteError::Stale(present));
+        }
+        state.host_seen = Some(Instant::now());
+        let created = state.topic.session().is_none();
+        let written = state.topic.write(change, unix_micros(), &options.writer);
+        if written.is_err() {
+            state.topic.reannounce(unix_micros());
+        }
+        if state.topic.revision() != present {
+            state.last_writer.clone_from(&options.writer);
+            self.wake(&mut state);
+        }
+        let changed = matches!(written?, Written::Applied(_));
+        if let Some(number) = rounded.filter(|_| !std::mem::replace(&mut state.warned_of_rounding, true)) {
+            tracing::warn!(topic = %self.name, number, "JavaScript rounds integers above 2^53: viewers in a browser see another number");
+        }
+        let session = state.topic.session().cloned().ok_or(WriteError::NoTopic(self.name.to_string()))?;
+        Ok(Receipt { revision: state.topic.revision(), changed, created, session })
+    }
+
+    fn wake(&self, state: &mut State) {
+        let now = self.epoch.elapsed();
+        state.debounce.changed(now);
+        if state.debounce.warns(now) {
+            let topic = &self.name;
+            tracing::warn!(%topic, "changes without a pause have kept the viewers waiting for 5 s: --max-wait bounds that");
+        }
+        self.changed.notify_one();
+    }
+
+    pub(super) fn flush(self: &Arc<Cell>) -> Option<Flushed> {
+        let mut state = self.state();
+        state.debounce.flushed();
+        let flush = state.topic.flush()?;
+        let frame = flush.update.map(|update| state.frame(&self.name, update));
+        state.last_push = Some(Instant::now());
+        let source_id = state.last_writer.source_id.clone();
+        drop(state);
+        if let Some(frame) = frame.as_ref().filter(|_| self.viewers() > 0) {
+            frame.bytes(Encoding::default());
+        }
+        Some(Flushed { cell: self.clone(), from: flush.from, to: flush.to, frame, source_id })
+    }
+
+    pub(super) fn flushes_at_once(&self) -> bool {
+        let state = self.state();
+        state.debounce.is_off() && state.topic.is_dirty()
+    }
+
+    /// Waits for a change and tells when it is to leave; none when the topic has ended.
+    pub(super) async fn next_deadline(&self) -> Option<Instant> {
+        loop {
+            if self.ended.is_cancelled() {
+                return None;
+            }
+            if let Some(deadline) = self.state().debounce.deadline() {
+                return Some(self.epoch + deadline);
+            }
+            self.ended.run_until_cancelled(self.changed.notified()).await?;
+        }
+    }
+
+    pub(super) fn is_due(&self) -> bool {
+        let deadline = self.state().debounce.deadline();
+        deadline.is_some_and(|deadline| self.epoch + deadline <= Instant::now())
+    }
+
+    pub(super) fn ended(&self) -> &CancellationToken {
+        &self.ended
+    }
+
+    pub(super) fn retire(&self) {
+        self.ended.cancel();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere leaves a whole state: every change to it is one assignment.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn frame(&mut self, name: &TopicName, update: Update) -> Arc<Frame> {
+        let Update::Snapshot { revision, .. } = update else {
+            return Arc::new(Frame::update(name, update));
+        };
+        match &self.snapshot {
+            Some((made, frame)) if *made == revision => frame.clone(),
+            _ => {
+                let frame = Arc::new(Frame::update(name, update));
+                self.snapshot = Some((revision, frame.clone()));
+                frame
+            }
+        }
+    }
+}
+
+fn first_rounded(change: &Change) -> Option<String> {
+    let number = match change {
+        Change::Replace(session) => session.first_rounded(),
+        Change::Fields(fields) => fields.iter().find_map(|(_, value)| value.first_rounded()),
+        Change::Merge(patch) => patch.first_rounded(),
+        Change::Patch(_) => None,
+    };
+    number.map(str::to_owned)
+}
+
+/// The wall clock, from which revisions are made.
+fn unix_micros() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// A connected viewer, counted while this lives.
+pub struct Presence {
+    hub: Hub,
+    cell: Arc<Cell>,
+}
+
+impl Presence {
+    pub(super) fn new(hub: Hub, cell: Arc<Cell>) -> Presence {
+        cell.viewers.fetch_add(1, Ordering::Relaxed);
+        hub.0.changes.send_replace(());
+        Presence { hub, cell }
+    }
+
+    /// What the viewer watches.
+    pub fn cell(&self) -> &Arc<Cell> {
+        &self.cell
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.cell.viewers.fetch_sub(1, Ordering::Relaxed);
+        self.hub.0.viewers.fetch_sub(1, Ordering::Relaxed);
+        self.hub.0.changes.send_replace(());
+    }
+}
+
+/// A source that may change its topic, counted while this lives.
+pub struct SourceGuard(Arc<Cell>);
+
+impl Drop for SourceGuard {
+    fn drop(&mut self) {
+        self.0.sources.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,309 @@
+//! Topics by name, the channel to the viewers, and the tasks that flush.
+
+mod cell;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::{broadcast, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use cell::{Catchup, Cell, Presence, SourceGuard};
+
+use crate::fields::Whitelist;
+use crate::frame::Frame;
+use crate::name::TopicName;
+use crate::options::{Flow, Limits, Options};
+use crate::protocol::Problem;
+use crate::revision::Revision;
+use crate::session::Session;
+use crate::topic::{Change, Refusal, Rules, Topic, Writer};
+
+/// A cheap handle to everything that is shown.
+#[derive(Clone)]
+pub struct Hub(Arc<Inner>);
+
+struct Inner {
+    topics: RwLock<BTreeMap<TopicName, Arc<Cell>>>,
+    events: broadcast::Sender<Event>,
+    changes: watch::Sender<()>,
+    viewers: AtomicUsize,
+    default_topic: TopicName,
+    rules: Rules,
+    flow: Flow,
+    limits: Limits,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// What every shard of viewers and every `/sync` reader hears.
+#[derive(Clone)]
+pub enum Event {
+    /// Changes leave for the viewers.
+    Flush(Arc<Flushed>),
+    /// A host's own text for the viewers of a topic.
+    Text(Arc<Cell>, Arc<Frame>),
+    /// The whole session once more, for every viewer of a topic.
+    Again(Arc<Cell>),
+    /// The topic was deleted.
+    Gone(Arc<Cell>),
+}
+
+/// One flush of one topic.
+pub struct Flushed {
+    /// Whose.
+    pub cell: Arc<Cell>,
+    /// Viewers at this revision need exactly `frame`.
+    pub from: Revision,
+    /// Where they are after it.
+    pub to: Revision,
+    /// Nothing when every change was taken back.
+    pub frame: Option<Arc<Frame>>,
+    /// Who wrote last, if it named itself.
+    pub source_id: Option<String>,
+}
+
+/// How a change is to be written.
+#[derive(Clone, Debug, Default)]
+pub struct WriteOptions {
+    /// The name the writer gives itself.
+    pub writer: Writer,
+    /// Only if the topic still is at this revision.
+    pub if_match: Option<Revision>,
+    /// Only if the topic exists already.
+    pub existing: bool,
+}
+
+/// A change that was accepted.
+#[derive(Clone, Debug)]
+pub struct Receipt {
+    /// The topic's revision now.
+    pub revision: Revision,
+    /// Whether the session differs from before.
+    pub changed: bool,
+    /// Whether there was no session before.
+    pub created: bool,
+    /// The session now.
+    pub session: Session,
+}
+
+/// Why a change was not accepted.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum WriteError {
+    /// The session cannot become so.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The topic is at another revision than the writer believed.
+    #[error("the topic is at revision {0} by now: fetch it and try again")]
+    Stale(Revision),
+    /// There is no such topic.
+    #[error("there is no topic {0:?}")]
+    NoTopic(String),
+    /// No more topics fit.
+    #[error("there are {0} topics already (--max-topics)")]
+    Full(usize),
+    /// The daemon stops.
+    #[error("the daemon is stopping")]
+    Stopping,
+}
+
+impl WriteError {
+    /// As HTTP and the host socket answer it.
+    pub fn problem(&self) -> Problem {
+        let (status, title) = match self {
+            WriteError::Refused(Refusal::TooLarge(_)) => (413, "Content Too Large"),
+            WriteError::Refused(_) => (422, "Unprocessable Content"),
+            WriteError::Stale(_) => (412, "Precondition Failed"),
+            WriteError::NoTopic(_) => (404, "Not Found"),
+            WriteError::Full(_) | WriteError::Stopping => (503, "Service Unavailable"),
+        };
+        let mut problem = Problem::new(status, title, self.to_string());
+        match self {
+            WriteError::Refused(Refusal::Fields(faults)) => problem.errors.clone_from(faults),
+            WriteError::Stale(revision) => problem.revision = Some(revision.to_string()),
+            _ => {}
+        }
+        problem
+    }
+}
+
+impl Hub {
+    /// A hub that holds the default topic, still without a session. Its flushers end on `stop`
+    /// after a last flush, and are waited for through `tasks`.
+    pub fn new(options: &Options, tasks: TaskTracker, stop: CancellationToken) -> Hub {
+        let whitelist = options.fields.clone().map_or_else(Whitelist::learning, Whitelist::Declared);
+        let inner = Inner {
+            topics: RwLock::default(),
+            events: broadcast::channel(options.flow.capacity).0,
+            changes: watch::channel(()).0,
+            viewers: AtomicUsize::new(0),
+            default_topic: options.topic.clone(),
+            rules: Rules { whitelist, ignore: options.ignore.clone(), max_session: options.limits.session },
+            flow: options.flow.clone(),
+            limits: options.limits.clone(),
+            tasks,
+            stop,
+        };
+        let hub = Hub(Arc::new(inner));
+        hub.insert(&mut hub.topics_mut(), options.topic.clone());
+        hub
+    }
+
+    /// The topic that is meant where none is named.
+    pub fn default_topic(&self) -> &TopicName {
+        &self.0.default_topic
+    }
+
+    /// What a stranger cannot exceed.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// When changes leave, and how.
+    pub fn flow(&self) -> &Flow {
+        &self.0.flow
+    }
+
+    /// All topics, by name; some may wait for their first session.
+    pub fn topics(&self) -> Vec<Arc<Cell>> {
+        self.0.topics.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// One topic.
+    pub fn topic(&self, name: &TopicName) -> Option<Arc<Cell>> {
+        self.0.topics.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// Hears all that concerns viewers from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.0.events.subscribe()
+    }
+
+    /// Is marked whenever topics, revisions or the count of viewers may differ.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.0.changes.subscribe()
+    }
+
+    /// How many viewers are connected.
+    pub fn viewers(&self) -> usize {
+        self.0.viewers.load(Ordering::Relaxed)
+    }
+
+    /// Counts a viewer of a topic until the value is dropped; none when the limit is reached.
+    pub fn enter(&self, cell: &Arc<Cell>) -> Option<Presence> {
+        let limit = self.0.limits.viewers;
+        let free = |viewers: usize| (viewers < limit).then_some(viewers + 1);
+        self.0.viewers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free).ok()?;
+        Some(Presence::new(self.clone(), cell.clone()))
+    }
+
+    /// Writes a change: all of it or nothing of it.
+    ///
+    /// # Errors
+    /// Says why nothing changed.
+    pub async fn write(&self, name: &TopicName, change: Change, options: WriteOptions) -> Result<Receipt, WriteError> {
+        if self.0.stop.is_cancelled() {
+            return Err(WriteError::Stopping);
+        }
+        let cell = match self.topic(name) {
+            Some(cell) => cell,
+            None if options.existing || options.if_match.is_some() => return Err(WriteError::NoTopic(name.to_string())),
+            None => self.open(name)?,
+        };
+        let written = cell.write(change, &options);
+        if cell.flushes_at_once() {
+            self.flush(&cell);
+        }
+        self.0.changes.send_replace(());
+        written
+    }
+
+    /// Makes sure there is such a topic, so that viewers can wait for its first session.
+    ///
+    /// # Errors
+    /// When there are too many already.
+    pub fn open(&self, name: &TopicName) -> Result<Arc<Cell>, WriteError> {
+        let mut topics = self.topics_mut();
+        if let Some(cell) = topics.get(name) {
+            return Ok(cell.clone());
+        }
+        if topics.len() >= self.0.limits.topics {
+            return Err(WriteError::Full(self.0.limits.topics));
+        }
+        Ok(self.insert(&mut topics, name.clone()))
+    }
+
+    /// Drops a topic; its viewers are closed. The default topic stays, without a session.
+    /// Tells whether there was a session to drop.
+    pub fn delete(&self, name: &TopicName) -> bool {
+        let cell = {
+            let mut topics = self.topics_mut();
+            let Some(cell) = topics.get(name).filter(|cell| cell.session().is_some()).cloned() else { return false };
+            topics.remove(name);
+            if *name == self.0.default_topic {
+                self.insert(&mut topics, name.clone());
+            }
+            cell
+        };
+        cell.retire();
+        self.send(Event::Gone(cell));
+        true
+    }
+
+    /// Sends a host's own text to the viewers of a topic, and tells to how many.
+    pub fn broadcast(&self, cell: &Arc<Cell>, text: String) -> usize {
+        cell.touch();
+        self.send(Event::Text(cell.clone(), Arc::new(Frame::verbatim(text))));
+        cell.viewers()
+    }
+
+    /// Sends the whole session to every viewer of a topic once more, and tells to how many.
+    pub fn send_again(&self, cell: &Arc<Cell>) -> usize {
+        self.send(Event::Again(cell.clone()));
+        cell.viewers()
+    }
+
+    fn send(&self, event: Event) {
+        // Nobody listens: then there is nobody to tell.
+        let _ = self.0.events.send(event);
+        self.0.changes.send_replace(());
+    }
+
+    fn flush(&self, cell: &Arc<Cell>) {
+        if let Some(flushed) = cell.flush() {
+            self.send(Event::Flush(Arc::new(flushed)));
+        }
+    }
+
+    fn topics_mut(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<TopicName, Arc<Cell>>> {
+        self.0.topics.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn insert(&self, topics: &mut BTreeMap<TopicName, Arc<Cell>>, name: TopicName) -> Arc<Cell> {
+        let topic = Topic::new(name.as_str(), self.0.rules.clone());
+        let cell = Arc::new(Cell::new(name.clone(), topic, &self.0.flow, self.0.stop.child_token()));
+        topics.insert(name, cell.clone());
+        self.0.tasks.spawn(self.clone().flush_when_due(cell.clone()));
+        cell
+    }
+
+    /// One topic's flusher: ends with the topic or with the daemon, after a last flush.
+    async fn flush_when_due(self, cell: Arc<Cell>) {
+        while let Some(wait) = cell.next_deadline().await {
+            let pause = tokio::time::sleep_until(wait);
+            let ended = cell.ended().run_until_cancelled(pause).await.is_none();
+            if cell.is_due() && !ended {
+                self.flush(&cell);
+            }
+        }
+        self.flush(&cell);
+    }
+}
+
+/// Shown as how long ago, in whole milliseconds.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,102 @@
+//! Events that wait together leave together: one write per socket instead of many.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use tokio::sync::broadcast::{self, error::TryRecvError};
+
+use crate::frame::{Encoding, Frame};
+use crate::hub::{Cell, Event};
+use crate::revision::Revision;
+
+/// Joining stops here, so that nothing large is copied.
+const JOINED_BYTES: usize = 256 * 1024;
+
+/// Consecutive events of one topic.
+pub struct Burst {
+    /// Whose.
+    pub cell: Arc<Cell>,
+    /// What they are.
+    pub load: Load,
+    frames: Vec<Arc<Frame>>,
+    /// By encoding; made when the first viewer needs it.
+    joined: [OnceLock<Bytes>; 4],
+}
+
+/// What a burst brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Load {
+    /// The way from one revision to another.
+    Flush { from: Revision, to: Revision },
+    /// A host's own texts.
+    Text,
+    /// Everything once more.
+    Again,
+    /// The topic is deleted.
+    Gone,
+}
+
+impl Burst {
+    /// The first event and all that already wait behind it, in their order; and whether some
+    /// were lost because this shard was too slow.
+    pub fn collect(first: Event, events: &mut broadcast::Receiver<Event>) -> (Vec<Burst>, bool) {
+        let first = Burst::of(first);
+        let mut bytes = first.size();
+        let mut bursts = vec![first];
+        while bytes < JOINED_BYTES {
+            let next = match events.try_recv() {
+                Ok(event) => Burst::of(event),
+                Err(error) => return (bursts, matches!(error, TryRecvError::Lagged(_))),
+            };
+            bytes += next.size();
+            match bursts.last_mut() {
+                Some(last) if last.takes(&next) => last.append(next),
+                _ => bursts.push(next),
+            }
+        }
+        (bursts, false)
+    }
+
+    fn of(event: Event) -> Burst {
+        let (cell, load, frame) = match event {
+            Event::Flush(flushed) => {
+                let load = Load::Flush { from: flushed.from, to: flushed.to };
+                (flushed.cell.clone(), load, flushed.frame.clone())
+            }
+            Event::Text(cell, frame) => (cell, Load::Text, Some(frame)),
+            Event::Again(cell) => (cell, Load::Again, None),
+            Event::Gone(cell) => (cell, Load::Gone, None),
+        };
+        Burst { cell, load, frames: frame.into_iter().collect(), joined: Default::default() }
+    }
+
+    fn size(&self) -> usize {
+        self.frames.iter().map(|frame| frame.text_len()).sum()
+    }
+
+    fn takes(&self, next: &Burst) -> bool {
+        let follows = match (self.load, next.load) {
+            (Load::Flush { to, .. }, Load::Flush { from, .. }) => to == from,
+            (Load::Text, Load::Text) => true,
+            _ => false,
+        };
+        follows && Arc::ptr_eq(&self.cell, &next.cell)
+    }
+
+    fn append(&mut self, next: Burst) {
+        if let (Load::Flush { to, .. }, Load::Flush { to: last, .. }) = (&mut self.load, next.load) {
+            *to = last;
+        }
+        self.frames.extend(next.frames);
+    }
+
+    /// All of it as one piece; none when there is nothing to send.
+    pub fn bytes(&self, encoding: Encoding) -> Option<&Bytes> {
+        let [first, more @ ..] = self.frames.as_slice() else { return None };
+        if more.is_empty() {
+            return Some(first.bytes(encoding));
+        }
+        let join = || self.frames.iter().map(|frame| &frame.bytes(encoding)[..]).collect::<Vec<_>>().concat().into();
+        Some(self.joined[encoding.index()].get_or_init(join))
+    }
+}

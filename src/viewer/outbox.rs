@@ -1,0 +1,136 @@
+//! What is on its way to one viewer: at most one piece in flight, and little behind it.
+
+use std::collections::VecDeque;
+use std::io;
+
+use bytes::Bytes;
+
+use super::link::Wire;
+
+/// How many of a host's own texts wait for a slow viewer; more are dropped.
+const TEXTS: usize = 64;
+/// How many bytes of them.
+const TEXT_BYTES: usize = 1024 * 1024;
+
+/// The write side of one viewer.
+#[derive(Default)]
+pub struct Outbox {
+    flight: Flight,
+    /// Rarely there, so that an idle viewer is small.
+    behind: Option<Box<Behind>>,
+}
+
+#[derive(Default)]
+enum Flight {
+    #[default]
+    Empty,
+    /// A large frame is being encoded elsewhere.
+    Encoding,
+    Sending { bytes: Bytes, sent: usize },
+}
+
+#[derive(Default)]
+struct Behind {
+    /// The answer to the latest ping; older ones need none (RFC 6455 §5.5.3).
+    pong: Option<Bytes>,
+    texts: VecDeque<Bytes>,
+    text_bytes: usize,
+    /// Nothing follows it.
+    close: Option<Bytes>,
+}
+
+impl Outbox {
+    /// Whether something is in flight: then updates wait, and are merged by `since`.
+    pub fn is_busy(&self) -> bool {
+        !matches!(self.flight, Flight::Empty)
+    }
+
+    /// A large frame is being encoded; it will be sent by [`Outbox::encoded`].
+    pub fn expect_encoded(&mut self) {
+        self.flight = Flight::Encoding;
+    }
+
+    /// The large frame is ready.
+    pub fn encoded(&mut self, bytes: Bytes) {
+        self.flight = Flight::Sending { bytes, sent: 0 };
+    }
+
+    /// Sends now if nothing is in flight. Tells how many bytes the socket took; `None` when
+    /// something is in flight and nothing was done.
+    pub fn send(&mut self, wire: &Wire, bytes: &Bytes) -> io::Result<Option<usize>> {
+        if self.is_busy() {
+            return Ok(None);
+        }
+        let sent = write(wire, bytes)?;
+        if sent < bytes.len() {
+            self.flight = Flight::Sending { bytes: bytes.clone(), sent };
+        }
+        Ok(Some(sent))
+    }
+
+    /// A host's own text waits behind what is in flight, if there is room.
+    pub fn push_text(&mut self, bytes: &Bytes) {
+        let behind = self.behind.get_or_insert_default();
+        if behind.texts.len() < TEXTS && behind.text_bytes + bytes.len() <= TEXT_BYTES {
+            behind.text_bytes += bytes.len();
+            behind.texts.push_back(bytes.clone());
+        }
+    }
+
+    /// The answer to a ping, which replaces an older one that has not left yet.
+    pub fn push_pong(&mut self, bytes: Bytes) {
+        self.behind.get_or_insert_default().pong = Some(bytes);
+    }
+
+    /// The last thing to send.
+    pub fn push_close(&mut self, bytes: Bytes) {
+        self.behind.get_or_insert_default().close.get_or_insert(bytes);
+    }
+
+    /// Sends as much as the socket takes, the rest in flight first. Tells how many bytes that was.
+    pub fn pump(&mut self, wire: &Wire) -> io::Result<usize> {
+        let mut total = 0;
+        loop {
+            match &mut self.flight {
+                Flight::Encoding => return Ok(total),
+                Flight::Sending { bytes, sent } => {
+                    let more = write(wire, &bytes[*sent..])?;
+                    (*sent, total) = (*sent + more, total + more);
+                    if *sent < bytes.len() {
+                        return Ok(total);
+                    }
+                }
+                Flight::Empty => {}
+            }
+            self.flight = match self.next() {
+                Some(bytes) => Flight::Sending { bytes, sent: 0 },
+                None => Flight::Empty,
+            };
+            if !self.is_busy() {
+                return Ok(total);
+            }
+        }
+    }
+
+    /// Whether nothing at all is left to send.
+    pub fn is_empty(&self) -> bool {
+        !self.is_busy() && self.behind.is_none()
+    }
+
+    fn next(&mut self) -> Option<Bytes> {
+        let behind = self.behind.as_mut()?;
+        let next = behind.pong.take().or_else(|| behind.texts.pop_front()).or_else(|| behind.close.take());
+        if next.is_none() {
+            self.behind = None;
+        }
+        next
+    }
+}
+
+/// As much as the socket takes now, which may be nothing.
+fn write(wire: &Wire, bytes: &[u8]) -> io::Result<usize> {
+    match wire.try_write(bytes) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+        result => result,
+    }
+}

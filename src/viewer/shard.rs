@@ -1,0 +1,457 @@
+//! A shard: one task that owns the write side of its viewers.
+
+use std::collections::HashMap;
+use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use slab::Slab;
+use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::burst::{Burst, Load};
+use super::inbound::Inbound;
+use super::link::Link;
+use super::outbox::Outbox;
+use super::reader::{LINGER, Reader};
+use super::{NewViewer, ViewerInfo};
+use crate::frame::{Encoding, Frame, close as close_frame, control};
+use crate::hub::{Catchup, Cell, Event, Hub, Presence, millis};
+use crate::name::TopicName;
+use crate::protocol::{Own, SERVER, close};
+use crate::revision::Revision;
+
+/// How often our own viewers hear that the link is alive.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// After so many viewers of one flush, other tasks get a turn.
+const TURN: usize = 128;
+/// After this many unanswered pings a viewer is gone.
+const UNANSWERED: u8 = 2;
+
+/// What readers and the rest of the daemon ask of a shard.
+pub enum Command {
+    Join(Box<NewViewer>, Instant),
+    /// The socket takes more.
+    Writable(usize),
+    /// A large frame is ready for the viewer of this place and id.
+    Encoded(usize, u64, Arc<Frame>),
+    Pong(usize, Box<[u8]>),
+    /// The last frame to send: the answer to a close, or the code of a broken rule.
+    Close(usize, Option<u16>),
+    /// The socket has ended.
+    Gone(usize),
+    List(oneshot::Sender<Vec<ViewerInfo>>),
+    Disconnect(u64, oneshot::Sender<bool>),
+}
+
+struct Viewer {
+    link: Arc<Link>,
+    presence: Presence,
+    revision: Option<Revision>,
+    encoding: Encoding,
+    own: bool,
+    outbox: Outbox,
+    /// Since when nothing but a close may be sent.
+    closing: Option<Instant>,
+    next_ping: Instant,
+    /// Its place in its topic's list.
+    place: usize,
+    since: Instant,
+    bytes: u64,
+    /// What it had sent at the last ping.
+    pinged_bytes: u64,
+    id: u64,
+    address: SocketAddr,
+    device: Box<str>,
+    _admission: Box<dyn Send>,
+}
+
+/// One task's viewers.
+pub struct Shard {
+    index: usize,
+    shards: usize,
+    hub: Hub,
+    commands: mpsc::Sender<Command>,
+    tasks: TaskTracker,
+    viewers: Slab<Viewer>,
+    /// Who watches what, in lists that are quick to walk.
+    topics: HashMap<TopicName, Vec<usize>>,
+    joined: u64,
+    next_heartbeat: Instant,
+    start: Instant,
+}
+
+impl Shard {
+    /// A shard without viewers; one of `shards`.
+    pub fn new(index: usize, shards: usize, hub: Hub, commands: mpsc::Sender<Command>, tasks: TaskTracker) -> Shard {
+        let start = Instant::now();
+        Shard {
+            index,
+            shards,
+            hub,
+            commands,
+            tasks,
+            viewers: Slab::new(),
+            topics: HashMap::new(),
+            joined: 0,
+            next_heartbeat: start + HEARTBEAT,
+            start,
+        }
+    }
+
+    /// Serves until `stop`, then closes everybody with 1001.
+    pub async fn run(mut self, mut orders: mpsc::Receiver<Command>, mut events: broadcast::Receiver<Event>, stop: CancellationToken) {
+        let mut ticks = interval(self.hub.flow().ping.clamp(Duration::from_millis(1), Duration::from_secs(1)));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                event = events.recv() => self.hear(event, &mut events).await,
+                Some(order) = orders.recv() => self.obey(order),
+                _ = ticks.tick() => self.tick(),
+                () = stop.cancelled() => break,
+            }
+        }
+        while !events.is_empty() {
+            let event = events.recv().await;
+            self.hear(event, &mut events).await;
+        }
+        self.say_goodbye(&mut orders).await;
+    }
+
+    async fn hear(&mut self, first: Result<Event, RecvError>, events: &mut broadcast::Receiver<Event>) {
+        match first {
+            Ok(event) => {
+                let (bursts, lagged) = Burst::collect(event, events);
+                for burst in bursts {
+                    self.deliver(&burst).await;
+                }
+                if lagged {
+                    self.catch_up_all().await;
+                }
+            }
+            Err(RecvError::Lagged(_)) => self.catch_up_all().await,
+            // The hub lives as long as this shard, which holds it.
+            Err(RecvError::Closed) => {}
+        }
+    }
+
+    async fn deliver(&mut self, burst: &Burst) {
+        let Some(keys) = self.topics.remove(burst.cell.name()) else { return };
+        for (count, &key) in keys.iter().enumerate() {
+            if Arc::ptr_eq(self.viewers[key].presence.cell(), &burst.cell) {
+                self.offer(key, burst);
+            }
+            if count % TURN == TURN - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+        self.topics.insert(burst.cell.name().clone(), keys);
+    }
+
+    /// The hot path: usually a comparison and one write of shared bytes.
+    fn offer(&mut self, key: usize, burst: &Burst) {
+        let viewer = &mut self.viewers[key];
+        if viewer.closing.is_some() {
+            return;
+        }
+        match burst.load {
+            Load::Flush { from, to } if viewer.outbox.is_busy() || viewer.revision >= Some(to) => _ = from,
+            Load::Flush { from, to } if viewer.revision.unwrap_or_default() == from => {
+                viewer.revision = Some(to);
+                if let Some(bytes) = burst.bytes(viewer.encoding) {
+                    viewer.send(bytes);
+                }
+            }
+            Load::Flush { .. } => self.catch_up(key),
+            Load::Text => {
+                if let Some(bytes) = burst.bytes(viewer.encoding) {
+                    viewer.send_text(bytes);
+                }
+            }
+            Load::Again => {
+                viewer.revision = None;
+                self.catch_up(key);
+            }
+            Load::Gone => viewer.leave("deleted", close::TOPIC_GONE, 15_000),
+        }
+    }
+
+    /// Brings a viewer to now, if nothing is in flight: otherwise that is done when it has left.
+    fn catch_up(&mut self, key: usize) {
+        let viewer = &mut self.viewers[key];
+        if viewer.outbox.is_busy() || viewer.closing.is_some() {
+            return;
+        }
+        let Catchup { frame, revision, .. } = viewer.presence.cell().since(viewer.revision);
+        viewer.revision = revision;
+        let Some(frame) = frame else { return };
+        let (encoding, id) = (viewer.encoding, viewer.id);
+        if frame.is_encoded(encoding) || !frame.is_large() {
+            return viewer.send(frame.bytes(encoding));
+        }
+        viewer.outbox.expect_encoded();
+        let commands = self.commands.clone();
+        self.tasks.spawn_blocking(move || {
+            frame.bytes(encoding);
+            // A shard that has ended needs no frames.
+            let _ = commands.blocking_send(Command::Encoded(key, id, frame));
+        });
+    }
+
+    async fn catch_up_all(&mut self) {
+        let keys: Vec<usize> = self.viewers.iter().map(|(key, _)| key).collect();
+        for (count, key) in keys.into_iter().enumerate() {
+            let viewer = &self.viewers[key];
+            if viewer.revision != Some(viewer.presence.cell().revision()) {
+                self.catch_up(key);
+            }
+            if count % TURN == TURN - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    fn obey(&mut self, order: Command) {
+        match order {
+            Command::Join(viewer, since) => self.join(*viewer, since),
+            Command::Writable(key) => self.pump(key),
+            Command::Encoded(key, id, frame) => {
+                // The viewer may have gone meanwhile, and its place may be another's.
+                if let Some(viewer) = self.viewers.get_mut(key).filter(|viewer| viewer.id == id) {
+                    viewer.outbox.encoded(frame.bytes(viewer.encoding).clone());
+                    self.pump(key);
+                }
+            }
+            Command::Pong(key, payload) => {
+                self.viewers[key].outbox.push_pong(control(Control::Pong, &payload));
+                self.pump(key);
+            }
+            Command::Close(key, code) => {
+                let bytes = code.map_or_else(|| control(Control::Close, &[]), close_frame);
+                self.viewers[key].close(bytes);
+            }
+            Command::Gone(key) => self.remove(key),
+            Command::List(answer) => _ = answer.send(self.viewers.iter().map(|(_, viewer)| viewer.info()).collect()),
+            Command::Disconnect(id, answer) => {
+                let found = self.viewers.iter_mut().find(|(_, viewer)| viewer.id == id);
+                let _ = answer.send(found.is_some());
+                if let Some((_, viewer)) = found {
+                    viewer.leave("kicked", close::POLICY, 60_000);
+                }
+            }
+        }
+    }
+
+    fn join(&mut self, new: NewViewer, since: Instant) {
+        let link = Arc::new(Link::new(new.wire));
+        let name = new.presence.cell().name().clone();
+        let list = self.topics.entry(name).or_default();
+        self.joined += 1;
+        let entry = self.viewers.vacant_entry();
+        let key = entry.key();
+        let viewer = Viewer {
+            link: link.clone(),
+            presence: new.presence,
+            revision: new.since,
+            encoding: new.encoding,
+            own: new.own,
+            outbox: Outbox::default(),
+            closing: None,
+            next_ping: since + self.hub.flow().ping,
+            place: list.len(),
+            since,
+            bytes: 0,
+            pinged_bytes: 0,
+            id: self.joined * self.shards as u64 + self.index as u64,
+            address: new.address,
+            device: new.device,
+            _admission: new.admission,
+        };
+        list.push(key);
+        entry.insert(viewer).greet();
+        self.catch_up(key);
+        let inbound = Inbound::new(self.hub.limits(), new.encoding.deflate);
+        let reader = Reader { key, link, inbound, shard: self.commands.clone(), start: self.start };
+        self.tasks.spawn(reader.run(new.early.to_vec()));
+    }
+
+    /// Sends what waits, then what the viewer has missed meanwhile.
+    fn pump(&mut self, key: usize) {
+        let viewer = &mut self.viewers[key];
+        viewer.pump();
+        self.catch_up(key);
+    }
+
+    fn remove(&mut self, key: usize) {
+        let viewer = self.viewers.remove(key);
+        let name = viewer.presence.cell().name();
+        let Some(list) = self.topics.get_mut(name) else { return };
+        list.swap_remove(viewer.place);
+        if let Some(&moved) = list.get(viewer.place) {
+            self.viewers[moved].place = viewer.place;
+        }
+        if list.is_empty() {
+            self.topics.remove(name);
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        let ping = self.hub.flow().ping;
+        for (_, viewer) in &mut self.viewers {
+            match viewer.closing {
+                Some(since) if now - since > LINGER => viewer.link.shutdown(Shutdown::Both),
+                None if viewer.next_ping <= now => {
+                    viewer.next_ping = now + ping;
+                    viewer.ping();
+                }
+                _ => {}
+            }
+        }
+        if self.next_heartbeat <= now {
+            self.next_heartbeat = now + HEARTBEAT;
+            self.heartbeat();
+        }
+    }
+
+    fn heartbeat(&mut self) {
+        let mut frames: HashMap<TopicName, Frame> = HashMap::new();
+        for (_, viewer) in self.viewers.iter_mut().filter(|(_, viewer)| viewer.own && viewer.closing.is_none()) {
+            let cell = viewer.presence.cell();
+            let frame = frames.entry(cell.name().clone()).or_insert_with(|| heartbeat(cell));
+            let bytes = frame.bytes(viewer.encoding);
+            if !viewer.outbox.is_busy() {
+                viewer.send(bytes);
+            }
+        }
+    }
+
+    async fn say_goodbye(&mut self, orders: &mut mpsc::Receiver<Command>) {
+        let spread = 1_000 + self.viewers.len() as u64;
+        for (key, viewer) in &mut self.viewers {
+            viewer.leave("stopping", close::GOING_AWAY, 500 + (key as u64 * 7_919) % spread);
+        }
+        let all_gone = async {
+            while !self.viewers.is_empty() {
+                match orders.recv().await {
+                    Some(order) => self.obey(order),
+                    None => break,
+                }
+            }
+        };
+        if tokio::time::timeout(LINGER, all_gone).await.is_err() {
+            self.viewers.iter().for_each(|(_, viewer)| viewer.link.shutdown(Shutdown::Both));
+        }
+    }
+}
+
+impl Viewer {
+    fn send(&mut self, bytes: &Bytes) {
+        let sent = self.outbox.send(self.link.wire(), bytes);
+        self.account(sent.map(Option::unwrap_or_default));
+    }
+
+    fn send_text(&mut self, bytes: &Bytes) {
+        if self.outbox.is_busy() {
+            self.outbox.push_text(bytes);
+        } else {
+            self.send(bytes);
+        }
+    }
+
+    fn pump(&mut self) {
+        let sent = self.outbox.pump(self.link.wire());
+        self.account(sent);
+        if self.closing.is_some() && self.outbox.is_empty() {
+            self.link.shutdown(Shutdown::Write);
+        }
+    }
+
+    fn account(&mut self, sent: std::io::Result<usize>) {
+        match sent {
+            Ok(sent) => {
+                self.bytes += sent as u64;
+                if self.outbox.is_busy() {
+                    self.link.blocked.notify_one();
+                }
+            }
+            // The reader learns of it and says that the viewer is gone.
+            Err(_) => self.link.shutdown(Shutdown::Both),
+        }
+    }
+
+    /// Our own viewers are told what follows.
+    fn greet(&mut self) {
+        if !self.own {
+            return;
+        }
+        let cell = self.presence.cell();
+        let Catchup { resumed, revision, .. } = cell.since(self.revision);
+        let hello = Own::Hello {
+            protocol: 1,
+            server: SERVER,
+            topic: cell.name().to_string(),
+            revision: revision.unwrap_or_default().to_string(),
+            resumed,
+            heartbeat_ms: millis(HEARTBEAT),
+        };
+        let bytes = Frame::json(hello.text()).bytes(self.encoding).clone();
+        self.send(&bytes);
+    }
+
+    fn ping(&mut self) {
+        if self.bytes != self.pinged_bytes && self.outbox.is_busy() {
+            // It takes what is in flight, slowly: that is an answer too.
+            self.link.heard();
+        }
+        self.pinged_bytes = self.bytes;
+        if self.link.unanswered() >= UNANSWERED {
+            return self.link.shutdown(Shutdown::Both);
+        }
+        self.link.pinged();
+        if !self.outbox.is_busy() {
+            self.send(&control(Control::Ping, &[]));
+        }
+    }
+
+    /// Says why, closes, and tells when to come back.
+    fn leave(&mut self, reason: &'static str, code: u16, retry_after_ms: u64) {
+        if self.own && self.closing.is_none() {
+            let bye = Frame::json(Own::Bye { reason, retry_after_ms }.text());
+            let bytes = bye.bytes(self.encoding).clone();
+            self.send_text(&bytes);
+        }
+        self.close(close_frame(code));
+    }
+
+    fn close(&mut self, bytes: Bytes) {
+        self.closing.get_or_insert_with(Instant::now);
+        self.outbox.push_close(bytes);
+        self.pump();
+    }
+
+    fn info(&self) -> ViewerInfo {
+        let cell = self.presence.cell();
+        ViewerInfo {
+            id: self.id,
+            topic: cell.name().to_string(),
+            device: self.device.to_string(),
+            address: self.address.ip().to_string(),
+            connected_ms: millis(self.since.elapsed()),
+            revision: self.revision.map(|revision| revision.to_string()),
+            current: self.revision.unwrap_or_default() == cell.revision(),
+            bytes: self.bytes,
+        }
+    }
+}
+
+fn heartbeat(cell: &Cell) -> Frame {
+    let (silence, source) = cell.host();
+    let revision = cell.revision().to_string();
+    Frame::json(Own::Heartbeat { revision, host_seen_ms: millis(silence), source }.text())
+}
