@@ -184,9 +184,10 @@ mod tests {
         let modules = Modules::of(URL).unwrap();
         let drawing = terminal(URL).unwrap();
         let rows = painted(&drawing);
-        for y in 0..modules.side() {
+        assert_eq!(rows.len(), modules.side() + 1, "the last line's lower half");
+        for (y, row) in rows.iter().enumerate() {
             let expected: Vec<bool> = (0..modules.side()).map(|x| modules.is_dark(x, y)).collect();
-            assert_eq!(rows[y], expected, "row {y}");
+            assert_eq!(*row, expected, "row {y}");
         }
         assert!(drawing.lines().all(|line| line.ends_with("▀\x1b[0m")));
         assert_eq!(terminal_width(URL).unwrap(), modules.side());

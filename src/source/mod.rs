@@ -1,0 +1,8 @@
+//! Where changes come from besides the network. Every source is
+//! `run(what, hub, topic, stop)`: it writes to one topic until it is told to stop.
+
+mod disk;
+mod document;
+pub mod file;
+pub mod stdin;
+mod watch;
