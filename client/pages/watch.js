@@ -5,6 +5,7 @@ import { connect } from "../onlooker.js";
 /** @typedef {import("../types.js").Session} Session */
 /** @typedef {import("../types.js").Origin} Origin */
 /** @typedef {import("../types.js").LinkState} LinkState */
+/** @typedef {Exclude<import("../types.js").ViewerEvent, { type: "message" }>} News */
 /** @typedef {import("./connection.js").Link} Link */
 
 /**
@@ -51,7 +52,7 @@ export function nextLink(link, state, now) {
 /**
  * Watches a topic of the host this page came from.
  * @param {{ topic?: string, token?: string }} where
- * @param {(seen: Seen, event: "state" | "session" | "config") => void} onChange
+ * @param {(seen: Seen, event?: News) => void} onChange without an event when it starts
  * @returns {{ close(): void }}
  */
 export function watch({ topic, token }, onChange) {
@@ -62,15 +63,15 @@ export function watch({ topic, token }, onChange) {
     if (event.type === "message") return;
     seen = nextSeen(seen, event, Date.now());
     if (seen.link.kind === "closed") viewer.close();
-    onChange(seen, event.type);
+    onChange(seen, event);
   });
-  onChange(seen, "state");
+  onChange(seen);
   return viewer;
 }
 
 /**
  * @param {Seen} seen
- * @param {Exclude<import("../types.js").ViewerEvent, { type: "message" }>} event
+ * @param {News} event
  * @param {number} now
  * @returns {Seen}
  */

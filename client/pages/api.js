@@ -1,0 +1,72 @@
+// Requests to the daemon, with the host token.
+
+const KEPT = "onlooker.host-token";
+
+/**
+ * The host token: from the link's fragment, which is then taken out of the address bar, or as kept for this tab.
+ * @returns {string} empty when there is none
+ */
+export function takeHostToken() {
+  const fragment = new URLSearchParams(location.hash.slice(1));
+  const token = fragment.get("h");
+  if (token === null) return sessionStorage.getItem(KEPT) ?? "";
+  keepHostToken(token);
+  fragment.delete("h");
+  const rest = fragment.toString();
+  history.replaceState(history.state, "", location.pathname + location.search + (rest && `#${rest}`));
+  return token;
+}
+
+/** @param {string} token */
+export function keepHostToken(token) {
+  sessionStorage.setItem(KEPT, token);
+}
+
+/** @typedef {{ ok: boolean, status: number, body: any }} Answer `status` 0: no host answered */
+
+/** @typedef {(method: string, path: string, body?: unknown) => Promise<Answer>} Api */
+
+/**
+ * @param {() => string} token
+ * @param {string} sourceId how this page names itself as a writer
+ * @returns {Api}
+ */
+export function createApi(token, sourceId) {
+  return async function call(method, path, body) {
+    /** @type {Record<string, string>} */
+    const headers = { "onlooker-source-id": sourceId };
+    if (token()) headers.authorization = `Bearer ${token()}`;
+    if (body !== undefined) headers["content-type"] = "application/json";
+    try {
+      const answer = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+      const text = await answer.text();
+      return { ok: answer.ok, status: answer.status, body: text ? parseOr(text) : null };
+    } catch {
+      return { ok: false, status: 0, body: null };
+    }
+  };
+}
+
+/** @param {string} text */
+function parseOr(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Why a request failed, for reading.
+ * @param {Answer} answer
+ * @returns {string}
+ */
+export function whyNot({ status, body }) {
+  if (status === 0) return "The host does not answer.";
+  return body?.detail ?? body?.title ?? `The host refused (${status}).`;
+}
+
+/** @param {string} topic */
+export function topicPath(topic) {
+  return `/api/topics/${encodeURIComponent(topic)}`;
+}

@@ -1,0 +1,235 @@
+// The host panel: the code to scan, the fields to move, and who is watching.
+
+import { createApi, keepHostToken, takeHostToken, topicPath, whyNot } from "./api.js";
+import { connectionLine } from "./connection.js";
+import { createControls } from "./controls.js";
+import { byId, clock, counted, h, setText } from "./dom.js";
+import { createRoster } from "./roster.js";
+import { pageTopic, watch } from "./watch.js";
+
+/** @typedef {{ topic: string, revision: string, viewers: number, name: string }} TopicEntry */
+
+const POLL = 2_000;
+/** Until the daemon has counted a viewer that just came. */
+const SOON = 200;
+
+const sourceId = `host-panel-${Math.random().toString(36).slice(2, 8)}`;
+let token = takeHostToken();
+const api = createApi(() => token, sourceId);
+
+let topic = pageTopic();
+/** @type {TopicEntry[]} */
+let topics = [];
+/** @type {import("./watch.js").Seen | undefined} */
+let seen;
+/** @type {{ close(): void } | undefined} */
+let watching;
+let link = "";
+
+const showLink = connectionLine(byId("connection"), () => {});
+const controls = createControls(byId("controls"), (field, value) => api("PUT", `${topicPath(topic)}/config/${encodeURIComponent(field)}`, { value }));
+const showRoster = createRoster(byId("viewers"), disconnect);
+const projector = byId("projector", HTMLDialogElement);
+
+open();
+
+/** Shows the panel if the token is good, else asks for it. */
+async function open() {
+  const answer = await api("GET", "/api/viewers");
+  const locked = answer.status === 401 || answer.status === 403;
+  byId("locked").hidden = !locked;
+  byId("panel").hidden = locked;
+  byId("connection").hidden = locked;
+  if (locked) {
+    setText(byId("key-problem"), token ? whyNot(answer) : "");
+    byId("key").focus();
+    return;
+  }
+  await loadTopics();
+  watchTopic(topic || topics[0]?.topic || "main");
+  poll();
+}
+
+/** @param {string} next */
+function watchTopic(next) {
+  topic = next;
+  watching?.close();
+  controls.declare({});
+  watching = watch({ topic, token }, follow);
+  loadCode();
+}
+
+/**
+ * @param {import("./watch.js").Seen} next
+ * @param {import("./watch.js").News} [event]
+ */
+function follow(next, event) {
+  const wasLive = seen?.link.kind === "live";
+  seen = next;
+  showLink(next.link);
+  if (next.link.kind === "live" && !wasLive) {
+    loadCode();
+    setTimeout(poll, SOON);
+  }
+  if (!event || event.type === "state") return;
+  setText(byId("name"), next.session?.name || topic);
+  document.title = `${next.session?.name || topic} · host`;
+  if (event.type === "session") loadFields();
+  controls.show(next.session?.config ?? {}, next.revision);
+  setText(byId("last-write"), writeText(event));
+}
+
+/**
+ * What was written last, and by whom.
+ * @param {Exclude<import("./watch.js").News, { type: "state" }>} event
+ */
+function writeText(event) {
+  const time = clock(Date.now());
+  const revision = event.revision === null ? "" : ` · revision ${event.revision}`;
+  if (event.type === "session") return `whole session at ${time}${revision}`;
+  const names = Object.keys(event.changed);
+  const writers = new Set(Object.values(event.origins).map(writerName));
+  const by = writers.size > 0 ? ` by ${[...writers].join(", ")}` : "";
+  return `${names.slice(0, 3).join(", ")}${names.length > 3 ? "…" : ""}${by} at ${time}${revision}`;
+}
+
+/** @param {import("./watch.js").Origin} origin */
+function writerName(origin) {
+  if (origin.sourceId === sourceId) return "this panel";
+  return origin.sourceId ?? (origin.deviceId === undefined ? "somebody" : `device ${origin.deviceId}`);
+}
+
+async function loadFields() {
+  const at = topic;
+  const { ok, body } = await api("GET", `${topicPath(at)}/fields`);
+  if (!ok || at !== topic) return;
+  controls.declare(body.fields);
+  byId("no-fields").hidden = Object.keys(body.fields).length > 0;
+  if (seen?.session) controls.show(seen.session.config, seen.revision);
+}
+
+async function loadTopics() {
+  const { ok, body } = await api("GET", "/api/topics");
+  if (!ok || JSON.stringify(names(body)) === JSON.stringify(names(topics))) return;
+  topics = body;
+  const picker = byId("topic", HTMLSelectElement);
+  picker.replaceChildren(...topics.map((entry) => h("option", { value: entry.topic, selected: entry.topic === topic }, entry.topic)));
+  byId("topic-label").hidden = topics.length < 2;
+}
+
+/** @param {TopicEntry[]} entries */
+function names(entries) {
+  return entries.map((entry) => entry.topic);
+}
+
+/** The code and its address: fetched with the token, for with a viewer token the code is a secret of the host's. */
+async function loadCode() {
+  const query = topic && topic !== topics[0]?.topic ? `?topic=${encodeURIComponent(topic)}` : "";
+  const [status, code] = await Promise.all([
+    api("GET", "/api/status"),
+    fetch(`/qr.svg${query}`, { headers: token ? { authorization: `Bearer ${token}` } : {} }).catch(() => null),
+  ]);
+  if (status.ok) showAddress(status.body.urls?.[0] ?? location.origin, query);
+  if (code?.ok) showCode(await code.blob());
+}
+
+/** @param {string} url @param {string} query */
+function showAddress(url, query) {
+  const [address, fragment] = url.split("#");
+  link = address + query + (fragment ? `#${fragment}` : "");
+  const short = (address + query).replace(/^http:\/\//, "").replace(/\/$/, "");
+  for (const id of ["address", "projector-address"]) setText(byId(id), short);
+}
+
+/** @param {Blob} code */
+function showCode(code) {
+  for (const id of ["qr", "projector-qr"]) {
+    const image = byId(id, HTMLImageElement);
+    URL.revokeObjectURL(image.src);
+    image.src = URL.createObjectURL(code);
+  }
+}
+
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let nextPoll;
+
+/** Asks who is watching, now and every two seconds while somebody looks at this page. */
+async function poll() {
+  clearTimeout(nextPoll);
+  if (document.hidden) return;
+  const answer = await api("GET", "/api/viewers");
+  if (answer.ok) {
+    await loadTopics();
+    showViewers(answer.body);
+  }
+  setText(byId("roster-problem"), answer.ok || answer.status === 0 ? "" : whyNot(answer));
+  clearTimeout(nextPoll);
+  nextPoll = setTimeout(poll, POLL);
+}
+
+/** @param {import("./roster.js").Onlooker[]} viewers */
+function showViewers(viewers) {
+  showRoster(viewers, topics.length > 1);
+  setText(byId("viewer-count"), String(viewers.length));
+  byId("nobody").hidden = viewers.length > 0;
+}
+
+/** @param {import("./roster.js").Onlooker} viewer */
+async function disconnect(viewer) {
+  const answer = await api("DELETE", `/api/viewers/${viewer.id}`);
+  await poll();
+  if (!answer.ok && answer.status !== 404) setText(byId("roster-problem"), whyNot(answer));
+}
+
+byId("resend").addEventListener("click", async () => {
+  const answer = await api("POST", `${topicPath(topic)}/resend`);
+  setText(byId("resent"), answer.ok ? `sent to ${counted(answer.body.viewers, "viewer")} at ${clock(Date.now())}` : whyNot(answer));
+});
+
+byId("topic").addEventListener("change", (event) => {
+  const next = /** @type {HTMLSelectElement} */ (event.target).value;
+  history.replaceState(history.state, "", `?topic=${encodeURIComponent(next)}`);
+  watchTopic(next);
+});
+
+byId("enlarge").addEventListener("click", () => {
+  setText(byId("projector-name"), seen?.session?.name ? `Watch “${seen.session.name}” on your phone` : "Watch on your phone");
+  projector.showModal();
+  document.documentElement.requestFullscreen?.().catch(() => {});
+});
+
+projector.addEventListener("close", () => {
+  if (document.fullscreenElement) document.exitFullscreen();
+});
+
+document.addEventListener("fullscreenchange", () => {
+  if (!document.fullscreenElement) projector.close();
+});
+
+byId("copy").addEventListener("click", async (event) => {
+  const button = /** @type {HTMLButtonElement} */ (event.currentTarget);
+  const copied = await copy(link);
+  setText(button, copied ? "Copied" : "Copying is not allowed here");
+  setTimeout(() => setText(button, "Copy the link"), 2_000);
+});
+
+/** @param {string} text @returns {Promise<boolean>} browsers let a page do this only on localhost and https */
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+byId("key-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  token = byId("key", HTMLInputElement).value.trim();
+  keepHostToken(token);
+  open();
+});
+
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden && !byId("panel").hidden) poll();
+});
