@@ -1,0 +1,247 @@
+/** `step` decides, `connect` acts; shapes and words: types.js. @import * as T from "./types.js" */
+
+// ms open and delivering, then the backoff starts anew
+const PROOF = 4000;
+const REASONS = { 1001: "stopping", 1008: "refused", 4404: "deleted" };
+const ADDRESS = /^(?:(ws|http)(s?):\/\/)?(\[[\da-f:.]+]|[^\s:/?#@]+)(:\d+)?(\/[^?#]*)?(\?[^#]*)?(#.*)?$/i;
+
+/** @type {T.Machine} */
+export const initial = {
+  link: { status: "idle" }, target: null, id: 0, spoken: false, plain: false,
+  attempt: 0, notBefore: 0, lost: { reason: "hidden", code: null },
+  dialedAt: 0, openedAt: 0, heardAt: 0, heartbeatMs: 0, hiddenAt: null,
+  fresh: true, session: null, revision: null,
+};
+
+// Jitter reaches down to the step before: gaps do not shrink.
+export const delay = (attempt, random) => Math.min(15000, 2000 * 1.5 ** attempt) * (1 - random / 3);
+
+const ask = (url, key, value) => `${url}${url.includes("?") ? "&" : "?"}${key}=${encodeURIComponent(value)}`;
+
+/** @type {T.ReadTarget} */
+export function target(url, { topic, token, fields, resume = true, plain = false } = {}) {
+  const parts = ADDRESS.exec(url);
+  // Cut where a token may begin.
+  if (!parts) throw TypeError(`onlooker: "${url.split(/[?#]/)[0]}" is no http(s), ws(s) or host:port address`);
+  const [, scheme, secure = "", host, port = scheme ? "" : ":9876", path = "/", query = "", fragment = ""] = parts;
+  const wire = `ws${secure}://${host}${port}${path}${query}`;
+  token ??= decodeURIComponent(/[#&]t=([^&]*)/.exec(fragment)?.[1] ?? "");
+  return { url: topic ? ask(wire, "topic", topic) : wire, token, fields, resume, plain };
+}
+
+const isObject = (value) => !!value && typeof value === "object" && !Array.isArray(value);
+
+// null: none; NaN: malformed
+function toRevision(text) {
+  if (text == null) return null;
+  const revision = /^(0|[1-9]\d*)$/.test(text) ? +text : NaN;
+  return revision < 2 ** 53 ? revision : NaN;
+}
+
+function parse(data) {
+  try {
+    return typeof data === "string" ? JSON.parse(data) : null;
+  } catch {}
+}
+
+function allowed(config, fields) {
+  return Object.fromEntries(Object.entries(isObject(config) ? config : {}).filter(
+    ([name, value]) => !fields || fields[name] === (Array.isArray(value) ? "array" : value === null || typeof value)));
+}
+
+/** @type {T.Then} */
+const then = (state, ...effects) => ({ state, effects });
+
+/** @type {T.ToEffect} */
+const timer = (ms) => ({ type: "timer", ms });
+
+/** @type {T.ToEffect} */
+const tell = (event) => ({ type: "tell", event });
+
+/** @type {T.Rule} */
+function dial(m, e, plain) {
+  const { target: to, attempt, heardAt, revision } = m;
+  if (!to) return then(m);
+  if (m.hiddenAt !== null || e.now < m.notBefore) return wait(m, e, m.notBefore);
+  plain ||= to.plain;
+  const id = m.id + 1;
+  const url = to.resume && revision !== null ? ask(to.url, "since", revision) : to.url;
+  const protocols = plain ? [] : ["onlooker.v1"];
+  if (to.token && !plain) protocols.push("onlooker.token." +
+    btoa(unescape(encodeURIComponent(to.token))).replace(/[+/=]/g, (c) => (c === "+" ? "-" : c === "/" ? "_" : "")));
+  return then({ ...m, id, plain, dialedAt: e.now, link: { status: "connecting", attempt, heardAt } },
+    { type: "drop" }, { type: "dial", id, url, protocols }, timer(8000));
+}
+
+/** @type {T.Rule} */
+function wait(m, e, at) {
+  const { attempt, heardAt, hiddenAt, lost } = m;
+  const retryAt = hiddenAt === null ? at : null;
+  return then({ ...m, id: m.id + 1, link: { status: "waiting", attempt, retryAt, ...lost, heardAt } },
+    { type: "drop" }, timer(retryAt && retryAt - e.now));
+}
+
+/** @type {T.Rule} */
+function lose(m, e, reason, code = null, retryAfter) {
+  const live = m.link.status === "live";
+  // No subprotocol there? Browsers do not say: ask once more, plainly (a token is for our daemon).
+  if (!live && code && !m.plain && !m.spoken && !m.target?.token) return dial(m, e, true);
+  const proved = live && (m.heartbeatMs ? m.heardAt : e.now) - m.openedAt >= PROOF;
+  const attempt = proved ? 0 : m.attempt;
+  const at = e.now + (retryAfter ?? delay(attempt, e.random));
+  return wait({ ...m, attempt: attempt + 1, lost: { reason, code }, notBefore: retryAfter ? at : 0 }, e, at);
+}
+
+/** Trust no socket that was quiet. @type {T.Rule} */
+function wake(m, e) {
+  const { status } = m.link;
+  const { online } = e;
+  const beats = m.heartbeatMs;
+  const quiet = e.now - (beats || online ? m.heardAt : m.hiddenAt ?? e.now);
+  const stale = !e.open || quiet > (online ? 1000 : 1.5 * beats || 30000);
+  const shown = { ...m, hiddenAt: null };
+  return status === "waiting" || (status === "connecting" ? e.now - m.dialedAt > 1000 : stale) ? dial(shown, e) : then(shown);
+}
+
+/** A dead socket looks like a silent one. @type {T.Rule} */
+function watchdog(m, e) {
+  const ms = 2.5 * m.heartbeatMs + m.heardAt - e.now;
+  return !m.heartbeatMs ? then(m) : ms > 0 ? then(m, timer(ms)) : lose(m, e, "silent");
+}
+
+/** @type {T.Rule} */
+function receive(m, e) {
+  const frame = parse(e.data) ?? {};
+  const { type, payload, reason, retryAfterMs: after, source, hostSeenMs: ago } = frame;
+  const { link } = (m = { ...m, heardAt: e.now });
+  const revision = toRevision(frame.revision);
+  const newer = revision === null || revision > (m.revision ?? -1);
+  if (link.status !== "live") return then(m);
+  if (type === "hello") {
+    const { server = null, heartbeatMs: beats, resumed } = frame;
+    // A restarted daemon may be at a lower revision.
+    const fresh = !/^(delta|current)$/.test(resumed) || (revision ?? 0) < (m.revision ?? 0);
+    return watchdog({ ...m, fresh, heartbeatMs: beats > 0 ? beats : 0, link: { ...link, server } }, e);
+  }
+  if (type === "heartbeat")
+    return then({ ...m, link: { ...link, host: { source, seenAt: ago >= 0 && ago !== null ? e.now - ago : null } } });
+  if (type === "bye") return lose(m, e, `${reason}`, null, after >= 0 ? Math.min(after, 36e5) : undefined);
+  if (type === "session_update") {
+    if (!isObject(payload) || !(newer || (m.fresh && revision === revision))) return then(m);
+    const session = { name: "", data: null, metadata: {}, ...payload, config: allowed(payload.config, m.target?.fields) };
+    return then({ ...m, fresh: false, session, revision }, tell({ type: "session", session, revision }));
+  }
+  if (type === "config_update") {
+    if (!m.session || !isObject(payload) || !newer) return then(m);
+    const changed = allowed(payload, m.target?.fields);
+    const session = { ...m.session, config: { ...m.session.config, ...changed } };
+    return then({ ...m, session, revision }, tell({ type: "config", session, revision, changed, origins: frame.origins ?? {} }));
+  }
+  return typeof e.data === "string" ? then(m, tell({ type: "message", text: e.data })) : then(m);
+}
+
+/** @type {T.StepFunction} */
+export function step(m, e) {
+  const { status } = m.link;
+  if (status === "closed" || ("id" in e && e.id !== m.id)) return then(m);
+  switch (e.type) {
+    case "connect": return dial({ ...initial, id: m.id, hiddenAt: m.hiddenAt, target: e.target }, e);
+    case "open": return then({
+      ...m, spoken: m.spoken || e.protocol === "onlooker.v1", fresh: true, heartbeatMs: 0, openedAt: e.now, heardAt: e.now,
+      link: { status: "live", openedAt: e.now, server: null, host: null },
+    }, timer(null));
+    case "message": return receive(m, e);
+    case "close": return lose(m, e, e.reason || REASONS[e.code] || (status === "live" ? "lost" : "unreachable"), e.code || 1006);
+    case "timer": return status === "waiting" ? dial(m, e) : status === "connecting" ? lose(m, e, "timeout") : watchdog(m, e);
+    case "hide": m = { ...m, hiddenAt: e.now }; return status === "waiting" ? wait(m, e) : then(m);
+    case "wake": return wake(m, e);
+    case "shut": return then({ ...m, id: m.id + 1, link: { status: "closed" } }, { type: "drop" }, timer(null));
+  }
+}
+
+/** @type {T.Connect} */
+export function connect(url, options = {}) {
+  const {
+    WebSocket: Socket = globalThis.WebSocket, now = Date.now, random = Math.random, setTimeout = globalThis.setTimeout,
+    clearTimeout = globalThis.clearTimeout, document = globalThis.document, window = globalThis.window, appState,
+  } = options;
+  if (!Socket) throw TypeError("onlooker: no WebSocket here: pass one, such as that of the package ws");
+  let machine = initial;
+  let socket, alarm, telling;
+  const listeners = new Set();
+  const news = [];
+
+  function dispatch(happening) {
+    const { link } = machine;
+    const { state, effects } = step(machine, { ...happening, now: now(), random: random() });
+    machine = state;
+    effects.forEach(perform);
+    if (state.link !== link) news.push({ type: "state", state: state.link });
+    if (telling) return;
+    telling = true;
+    for (let event; (event = news.shift()); )
+      for (const listener of listeners)
+        try {
+          listener(event);
+        } catch (error) {
+          Promise.reject(error);
+        }
+    telling = false;
+  }
+
+  function perform(effect) {
+    if (effect.type === "tell") news.push(effect.event);
+    else if (effect.type === "drop") socket = socket?.close();
+    else if (effect.type === "dial") open(effect);
+    else {
+      clearTimeout(alarm);
+      if (effect.ms !== null) alarm = setTimeout(() => dispatch({ type: "timer" }), effect.ms);
+    }
+  }
+
+  // A dropped socket keeps its listeners: `ws` throws errors nobody hears.
+  function open({ id, url, protocols }) {
+    const close = (e) => dispatch({ type: "close", id, code: e.code, reason: e.reason || fault });
+    let fault = "";
+    try {
+      const it = (socket = protocols[0] ? new Socket(url, protocols) : new Socket(url));
+      it.onopen = () => dispatch({ type: "open", id, protocol: it.protocol });
+      it.onmessage = (e) => dispatch({ type: "message", id, data: e.data });
+      it.onerror = (e) => (fault = e.message);
+      it.onclose = close;
+    } catch (error) {
+      Promise.resolve().then(() => close({ reason: `${error}` }));
+    }
+  }
+
+  const look = (e) => dispatch((appState ? e === "background" : document?.hidden)
+    ? { type: "hide" } : { type: "wake", open: socket?.readyState === 1, online: e?.type === "online" });
+  const ears = (how) => {
+    document?.[how]?.("visibilitychange", look);
+    window?.[how]?.("pageshow", look);
+    window?.[how]?.("online", look);
+  };
+  const listening = appState ? appState.addEventListener("change", look) : ears("addEventListener");
+
+  /** @type {T.Viewer} */
+  const viewer = {
+    get state() { return machine.link; },
+    get session() { return machine.session; },
+    get revision() { return machine.revision; },
+    subscribe(fn) {
+      const listener = (event) => fn(event, viewer);
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+    connect: (to, where = {}) => dispatch({ type: "connect", target: target(to, { ...options, topic: undefined, token: undefined, ...where }) }),
+    send: (text) => machine.link.status === "live" && (socket.send(text), true),
+    close() {
+      listening?.remove();
+      ears("removeEventListener");
+      dispatch({ type: "shut" });
+    },
+  };
+  look(appState?.currentState);
+  if (url) viewer.connect(url, options);
+  return viewer;
+}

@@ -1,0 +1,172 @@
+/**
+ * The shapes of the client's core, for reading and for `tsc`; nothing here runs.
+ * Instants are milliseconds since 1970 (`Date.now()`), durations are milliseconds.
+ * @module
+ */
+export {};
+
+/**
+ * A topic's whole state. Never changed in place: every change is a new object, and after a `config_update`
+ * `data` and `metadata` are still the same objects, so `useEffect(rebuild, [session.data])` rebuilds only when it must.
+ * @typedef {object} Session
+ * @property {string} name
+ * @property {any} data
+ * @property {Record<string, any>} config the fields
+ * @property {any} metadata
+ */
+
+/**
+ * How a viewer stands with its daemon.
+ * - `idle`: no address yet. - `connecting`: a socket is being opened. - `live`: it is open.
+ * - `waiting`: it was lost or never opened; tried again at `retryAt`. - `closed`: `close()` was called; final.
+ * @typedef {Idle | Connecting | Live | Waiting | Closed} LinkState
+ */
+/** @typedef {{status: "idle"}} Idle */
+/**
+ * @typedef {object} Connecting
+ * @property {"connecting"} status
+ * @property {number} attempt failed tries since a connection last proved itself
+ * @property {number} heardAt when the last frame came; 0 if none ever did
+ */
+/**
+ * @typedef {object} Live
+ * @property {"live"} status
+ * @property {number} openedAt
+ * @property {string | null} server what `hello` said, such as "onlooker/0.1.0"; null from a plain recipe server
+ * @property {HostSeen | null} host the newest heartbeat's word on the host; null before one
+ */
+/**
+ * @typedef {object} HostSeen
+ * @property {"alive" | "silent" | "ended"} source `ended`: the host has stopped
+ * @property {number | null} seenAt when the host last wrote ("frozen since 14:03")
+ */
+/**
+ * @typedef {object} Waiting
+ * @property {"waiting"} status
+ * @property {number} attempt failed tries since a connection last proved itself
+ * @property {number | null} retryAt null while hidden: tried at once when shown again
+ * @property {string} reason why there is no connection: the daemon's own words (a `bye`, a close reason), or `unreachable`,
+ *   `lost`, `timeout` (did not open in time), `silent` (missed its heartbeats), `deleted` (4404), `refused` (1008), `hidden`
+ * @property {number | null} code the close code, if the socket closed
+ * @property {number} heardAt when the last frame came ("frozen since …"); 0 if none ever did
+ */
+/** @typedef {{status: "closed"}} Closed */
+
+/** @typedef {SessionEvent | ConfigEvent | StateEvent | MessageEvent} ViewerEvent */
+/**
+ * Everything is new: rebuild.
+ * @typedef {{type: "session", session: Session, revision: number | null}} SessionEvent
+ */
+/**
+ * Only `changed` fields are new: retune.
+ * @typedef {{type: "config", session: Session, revision: number | null, changed: Record<string, any>, origins: Record<string, Origin>}} ConfigEvent
+ */
+/** @typedef {{type: "state", state: LinkState}} StateEvent */
+/**
+ * A text that is no frame of ours: what the host broadcast, verbatim.
+ * @typedef {{type: "message", text: string}} MessageEvent
+ */
+/**
+ * Who wrote a field last.
+ * @typedef {{revision: number, sourceId?: string, deviceId?: number, localRevision?: number}} Origin
+ */
+
+/** @typedef {"number" | "string" | "boolean" | "array" | "object"} FieldType */
+/** @typedef {Record<string, FieldType>} Fields */
+
+/**
+ * Where to connect to.
+ * @typedef {object} Where
+ * @property {string} [topic] the daemon's default topic unless given
+ * @property {string} [token] a viewer token; also read from the address's fragment (`#t=…`, as in the QR code)
+ */
+
+/**
+ * @typedef {object} Environment
+ * @property {Fields} [fields] only these config fields, and only with these types, are let in
+ * @property {boolean} [resume] ask only for what changed after a lost connection (default true)
+ * @property {boolean} [plain] offer no subprotocol at all (default false: a server that refuses it is asked plainly at once)
+ * @property {new (url: string, protocols?: string[]) => any} [WebSocket] the global one unless given; in Node 20 that of `ws`
+ * @property {AppState} [appState] React Native's `AppState`, in place of the document
+ * @property {{hidden: boolean, addEventListener: Function, removeEventListener: Function} | null} [document] whose visibility counts; null: always visible
+ * @property {{addEventListener?: Function, removeEventListener?: Function} | null} [window] where `pageshow` and `online` are heard
+ * @property {() => number} [now] the clock, milliseconds since 1970
+ * @property {() => number} [random] from 0 up to 1
+ * @property {(run: () => void, ms: number) => any} [setTimeout]
+ * @property {(timer: any) => void} [clearTimeout]
+ */
+/** @typedef {Where & Environment} Options */
+/** @typedef {{currentState: string, addEventListener(type: "change", listener: (state: any) => void): {remove(): void}}} AppState */
+
+/**
+ * @typedef {object} Viewer
+ * @property {LinkState} state
+ * @property {Session | null} session null until the first snapshot
+ * @property {number | null} revision of `session`; null from a plain recipe server
+ * @property {(listener: (event: ViewerEvent, viewer: Viewer) => void) => () => void} subscribe returns what ends it
+ * @property {(url: string, where?: Where) => void} connect leaves for another address or topic and never comes back to the old one
+ * @property {(text: string) => boolean} send false when not live. Only `/host` listens: a viewer's words are dropped
+ * @property {() => void} close for ever: no socket, no timer, no listener on the page remains
+ */
+
+/** @typedef {{url: string, token: string | null, fields?: Fields, resume: boolean, plain: boolean}} Target */
+
+/**
+ * All a viewer remembers; what `step` works on.
+ * @typedef {object} Machine
+ * @property {LinkState} link
+ * @property {Target | null} target
+ * @property {number} id of the socket in use; events of any other are late and mean nothing
+ * @property {boolean} spoken this target has accepted `onlooker.v1` before
+ * @property {boolean} plain this dial offers no subprotocol
+ * @property {number} attempt failed tries since a connection last proved itself
+ * @property {number} notBefore a `bye` asked not to dial earlier
+ * @property {{reason: string, code: number | null}} lost why there is no connection
+ * @property {number} dialedAt
+ * @property {number} openedAt
+ * @property {number} heardAt 0: never
+ * @property {number} heartbeatMs 0: none promised
+ * @property {number | null} hiddenAt null: shown
+ * @property {boolean} fresh the next snapshot counts whatever its revision: it opens a connection, and the daemon may have restarted
+ * @property {Session | null} session
+ * @property {number | null} revision
+ */
+
+/**
+ * What happens to a viewer. Every event carries the time, and a random number from 0 up to 1.
+ * @typedef {{now: number, random: number} & Happening} StepEvent
+ */
+/**
+ * @typedef {{type: "connect", target: Target}
+ *   | {type: "open", id: number, protocol?: string}
+ *   | {type: "message", id: number, data: unknown}
+ *   | {type: "close", id: number, code?: number | null, reason?: string}
+ *   | {type: "timer"} | {type: "hide"} | {type: "shut"}
+ *   | {type: "wake", open: boolean, online?: boolean}} Happening
+ */
+/**
+ * What is to be done: `drop` the socket, `dial` a new one, set the one timer (null: none), tell the listeners.
+ * @typedef {{type: "drop"}
+ *   | {type: "dial", id: number, url: string, protocols: string[]}
+ *   | {type: "timer", ms: number | null}
+ *   | {type: "tell", event: ViewerEvent}} Effect
+ */
+/** @typedef {{state: Machine, effects: Effect[]}} Step */
+
+/** One rule of `step`. @typedef {(m: Machine, e: any, ...more: any[]) => Step} Rule */
+/** @typedef {(state: Machine, ...effects: Effect[]) => Step} Then */
+/** @typedef {(part: any) => Effect} ToEffect */
+
+/**
+ * Reads an address: http(s) or ws(s) URL, or bare `host:port` (9876 unless given). Throws a TypeError on any other;
+ * its message leaves out the query and the fragment, which may hold a token.
+ * @typedef {(url: string, options?: Options) => Target} ReadTarget
+ */
+/**
+ * What follows from an event. Pure: the time and a random number come with it, and what is to be done goes back as effects.
+ * @typedef {(machine: Machine, event: StepEvent) => Step} StepFunction
+ */
+/**
+ * Watches a topic until `close()`; with a null address, idle until `viewer.connect(url)`.
+ * @typedef {(url: string | null, options?: Options) => Viewer} Connect
+ */
