@@ -65,7 +65,10 @@ impl Frame {
     }
 
     fn of(content: Content) -> Frame {
-        Frame { content, encoded: Default::default() }
+        Frame {
+            content,
+            encoded: Default::default(),
+        }
     }
 
     /// The bytes of one whole WebSocket message.
@@ -87,16 +90,45 @@ impl Frame {
     pub fn text_len(&self) -> usize {
         match &self.content {
             Content::Update(_, Update::Snapshot { session, .. }) => session.text_len(),
-            Content::Update(_, Update::Delta { fields, .. }) => fields.iter().map(|(field, value)| field.len() + value.as_str().len()).sum(),
+            Content::Update(_, Update::Delta { fields, .. }) => fields
+                .iter()
+                .map(|(field, value)| field.len() + value.as_str().len())
+                .sum(),
             Content::Json(text) | Content::Verbatim(text) => text.len(),
         }
     }
 
+    /// The session inside a snapshot's text, sharing its bytes; empty for other frames.
+    pub fn session(&self) -> Bytes {
+        const PAYLOAD: &[u8] = b"\"payload\":";
+        let Content::Update(_, Update::Snapshot { .. }) = &self.content else {
+            return Bytes::new();
+        };
+        let bytes = self.bytes(Encoding::default());
+        // Nothing before the payload can hold this text: topic and revision have no quotes.
+        let at = bytes
+            .windows(PAYLOAD.len())
+            .position(|window| window == PAYLOAD);
+        at.map_or_else(Bytes::new, |at| {
+            bytes.slice(at + PAYLOAD.len()..bytes.len() - 1)
+        })
+    }
+
     fn encode(&self, encoding: Encoding) -> Bytes {
         let (data, payload) = self.payload(encoding);
-        let header = FrameHeader { is_final: true, opcode: OpCode::Data(data), ..FrameHeader::default() };
+        let header = FrameHeader {
+            is_final: true,
+            opcode: OpCode::Data(data),
+            ..FrameHeader::default()
+        };
         match encoding.deflate.then(|| deflated(&payload)).flatten() {
-            Some(smaller) => message(FrameHeader { rsv1: true, ..header }, &smaller),
+            Some(smaller) => message(
+                FrameHeader {
+                    rsv1: true,
+                    ..header
+                },
+                &smaller,
+            ),
             None => message(header, &payload),
         }
     }
@@ -107,13 +139,21 @@ impl Frame {
             Content::Json(text) => text.clone(),
             Content::Verbatim(text) => return (Data::Text, text.clone().into_bytes()),
         };
-        if encoding.msgpack { (Data::Binary, msgpack(&text)) } else { (Data::Text, text.into_bytes()) }
+        if encoding.msgpack {
+            (Data::Binary, msgpack(&text))
+        } else {
+            (Data::Text, text.into_bytes())
+        }
     }
 }
 
 /// A control frame (RFC 6455 §5.5); `payload` has at most 125 bytes.
 pub fn control(opcode: Control, payload: &[u8]) -> Bytes {
-    let header = FrameHeader { is_final: true, opcode: OpCode::Control(opcode), ..FrameHeader::default() };
+    let header = FrameHeader {
+        is_final: true,
+        opcode: OpCode::Control(opcode),
+        ..FrameHeader::default()
+    };
     message(header, payload)
 }
 
@@ -140,13 +180,19 @@ fn deflated(payload: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(payload.len() / 2 + 64);
     loop {
         let read = compress.total_in() as usize;
-        let status = compress.compress_vec(&payload[read..], &mut out, FlushCompress::Sync).ok()?;
+        let status = compress
+            .compress_vec(&payload[read..], &mut out, FlushCompress::Sync)
+            .ok()?;
         if out.len() < out.capacity() || status == Status::StreamEnd {
             break;
         }
         out.reserve(out.capacity());
     }
-    out.truncate(out.len().checked_sub(4).filter(|at| out[*at..] == [0, 0, 0xff, 0xff])?);
+    out.truncate(
+        out.len()
+            .checked_sub(4)
+            .filter(|at| out[*at..] == [0, 0, 0xff, 0xff])?,
+    );
     (out.len() < payload.len()).then_some(out)
 }
 

@@ -1,14 +1,55 @@
-//! placeholder
+//! onlooker shows one machine's live state to every screen in the room: a host writes,
+//! viewers watch.
+//!
+//! # The rooms, in reading order
+//!
+//! | layer | rooms | hold |
+//! | --- | --- | --- |
+//! | 1 | [`json`] [`name`] [`revision`] [`session`] [`fields`] [`options`] | the state's shape and version, the whitelist, what can be set |
+//! | 2 | [`topic`] [`debounce`] [`protocol`] | `write` and `since`; when changes leave; the wire's JSON |
+//! | 3 | [`frame`] | a message as bytes, encoded once |
+//! | 4 | [`hub`] | topics by name, flushers, the channel to the viewers |
+//! | 5 | [`access`] [`discovery`] [`viewer`] [`host`] [`source`] [`invalidation`] | who may connect; the address and its code; those who watch, write and fetch |
+//! | 6 | [`http`] | connections, the gate, routes, pages |
+//! | 7 | [`server`] | the library's face |
+//! | 8 | `config` `cli` `terminal` `main` | the program around it |
+//!
+//! A room imports only from lower layers, or from its own.
+//!
+//! # The way of one change
+//!
+//! A source, a request or a host's message becomes a [`topic::Change`]. [`topic::Topic::write`]
+//! accepts or refuses it. After the [`debounce`]d pause the flusher takes what changed as one
+//! [`frame::Frame`], which goes through `broadcast::channel` to the shards of [`viewer`], and
+//! each viewer that is where the flush begins is sent the shared bytes. Whoever is elsewhere,
+//! a newcomer, a lagging shard or a slow phone, is answered by [`topic::Topic::since`].
+//!
+//! # Invariants
+//!
+//! 1. Layers 1 to 3 never await, read a clock, or touch a socket.
+//! 2. Nothing but `Topic::write` changes a session; nothing but `Topic::since` answers what a viewer lacks.
+//! 3. No lock is held across an await, or while something large is encoded.
+//! 4. No unbounded queue, no detached task: every task ends on a token and is waited for.
+//! 5. A viewer can delay neither a write nor another viewer. It can read, answer pings and close.
+//! 6. Access is decided once, before the 101, and becomes a value that the next function takes.
+//! 7. A frame is encoded and compressed once, however many viewers receive it.
+
+pub mod access;
 pub mod debounce;
 pub mod discovery;
 pub mod fields;
 pub mod frame;
+pub mod host;
+pub mod http;
 pub mod hub;
+pub mod invalidation;
 pub mod json;
 pub mod name;
 pub mod options;
 pub mod protocol;
 pub mod revision;
+pub mod server;
 pub mod session;
+pub mod source;
 pub mod topic;
 pub mod viewer;

@@ -45,10 +45,17 @@ pub fn update(topic: &TopicName, update: &Update) -> String {
             out.push('}');
             out
         }
-        Update::Delta { revision, fields, origins } => {
+        Update::Delta {
+            revision,
+            fields,
+            origins,
+        } => {
             let mut out = String::new();
             open(&mut out, "config_update", topic, *revision);
-            write_object(&mut out, fields.iter().map(|(field, value)| (field.as_str(), value)));
+            write_object(
+                &mut out,
+                fields.iter().map(|(field, value)| (field.as_str(), value)),
+            );
             write_origins(&mut out, origins);
             out.push('}');
             out
@@ -57,14 +64,19 @@ pub fn update(topic: &TopicName, update: &Update) -> String {
 }
 
 fn open(out: &mut String, kind: &str, topic: &TopicName, revision: Revision) {
-    out.push_str(&format!(r#"{{"type":"{kind}","topic":"{topic}","revision":"{revision}","payload":"#));
+    out.push_str(&format!(
+        r#"{{"type":"{kind}","topic":"{topic}","revision":"{revision}","payload":"#
+    ));
 }
 
 fn write_origins(out: &mut String, origins: &[(String, Origin)]) {
     if origins.is_empty() {
         return;
     }
-    let values: Vec<(&str, Json)> = origins.iter().map(|(field, origin)| (field.as_str(), origin_json(origin))).collect();
+    let values: Vec<(&str, Json)> = origins
+        .iter()
+        .map(|(field, origin)| (field.as_str(), origin_json(origin)))
+        .collect();
     out.push_str(",\"origins\":");
     write_object(out, values.iter().map(|(field, value)| (*field, value)));
 }
@@ -77,7 +89,10 @@ struct OriginText<'a> {
 }
 
 fn origin_json(origin: &Origin) -> Json {
-    json(&OriginText { revision: origin.revision.get(), writer: &origin.writer })
+    json(&OriginText {
+        revision: origin.revision.get(),
+        writer: &origin.writer,
+    })
 }
 
 /// How a resuming viewer was served.
@@ -106,7 +121,11 @@ pub enum SourceState {
 
 /// Frames that only our own viewers receive.
 #[derive(Clone, Debug, Serialize)]
-#[serde(tag = "type", rename_all = "lowercase", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "type",
+    rename_all = "lowercase",
+    rename_all_fields = "camelCase"
+)]
 pub enum Own {
     /// The first frame.
     Hello {
@@ -150,7 +169,8 @@ impl Own {
 
 /// Our own serializable values never fail to serialize.
 fn json(value: &impl Serialize) -> Json {
-    serde_json::to_value(value).map_or_else(|_| Json::empty_object(), |value| Json::from_value(&value))
+    serde_json::to_value(value)
+        .map_or_else(|_| Json::empty_object(), |value| Json::from_value(&value))
 }
 
 /// What a host sends: over its socket, or as a line on stdin.
@@ -190,7 +210,10 @@ impl HostMessage {
             Err(error) => return (None, Err(error.into())),
         };
         let members = document.members().unwrap_or_default();
-        let id = members.iter().find(|(key, _)| key == "id").map(|(_, value)| value.clone());
+        let id = members
+            .iter()
+            .find(|(key, _)| key == "id")
+            .map(|(_, value)| value.clone());
         (id, HostMessage::from_members(&members, name))
     }
 
@@ -202,12 +225,21 @@ impl HostMessage {
             return HostMessage::from_members(&members, name);
         }
         let session = Session::from_json(&document, name)?;
-        Ok(HostMessage::Write(Change::Replace(session), Writer::default()))
+        Ok(HostMessage::Write(
+            Change::Replace(session),
+            Writer::default(),
+        ))
     }
 
     fn from_members(members: &[(String, Json)], name: &str) -> Result<HostMessage, MessageError> {
-        let get = |key: &str| members.iter().find(|(known, _)| known == key).map(|(_, value)| value);
-        let need = |key: &str| get(key).ok_or_else(|| MessageError::Shape(format!("{key:?} is missing")));
+        let get = |key: &str| {
+            members
+                .iter()
+                .find(|(known, _)| known == key)
+                .map(|(_, value)| value)
+        };
+        let need =
+            |key: &str| get(key).ok_or_else(|| MessageError::Shape(format!("{key:?} is missing")));
         let kind = need("type")?.as_string();
         let change = match kind.as_deref() {
             Some("session_update") => Change::Replace(Session::from_json(need("payload")?, name)?),
@@ -216,24 +248,36 @@ impl HostMessage {
             _ => return Err(unknown_type(need("type")?)),
         };
         let number = |key: &str| get(key).map(|value| device_number(key, value)).transpose();
-        let source_id = get("sourceId").map(|value| string("sourceId", value).and_then(short)).transpose()?;
-        let writer = Writer { source_id, device_id: number("deviceId")?, local_revision: number("localRevision")? };
+        let source_id = get("sourceId")
+            .map(|value| string("sourceId", value).and_then(short))
+            .transpose()?;
+        let writer = Writer {
+            source_id,
+            device_id: number("deviceId")?,
+            local_revision: number("localRevision")?,
+        };
         Ok(HostMessage::Write(change, writer))
     }
 }
 
 fn unknown_type(got: &Json) -> MessageError {
-    MessageError::Shape(format!("unknown type {got}: expected session_update, config_update or broadcast"))
+    MessageError::Shape(format!(
+        "unknown type {got}: expected session_update, config_update or broadcast"
+    ))
 }
 
 fn string(key: &str, value: &Json) -> Result<String, MessageError> {
-    value.as_string().ok_or_else(|| MessageError::Shape(format!("{key}: expected a string, got {}", value.kind())))
+    value.as_string().ok_or_else(|| {
+        MessageError::Shape(format!("{key}: expected a string, got {}", value.kind()))
+    })
 }
 
 fn short(source_id: String) -> Result<String, MessageError> {
     match source_id.len() {
         0..=MAX_SOURCE_ID => Ok(source_id),
-        got => Err(MessageError::Shape(format!("sourceId: expected at most {MAX_SOURCE_ID} bytes, got {got}"))),
+        got => Err(MessageError::Shape(format!(
+            "sourceId: expected at most {MAX_SOURCE_ID} bytes, got {got}"
+        ))),
     }
 }
 
@@ -245,9 +289,17 @@ pub const MAX_SOURCE_ID: usize = 128;
 /// # Errors
 /// Names the key and the value.
 pub fn device_number(key: &str, value: &Json) -> Result<u64, MessageError> {
-    let most = if key == "deviceId" { 100_000_000_000_000 } else { crate::json::MAX_SAFE_INTEGER };
+    let most = if key == "deviceId" {
+        100_000_000_000_000
+    } else {
+        crate::json::MAX_SAFE_INTEGER
+    };
     let number = value.as_str().parse().ok().filter(|number| *number <= most);
-    number.ok_or_else(|| MessageError::Shape(format!("{key}: expected an integer from 0 to {most}, got {value}")))
+    number.ok_or_else(|| {
+        MessageError::Shape(format!(
+            "{key}: expected an integer from 0 to {most}, got {value}"
+        ))
+    })
 }
 
 /// The fields of a config object.
@@ -255,8 +307,16 @@ pub fn device_number(key: &str, value: &Json) -> Result<u64, MessageError> {
 /// # Errors
 /// Names the place when it is no object.
 pub fn fields(config: &Json, place: &str) -> Result<Vec<(String, Json)>, MessageError> {
-    let wrong = || MessageError::Shape(format!("{place}: expected an object of fields, got {}", config.kind()));
-    (config.kind() == Kind::Object).then(|| config.members()).flatten().ok_or_else(wrong)
+    let wrong = || {
+        MessageError::Shape(format!(
+            "{place}: expected an object of fields, got {}",
+            config.kind()
+        ))
+    };
+    (config.kind() == Kind::Object)
+        .then(|| config.members())
+        .flatten()
+        .ok_or_else(wrong)
 }
 
 /// The answer to a host's message that was accepted. A broadcast has no revision.
@@ -270,13 +330,25 @@ pub fn error(id: Option<&Json>, problem: &Problem) -> String {
     let status = Json::from_value(&problem.status.into());
     let detail = Json::string(&problem.detail);
     let errors = (!problem.errors.is_empty()).then(|| json(&problem.errors));
-    message("error", [("id", id), ("status", Some(&status)), ("detail", Some(&detail)), ("errors", errors.as_ref())])
+    message(
+        "error",
+        [
+            ("id", id),
+            ("status", Some(&status)),
+            ("detail", Some(&detail)),
+            ("errors", errors.as_ref()),
+        ],
+    )
 }
 
 fn message<'a, const N: usize>(kind: &str, members: [(&'a str, Option<&'a Json>); N]) -> String {
     let kind = Json::string(kind);
-    let present = members.into_iter().filter_map(|(key, value)| Some((key, value?)));
-    Json::object(std::iter::once(("type", &kind)).chain(present)).as_str().to_owned()
+    let present = members
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value?)));
+    Json::object(std::iter::once(("type", &kind)).chain(present))
+        .as_str()
+        .to_owned()
 }
 
 /// An invalidation event for clients that fetch what changed.
@@ -323,7 +395,14 @@ pub struct Problem {
 impl Problem {
     /// A problem without fields at fault. `title` is the status in words.
     pub fn new(status: u16, title: &'static str, detail: impl Into<String>) -> Problem {
-        Problem { r#type: "about:blank", title, status, detail: detail.into(), errors: Vec::new(), revision: None }
+        Problem {
+            r#type: "about:blank",
+            title,
+            status,
+            detail: detail.into(),
+            errors: Vec::new(),
+            revision: None,
+        }
     }
 
     /// As `application/problem+json`.

@@ -55,7 +55,12 @@ pub struct Catchup {
 }
 
 impl Cell {
-    pub(super) fn new(name: TopicName, topic: Topic, flow: &Flow, ended: CancellationToken) -> Cell {
+    pub(super) fn new(
+        name: TopicName,
+        topic: Topic,
+        flow: &Flow,
+        ended: CancellationToken,
+    ) -> Cell {
         let state = State {
             topic,
             debounce: Debounce::new(flow.debounce, flow.max_wait),
@@ -150,17 +155,28 @@ impl Cell {
             (None, Some(_)) => Resumed::Current,
             _ => Resumed::Snapshot,
         };
-        Catchup { frame: update.map(|update| state.frame(&self.name, update)), revision: present, resumed }
+        Catchup {
+            frame: update.map(|update| state.frame(&self.name, update)),
+            revision: present,
+            resumed,
+        }
     }
 
-    pub(super) fn write(&self, change: Change, options: &WriteOptions) -> Result<Receipt, WriteError> {
+    pub(super) fn write(
+        &self,
+        change: Change,
+        options: &WriteOptions,
+    ) -> Result<Receipt, WriteError> {
         let rounded = first_rounded(&change);
         let mut state = self.state();
-        if self.ended.is_cancelled() {
+        if self.ended.is_cancelled() || (options.existing && state.topic.session().is_none()) {
             return Err(WriteError::NoTopic(self.name.to_string()));
         }
         let present = state.topic.revision();
-        if options.if_match.is_some_and(|expected| expected != present || state.topic.session().is_none()) {
+        if options
+            .if_match
+            .is_some_and(|expected| expected != present || state.topic.session().is_none())
+        {
             return Err(WriteError::Stale(present));
         }
         state.host_seen = Some(Instant::now());
@@ -174,11 +190,22 @@ impl Cell {
             self.wake(&mut state);
         }
         let changed = matches!(written?, Written::Applied(_));
-        if let Some(number) = rounded.filter(|_| !std::mem::replace(&mut state.warned_of_rounding, true)) {
+        if let Some(number) =
+            rounded.filter(|_| !std::mem::replace(&mut state.warned_of_rounding, true))
+        {
             tracing::warn!(topic = %self.name, number, "JavaScript rounds integers above 2^53: viewers in a browser see another number");
         }
-        let session = state.topic.session().cloned().ok_or(WriteError::NoTopic(self.name.to_string()))?;
-        Ok(Receipt { revision: state.topic.revision(), changed, created, session })
+        let session = state
+            .topic
+            .session()
+            .cloned()
+            .ok_or(WriteError::NoTopic(self.name.to_string()))?;
+        Ok(Receipt {
+            revision: state.topic.revision(),
+            changed,
+            created,
+            session,
+        })
     }
 
     fn wake(&self, state: &mut State) {
@@ -202,7 +229,13 @@ impl Cell {
         if let Some(frame) = frame.as_ref().filter(|_| self.viewers() > 0) {
             frame.bytes(Encoding::default());
         }
-        Some(Flushed { cell: self.clone(), from: flush.from, to: flush.to, frame, source_id })
+        Some(Flushed {
+            cell: self.clone(),
+            from: flush.from,
+            to: flush.to,
+            frame,
+            source_id,
+        })
     }
 
     pub(super) fn flushes_at_once(&self) -> bool {
@@ -219,7 +252,9 @@ impl Cell {
             if let Some(deadline) = self.state().debounce.deadline() {
                 return Some(self.epoch + deadline);
             }
-            self.ended.run_until_cancelled(self.changed.notified()).await?;
+            self.ended
+                .run_until_cancelled(self.changed.notified())
+                .await?;
         }
     }
 
@@ -270,7 +305,9 @@ fn first_rounded(change: &Change) -> Option<String> {
 
 /// The wall clock, from which revisions are made.
 fn unix_micros() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 

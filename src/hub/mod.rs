@@ -3,7 +3,7 @@
 mod cell;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -35,8 +35,40 @@ struct Inner {
     rules: Rules,
     flow: Flow,
     limits: Limits,
+    counts: Counts,
     tasks: TaskTracker,
     stop: CancellationToken,
+}
+
+/// What has happened since the start.
+#[derive(Default)]
+pub struct Counts {
+    viewers: AtomicU64,
+    writes: AtomicU64,
+    refusals: AtomicU64,
+    flushes: AtomicU64,
+}
+
+impl Counts {
+    /// Viewers that ever connected.
+    pub fn viewers(&self) -> u64 {
+        self.viewers.load(Ordering::Relaxed)
+    }
+
+    /// Changes that were accepted.
+    pub fn writes(&self) -> u64 {
+        self.writes.load(Ordering::Relaxed)
+    }
+
+    /// Changes that were refused.
+    pub fn refusals(&self) -> u64 {
+        self.refusals.load(Ordering::Relaxed)
+    }
+
+    /// Flushes to the viewers.
+    pub fn flushes(&self) -> u64 {
+        self.flushes.load(Ordering::Relaxed)
+    }
 }
 
 /// What every shard of viewers and every `/sync` reader hears.
@@ -134,16 +166,24 @@ impl Hub {
     /// A hub that holds the default topic, still without a session. Its flushers end on `stop`
     /// after a last flush, and are waited for through `tasks`.
     pub fn new(options: &Options, tasks: TaskTracker, stop: CancellationToken) -> Hub {
-        let whitelist = options.fields.clone().map_or_else(Whitelist::learning, Whitelist::Declared);
+        let whitelist = options
+            .fields
+            .clone()
+            .map_or_else(Whitelist::learning, Whitelist::Declared);
         let inner = Inner {
             topics: RwLock::default(),
             events: broadcast::channel(options.flow.capacity).0,
             changes: watch::channel(()).0,
             viewers: AtomicUsize::new(0),
             default_topic: options.topic.clone(),
-            rules: Rules { whitelist, ignore: options.ignore.clone(), max_session: options.limits.session },
+            rules: Rules {
+                whitelist,
+                ignore: options.ignore.clone(),
+                max_session: options.limits.session,
+            },
             flow: options.flow.clone(),
             limits: options.limits.clone(),
+            counts: Counts::default(),
             tasks,
             stop,
         };
@@ -169,12 +209,23 @@ impl Hub {
 
     /// All topics, by name; some may wait for their first session.
     pub fn topics(&self) -> Vec<Arc<Cell>> {
-        self.0.topics.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.0
+            .topics
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
     }
 
     /// One topic.
     pub fn topic(&self, name: &TopicName) -> Option<Arc<Cell>> {
-        self.0.topics.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.0
+            .topics
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
     }
 
     /// Hears all that concerns viewers from now on.
@@ -187,6 +238,11 @@ impl Hub {
         self.0.changes.subscribe()
     }
 
+    /// What has happened since the start.
+    pub fn counts(&self) -> &Counts {
+        &self.0.counts
+    }
+
     /// How many viewers are connected.
     pub fn viewers(&self) -> usize {
         self.0.viewers.load(Ordering::Relaxed)
@@ -196,7 +252,11 @@ impl Hub {
     pub fn enter(&self, cell: &Arc<Cell>) -> Option<Presence> {
         let limit = self.0.limits.viewers;
         let free = |viewers: usize| (viewers < limit).then_some(viewers + 1);
-        self.0.viewers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free).ok()?;
+        self.0
+            .viewers
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, free)
+            .ok()?;
+        self.0.counts.viewers.fetch_add(1, Ordering::Relaxed);
         Some(Presence::new(self.clone(), cell.clone()))
     }
 
@@ -204,16 +264,29 @@ impl Hub {
     ///
     /// # Errors
     /// Says why nothing changed.
-    pub async fn write(&self, name: &TopicName, change: Change, options: WriteOptions) -> Result<Receipt, WriteError> {
+    pub async fn write(
+        &self,
+        name: &TopicName,
+        change: Change,
+        options: WriteOptions,
+    ) -> Result<Receipt, WriteError> {
         if self.0.stop.is_cancelled() {
             return Err(WriteError::Stopping);
         }
         let cell = match self.topic(name) {
             Some(cell) => cell,
-            None if options.existing || options.if_match.is_some() => return Err(WriteError::NoTopic(name.to_string())),
+            None if options.existing || options.if_match.is_some() => {
+                return Err(WriteError::NoTopic(name.to_string()));
+            }
             None => self.open(name)?,
         };
         let written = cell.write(change, &options);
+        let count = if written.is_ok() {
+            &self.0.counts.writes
+        } else {
+            &self.0.counts.refusals
+        };
+        count.fetch_add(1, Ordering::Relaxed);
         if cell.flushes_at_once() {
             self.flush(&cell);
         }
@@ -241,7 +314,13 @@ impl Hub {
     pub fn delete(&self, name: &TopicName) -> bool {
         let cell = {
             let mut topics = self.topics_mut();
-            let Some(cell) = topics.get(name).filter(|cell| cell.session().is_some()).cloned() else { return false };
+            let Some(cell) = topics
+                .get(name)
+                .filter(|cell| cell.session().is_some())
+                .cloned()
+            else {
+                return false;
+            };
             topics.remove(name);
             if *name == self.0.default_topic {
                 self.insert(&mut topics, name.clone());
@@ -274,19 +353,30 @@ impl Hub {
 
     fn flush(&self, cell: &Arc<Cell>) {
         if let Some(flushed) = cell.flush() {
+            self.0.counts.flushes.fetch_add(1, Ordering::Relaxed);
             self.send(Event::Flush(Arc::new(flushed)));
         }
     }
 
     fn topics_mut(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<TopicName, Arc<Cell>>> {
-        self.0.topics.write().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .topics
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn insert(&self, topics: &mut BTreeMap<TopicName, Arc<Cell>>, name: TopicName) -> Arc<Cell> {
         let topic = Topic::new(name.as_str(), self.0.rules.clone());
-        let cell = Arc::new(Cell::new(name.clone(), topic, &self.0.flow, self.0.stop.child_token()));
+        let cell = Arc::new(Cell::new(
+            name.clone(),
+            topic,
+            &self.0.flow,
+            self.0.stop.child_token(),
+        ));
         topics.insert(name, cell.clone());
-        self.0.tasks.spawn(self.clone().flush_when_due(cell.clone()));
+        self.0
+            .tasks
+            .spawn(self.clone().flush_when_due(cell.clone()));
         cell
     }
 

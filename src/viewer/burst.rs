@@ -60,14 +60,22 @@ impl Burst {
     fn of(event: Event) -> Burst {
         let (cell, load, frame) = match event {
             Event::Flush(flushed) => {
-                let load = Load::Flush { from: flushed.from, to: flushed.to };
+                let load = Load::Flush {
+                    from: flushed.from,
+                    to: flushed.to,
+                };
                 (flushed.cell.clone(), load, flushed.frame.clone())
             }
             Event::Text(cell, frame) => (cell, Load::Text, Some(frame)),
             Event::Again(cell) => (cell, Load::Again, None),
             Event::Gone(cell) => (cell, Load::Gone, None),
         };
-        Burst { cell, load, frames: frame.into_iter().collect(), joined: Default::default() }
+        Burst {
+            cell,
+            load,
+            frames: frame.into_iter().collect(),
+            joined: Default::default(),
+        }
     }
 
     fn size(&self) -> usize {
@@ -84,7 +92,8 @@ impl Burst {
     }
 
     fn append(&mut self, next: Burst) {
-        if let (Load::Flush { to, .. }, Load::Flush { to: last, .. }) = (&mut self.load, next.load) {
+        if let (Load::Flush { to, .. }, Load::Flush { to: last, .. }) = (&mut self.load, next.load)
+        {
             *to = last;
         }
         self.frames.extend(next.frames);
@@ -92,11 +101,20 @@ impl Burst {
 
     /// All of it as one piece; none when there is nothing to send.
     pub fn bytes(&self, encoding: Encoding) -> Option<&Bytes> {
-        let [first, more @ ..] = self.frames.as_slice() else { return None };
+        let [first, more @ ..] = self.frames.as_slice() else {
+            return None;
+        };
         if more.is_empty() {
             return Some(first.bytes(encoding));
         }
-        let join = || self.frames.iter().map(|frame| &frame.bytes(encoding)[..]).collect::<Vec<_>>().concat().into();
+        let join = || {
+            self.frames
+                .iter()
+                .map(|frame| &frame.bytes(encoding)[..])
+                .collect::<Vec<_>>()
+                .concat()
+                .into()
+        };
         Some(self.joined[encoding.index()].get_or_init(join))
     }
 }

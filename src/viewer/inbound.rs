@@ -75,7 +75,16 @@ impl Inbound {
             frames: 0,
             bytes: 0,
         };
-        Inbound { header: [0; HEADER], header_len: 0, frame: None, message: None, control: Vec::new(), over: false, deflate, budget }
+        Inbound {
+            header: [0; HEADER],
+            header_len: 0,
+            frame: None,
+            message: None,
+            control: Vec::new(),
+            over: false,
+            deflate,
+            budget,
+        }
     }
 
     /// Takes bytes as they arrived, at a time since any fixed moment. `pings` of ours are
@@ -96,18 +105,26 @@ impl Inbound {
     }
 
     fn is_complete(&self) -> bool {
-        self.frame.as_ref().is_some_and(|frame| frame.read == frame.length)
+        self.frame
+            .as_ref()
+            .is_some_and(|frame| frame.read == frame.length)
     }
 
     /// One header byte or one piece of payload.
-    fn step(&mut self, bytes: &mut [u8], now: Duration, pings: u8) -> Result<(usize, Option<Signal>), u16> {
+    fn step(
+        &mut self,
+        bytes: &mut [u8],
+        now: Duration,
+        pings: u8,
+    ) -> Result<(usize, Option<Signal>), u16> {
         let Some(mut frame) = self.frame.take() else {
             self.header[usize::from(self.header_len)] = bytes[0];
             self.header_len += 1;
             self.open(now, pings)?;
             return Ok((1, None));
         };
-        let used = usize::try_from(frame.length - frame.read).map_or(bytes.len(), |left| left.min(bytes.len()));
+        let used = usize::try_from(frame.length - frame.read)
+            .map_or(bytes.len(), |left| left.min(bytes.len()));
         let piece = &mut bytes[..used];
         for (byte, at) in piece.iter_mut().zip(frame.read..) {
             *byte ^= frame.mask[(at % 4) as usize];
@@ -125,8 +142,12 @@ impl Inbound {
     fn open(&mut self, now: Duration, pings: u8) -> Result<(), u16> {
         let mut cursor = Cursor::new(&self.header[..usize::from(self.header_len)]);
         let parsed = FrameHeader::parse(&mut cursor).map_err(|_| close::PROTOCOL)?;
-        let Some((header, length)) = parsed else { return Ok(()) };
-        let Some(mask) = header.mask else { return Err(close::PROTOCOL) };
+        let Some((header, length)) = parsed else {
+            return Ok(());
+        };
+        let Some(mask) = header.mask else {
+            return Err(close::PROTOCOL);
+        };
         let header_len = std::mem::take(&mut self.header_len);
         if usize::from(header_len) != header.len(length) || length > i64::MAX as u64 {
             return Err(close::PROTOCOL);
@@ -134,7 +155,13 @@ impl Inbound {
         self.check(&header, length)?;
         let answers = matches!(header.opcode, OpCode::Control(Control::Pong)) && pings > 0;
         self.budget.spend(now, length, u32::from(!answers))?;
-        self.frame = Some(Open { opcode: header.opcode, is_final: header.is_final, mask, read: 0, length });
+        self.frame = Some(Open {
+            opcode: header.opcode,
+            is_final: header.is_final,
+            mask,
+            read: 0,
+            length,
+        });
         Ok(())
     }
 
@@ -147,15 +174,25 @@ impl Inbound {
             OpCode::Control(_) if !header.is_final || length > 125 => return Err(close::PROTOCOL),
             OpCode::Control(_) => return Ok(()),
             OpCode::Data(Data::Continue) if self.message.is_none() => return Err(close::PROTOCOL),
-            OpCode::Data(Data::Text | Data::Binary) if self.message.is_some() => return Err(close::PROTOCOL),
+            OpCode::Data(Data::Text | Data::Binary) if self.message.is_some() => {
+                return Err(close::PROTOCOL);
+            }
             OpCode::Data(data) => {
                 let text = data == Data::Text && !header.rsv1;
-                self.message.get_or_insert(Message { text, length: 0, tail: Vec::new() });
+                self.message.get_or_insert(Message {
+                    text,
+                    length: 0,
+                    tail: Vec::new(),
+                });
             }
         }
         let message = self.message.as_mut().ok_or(close::PROTOCOL)?;
         message.length = message.length.saturating_add(length);
-        if message.length > self.budget.bytes_limit { Err(close::TOO_LARGE) } else { Ok(()) }
+        if message.length > self.budget.bytes_limit {
+            Err(close::TOO_LARGE)
+        } else {
+            Ok(())
+        }
     }
 
     fn payload(&mut self, frame: &Open, piece: &[u8]) -> Result<(), u16> {
@@ -220,7 +257,11 @@ impl Budget {
 /// The code of a close frame, if it has one (RFC 6455 §5.5.1, §7.4).
 fn closing(payload: &[u8]) -> Result<Option<u16>, u16> {
     let Some((code, reason)) = payload.split_first_chunk::<2>() else {
-        return if payload.is_empty() { Ok(None) } else { Err(close::PROTOCOL) };
+        return if payload.is_empty() {
+            Ok(None)
+        } else {
+            Err(close::PROTOCOL)
+        };
     };
     let code = u16::from_be_bytes(*code);
     if !CloseCode::from(code).is_allowed() {

@@ -54,7 +54,11 @@ impl Wire {
 impl Link {
     /// Shares a socket.
     pub fn new(wire: Wire) -> Link {
-        Link { wire, unanswered: AtomicU8::new(0), blocked: Notify::new() }
+        Link {
+            wire,
+            unanswered: AtomicU8::new(0),
+            blocked: Notify::new(),
+        }
     }
 
     /// The socket.

@@ -48,7 +48,7 @@ pub struct NewViewer {
     /// What it is, as the user agent tells.
     pub device: Box<str>,
     /// Dropped with the viewer: its place in the count of its address.
-    pub admission: Box<dyn Send>,
+    pub admission: Arc<dyn Send + Sync>,
 }
 
 /// One line of the list of viewers.
@@ -98,7 +98,9 @@ impl Viewers {
     pub async fn join(&self, viewer: NewViewer) {
         let turn = self.1.fetch_add(1, Ordering::Relaxed) % self.0.len();
         // A shard that has ended has closed everybody: the socket closes with this value.
-        let _ = self.0[turn].send(Command::Join(Box::new(viewer), Instant::now())).await;
+        let _ = self.0[turn]
+            .send(Command::Join(Box::new(viewer), Instant::now()))
+            .await;
     }
 
     /// All viewers, the longest connected first.
@@ -117,7 +119,9 @@ impl Viewers {
     /// Disconnects a viewer; tells whether there was one with this id.
     pub async fn disconnect(&self, id: u64) -> bool {
         let (answer, done) = oneshot::channel();
-        let Some(shard) = self.0.get(id as usize % self.0.len()) else { return false };
+        let Some(shard) = self.0.get(id as usize % self.0.len()) else {
+            return false;
+        };
         shard.send(Command::Disconnect(id, answer)).await.is_ok() && done.await.unwrap_or(false)
     }
 }

@@ -26,7 +26,10 @@ enum Flight {
     Empty,
     /// A large frame is being encoded elsewhere.
     Encoding,
-    Sending { bytes: Bytes, sent: usize },
+    Sending {
+        bytes: Bytes,
+        sent: usize,
+    },
 }
 
 #[derive(Default)]
@@ -63,7 +66,10 @@ impl Outbox {
         }
         let sent = write(wire, bytes)?;
         if sent < bytes.len() {
-            self.flight = Flight::Sending { bytes: bytes.clone(), sent };
+            self.flight = Flight::Sending {
+                bytes: bytes.clone(),
+                sent,
+            };
         }
         Ok(Some(sent))
     }
@@ -84,7 +90,10 @@ impl Outbox {
 
     /// The last thing to send.
     pub fn push_close(&mut self, bytes: Bytes) {
-        self.behind.get_or_insert_default().close.get_or_insert(bytes);
+        self.behind
+            .get_or_insert_default()
+            .close
+            .get_or_insert(bytes);
     }
 
     /// Sends as much as the socket takes, the rest in flight first. Tells how many bytes that was.
@@ -119,7 +128,11 @@ impl Outbox {
 
     fn next(&mut self) -> Option<Bytes> {
         let behind = self.behind.as_mut()?;
-        let next = behind.pong.take().or_else(|| behind.texts.pop_front()).or_else(|| behind.close.take());
+        let next = behind
+            .pong
+            .take()
+            .or_else(|| behind.texts.pop_front())
+            .or_else(|| behind.close.take());
         if next.is_none() {
             self.behind = None;
         }

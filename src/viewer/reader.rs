@@ -73,7 +73,11 @@ impl Reader {
 
     /// Waits for bytes (true), or tells the shard that a socket it found full takes more (false).
     async fn wait(&self, blocked: &mut bool) -> io::Result<bool> {
-        let interest = if *blocked { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+        let interest = if *blocked {
+            Interest::READABLE | Interest::WRITABLE
+        } else {
+            Interest::READABLE
+        };
         let ready = tokio::select! {
             ready = self.link.wire().ready(interest) => ready?,
             () = self.link.blocked.notified() => {

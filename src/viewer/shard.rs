@@ -68,7 +68,7 @@ struct Viewer {
     id: u64,
     address: SocketAddr,
     device: Box<str>,
-    _admission: Box<dyn Send>,
+    _admission: Arc<dyn Send + Sync>,
 }
 
 /// One task's viewers.
@@ -88,7 +88,13 @@ pub struct Shard {
 
 impl Shard {
     /// A shard without viewers; one of `shards`.
-    pub fn new(index: usize, shards: usize, hub: Hub, commands: mpsc::Sender<Command>, tasks: TaskTracker) -> Shard {
+    pub fn new(
+        index: usize,
+        shards: usize,
+        hub: Hub,
+        commands: mpsc::Sender<Command>,
+        tasks: TaskTracker,
+    ) -> Shard {
         let start = Instant::now();
         Shard {
             index,
@@ -105,8 +111,18 @@ impl Shard {
     }
 
     /// Serves until `stop`, then closes everybody with 1001.
-    pub async fn run(mut self, mut orders: mpsc::Receiver<Command>, mut events: broadcast::Receiver<Event>, stop: CancellationToken) {
-        let mut ticks = interval(self.hub.flow().ping.clamp(Duration::from_millis(1), Duration::from_secs(1)));
+    pub async fn run(
+        mut self,
+        mut orders: mpsc::Receiver<Command>,
+        mut events: broadcast::Receiver<Event>,
+        stop: CancellationToken,
+    ) {
+        let mut ticks = interval(
+            self.hub
+                .flow()
+                .ping
+                .clamp(Duration::from_millis(1), Duration::from_secs(1)),
+        );
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -123,7 +139,11 @@ impl Shard {
         self.say_goodbye(&mut orders).await;
     }
 
-    async fn hear(&mut self, first: Result<Event, RecvError>, events: &mut broadcast::Receiver<Event>) {
+    async fn hear(
+        &mut self,
+        first: Result<Event, RecvError>,
+        events: &mut broadcast::Receiver<Event>,
+    ) {
         match first {
             Ok(event) => {
                 let (bursts, lagged) = Burst::collect(event, events);
@@ -141,7 +161,9 @@ impl Shard {
     }
 
     async fn deliver(&mut self, burst: &Burst) {
-        let Some(keys) = self.topics.remove(burst.cell.name()) else { return };
+        let Some(keys) = self.topics.remove(burst.cell.name()) else {
+            return;
+        };
         for (count, &key) in keys.iter().enumerate() {
             if Arc::ptr_eq(self.viewers[key].presence.cell(), &burst.cell) {
                 self.offer(key, burst);
@@ -160,7 +182,9 @@ impl Shard {
             return;
         }
         match burst.load {
-            Load::Flush { from, to } if viewer.outbox.is_busy() || viewer.revision >= Some(to) => _ = from,
+            Load::Flush { from, to } if viewer.outbox.is_busy() || viewer.revision >= Some(to) => {
+                _ = from
+            }
             Load::Flush { from, to } if viewer.revision.unwrap_or_default() == from => {
                 viewer.revision = Some(to);
                 if let Some(bytes) = burst.bytes(viewer.encoding) {
@@ -187,7 +211,9 @@ impl Shard {
         if viewer.outbox.is_busy() || viewer.closing.is_some() {
             return;
         }
-        let Catchup { frame, revision, .. } = viewer.presence.cell().since(viewer.revision);
+        let Catchup {
+            frame, revision, ..
+        } = viewer.presence.cell().since(viewer.revision);
         viewer.revision = revision;
         let Some(frame) = frame else { return };
         let (encoding, id) = (viewer.encoding, viewer.id);
@@ -228,7 +254,9 @@ impl Shard {
                 }
             }
             Command::Pong(key, payload) => {
-                self.viewers[key].outbox.push_pong(control(Control::Pong, &payload));
+                self.viewers[key]
+                    .outbox
+                    .push_pong(control(Control::Pong, &payload));
                 self.pump(key);
             }
             Command::Close(key, code) => {
@@ -236,7 +264,14 @@ impl Shard {
                 self.viewers[key].close(bytes);
             }
             Command::Gone(key) => self.remove(key),
-            Command::List(answer) => _ = answer.send(self.viewers.iter().map(|(_, viewer)| viewer.info()).collect()),
+            Command::List(answer) => {
+                _ = answer.send(
+                    self.viewers
+                        .iter()
+                        .map(|(_, viewer)| viewer.info())
+                        .collect(),
+                )
+            }
             Command::Disconnect(id, answer) => {
                 let found = self.viewers.iter_mut().find(|(_, viewer)| viewer.id == id);
                 let _ = answer.send(found.is_some());
@@ -276,7 +311,13 @@ impl Shard {
         entry.insert(viewer).greet();
         self.catch_up(key);
         let inbound = Inbound::new(self.hub.limits(), new.encoding.deflate);
-        let reader = Reader { key, link, inbound, shard: self.commands.clone(), start: self.start };
+        let reader = Reader {
+            key,
+            link,
+            inbound,
+            shard: self.commands.clone(),
+            start: self.start,
+        };
         self.tasks.spawn(reader.run(new.early.to_vec()));
     }
 
@@ -290,7 +331,9 @@ impl Shard {
     fn remove(&mut self, key: usize) {
         let viewer = self.viewers.remove(key);
         let name = viewer.presence.cell().name();
-        let Some(list) = self.topics.get_mut(name) else { return };
+        let Some(list) = self.topics.get_mut(name) else {
+            return;
+        };
         list.swap_remove(viewer.place);
         if let Some(&moved) = list.get(viewer.place) {
             self.viewers[moved].place = viewer.place;
@@ -321,9 +364,15 @@ impl Shard {
 
     fn heartbeat(&mut self) {
         let mut frames: HashMap<TopicName, Frame> = HashMap::new();
-        for (_, viewer) in self.viewers.iter_mut().filter(|(_, viewer)| viewer.own && viewer.closing.is_none()) {
+        for (_, viewer) in self
+            .viewers
+            .iter_mut()
+            .filter(|(_, viewer)| viewer.own && viewer.closing.is_none())
+        {
             let cell = viewer.presence.cell();
-            let frame = frames.entry(cell.name().clone()).or_insert_with(|| heartbeat(cell));
+            let frame = frames
+                .entry(cell.name().clone())
+                .or_insert_with(|| heartbeat(cell));
             let bytes = frame.bytes(viewer.encoding);
             if !viewer.outbox.is_busy() {
                 viewer.send(bytes);
@@ -334,7 +383,11 @@ impl Shard {
     async fn say_goodbye(&mut self, orders: &mut mpsc::Receiver<Command>) {
         let spread = 1_000 + self.viewers.len() as u64;
         for (key, viewer) in &mut self.viewers {
-            viewer.leave("stopping", close::GOING_AWAY, 500 + (key as u64 * 7_919) % spread);
+            viewer.leave(
+                "stopping",
+                close::GOING_AWAY,
+                500 + (key as u64 * 7_919) % spread,
+            );
         }
         let all_gone = async {
             while !self.viewers.is_empty() {
@@ -345,7 +398,9 @@ impl Shard {
             }
         };
         if tokio::time::timeout(LINGER, all_gone).await.is_err() {
-            self.viewers.iter().for_each(|(_, viewer)| viewer.link.shutdown(Shutdown::Both));
+            self.viewers
+                .iter()
+                .for_each(|(_, viewer)| viewer.link.shutdown(Shutdown::Both));
         }
     }
 }
@@ -391,7 +446,9 @@ impl Viewer {
             return;
         }
         let cell = self.presence.cell();
-        let Catchup { resumed, revision, .. } = cell.since(self.revision);
+        let Catchup {
+            resumed, revision, ..
+        } = cell.since(self.revision);
         let hello = Own::Hello {
             protocol: 1,
             server: SERVER,
@@ -422,7 +479,13 @@ impl Viewer {
     /// Says why, closes, and tells when to come back.
     fn leave(&mut self, reason: &'static str, code: u16, retry_after_ms: u64) {
         if self.own && self.closing.is_none() {
-            let bye = Frame::json(Own::Bye { reason, retry_after_ms }.text());
+            let bye = Frame::json(
+                Own::Bye {
+                    reason,
+                    retry_after_ms,
+                }
+                .text(),
+            );
             let bytes = bye.bytes(self.encoding).clone();
             self.send_text(&bytes);
         }
@@ -453,5 +516,12 @@ impl Viewer {
 fn heartbeat(cell: &Cell) -> Frame {
     let (silence, source) = cell.host();
     let revision = cell.revision().to_string();
-    Frame::json(Own::Heartbeat { revision, host_seen_ms: millis(silence), source }.text())
+    Frame::json(
+        Own::Heartbeat {
+            revision,
+            host_seen_ms: millis(silence),
+            source,
+        }
+        .text(),
+    )
 }

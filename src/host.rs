@@ -1,0 +1,170 @@
+//! The host socket: a host speaks the viewers' vocabulary upstream and learns of each
+//! message whether it stands.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, interval_at};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Bytes, Error};
+use tokio_util::sync::CancellationToken;
+
+use crate::access::HostPass;
+use crate::hub::{Hub, SourceGuard, WriteOptions};
+use crate::name::TopicName;
+use crate::protocol::{self, HostMessage, MessageError, Problem, close};
+
+/// What an envelope may add to a session, in bytes.
+const ENVELOPE: usize = 64 * 1024;
+
+/// A connected host that writes one topic.
+pub struct Host {
+    /// Where it writes.
+    pub hub: Hub,
+    /// What it writes.
+    pub topic: TopicName,
+    /// That it may.
+    pub pass: HostPass,
+    /// Ends the connection with 1001.
+    pub stop: CancellationToken,
+}
+
+impl Host {
+    /// Serves the socket to its end. Messages are applied in their order and each is answered
+    /// before the next is read, so that a flood waits in the host's own buffers.
+    pub async fn run(self, io: impl AsyncRead + AsyncWrite + Unpin) {
+        let limit = self.hub.limits().session + ENVELOPE;
+        let config = WebSocketConfig::default()
+            .read_buffer_size(16 * 1024)
+            .max_message_size(Some(limit))
+            .max_frame_size(Some(limit));
+        let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
+        let _attached = self.attach();
+        let ping = self.hub.flow().ping.max(Duration::from_millis(1));
+        let mut pings = interval_at(Instant::now() + ping, ping);
+        let mut unanswered = 0;
+        loop {
+            let answer = tokio::select! {
+                message = socket.next() => {
+                    unanswered = 0;
+                    match message {
+                        Some(Ok(message)) => self.answer(message).await,
+                        Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. }))) => return self.refuse_size(socket).await,
+                        Some(Err(_)) | None => return,
+                    }
+                }
+                _ = pings.tick() => {
+                    unanswered += 1;
+                    if unanswered > 2 {
+                        return;
+                    }
+                    Some(Message::Ping(Bytes::new()))
+                }
+                () = self.stop.cancelled() => return say_goodbye(socket, close::GOING_AWAY, "stopping").await,
+            };
+            let sent = match answer {
+                Some(answer) => socket.send(answer).await,
+                None => Ok(()),
+            };
+            if sent.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn attach(&self) -> Option<SourceGuard> {
+        self.hub.topic(&self.topic).map(|cell| cell.attach())
+    }
+
+    async fn answer(&self, message: Message) -> Option<Message> {
+        match message {
+            Message::Text(text) => Some(Message::text(self.obey(text.as_bytes()).await)),
+            Message::Binary(_) => {
+                let problem = Problem::new(
+                    415,
+                    "Unsupported Media Type",
+                    "expected a text message with one JSON object",
+                );
+                Some(Message::text(protocol::error(None, &problem)))
+            }
+            _ => None,
+        }
+    }
+
+    async fn obey(&self, text: &[u8]) -> String {
+        let (id, message) = HostMessage::parse(text, self.topic.as_str());
+        match self.apply(message).await {
+            Ok(revision) => protocol::ack(id.as_ref(), revision),
+            Err(problem) => protocol::error(id.as_ref(), &problem),
+        }
+    }
+
+    async fn apply(
+        &self,
+        message: Result<HostMessage, MessageError>,
+    ) -> Result<Option<crate::revision::Revision>, Problem> {
+        match message.map_err(|error| problem_of(&error))? {
+            HostMessage::Write(change, writer) => {
+                let options = WriteOptions {
+                    writer,
+                    ..WriteOptions::default()
+                };
+                let written = self.hub.write(&self.topic, change, options).await;
+                written
+                    .map(|receipt| Some(receipt.revision))
+                    .map_err(|error| error.problem())
+            }
+            HostMessage::Broadcast(text) => {
+                let cell = self
+                    .hub
+                    .open(&self.topic)
+                    .map_err(|error| error.problem())?;
+                self.hub.broadcast(&cell, text);
+                Ok(None)
+            }
+        }
+    }
+
+    async fn refuse_size<S: AsyncRead + AsyncWrite + Unpin>(&self, mut socket: WebSocketStream<S>) {
+        let limit = self.hub.limits().session;
+        let problem = Problem::new(
+            413,
+            "Content Too Large",
+            format!("the message is over the limit of {limit} bytes (--max-session)"),
+        );
+        let _ = socket
+            .send(Message::text(protocol::error(None, &problem)))
+            .await;
+        say_goodbye(socket, close::TOO_LARGE, "over --max-session").await;
+    }
+}
+
+/// A message that was not understood, as HTTP would have it.
+pub fn problem_of(error: &MessageError) -> Problem {
+    match error {
+        MessageError::Json(error) => Problem::new(400, "Bad Request", error.to_string()),
+        MessageError::Shape(detail) => Problem::new(422, "Unprocessable Content", detail.clone()),
+    }
+}
+
+/// Closes, and reads on for a moment so that the close frame is not lost to a reset.
+async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(
+    mut socket: WebSocketStream<S>,
+    code: u16,
+    reason: &'static str,
+) {
+    let frame = CloseFrame {
+        code: CloseCode::from(code),
+        reason: reason.into(),
+    };
+    let ended = async {
+        let _ = socket.close(Some(frame)).await;
+        while socket.next().await.is_some_and(|message| message.is_ok()) {}
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(1), ended).await;
+}

@@ -1,0 +1,258 @@
+//! The routes, and the answers that only read.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, delete, get, patch, post, put};
+use axum::{Extension, Json};
+use bytes::Bytes;
+use futures_util::stream;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH};
+use hyper::{Method, StatusCode};
+use serde_json::json;
+
+use super::app::{App, Status, TopicStatus};
+use super::{operations, pages, upgrade, write};
+use crate::access::{self, HostPass, Pass};
+use crate::frame::Encoding;
+use crate::hub::Cell;
+use crate::invalidation::Feed;
+use crate::name::TopicName;
+use crate::protocol::{Invalidation, Problem};
+use crate::viewer::ViewerInfo;
+
+/// State is nothing to keep.
+const NO_STORE: (hyper::header::HeaderName, HeaderValue) =
+    (CACHE_CONTROL, HeaderValue::from_static("no-store"));
+
+/// Every path but the sockets'.
+pub fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/", get(pages::index))
+        .route("/host", get(pages::host))
+        .route("/onlooker.js", get(pages::client))
+        .route("/assets/{name}", get(pages::asset))
+        .route("/qr.svg", get(operations::qr_svg))
+        .route("/qr.png", get(operations::qr_png))
+        .route("/healthz", get(operations::healthz))
+        .route("/readyz", get(operations::readyz))
+        .route("/metrics", get(operations::metrics))
+        .route("/sync", get(events))
+        .route("/api/status", get(status))
+        .route("/api/topics", get(topics))
+        .route(
+            "/api/topics/{topic}",
+            get(topic)
+                .put(write::replace)
+                .patch(write::change)
+                .delete(write::delete),
+        )
+        .route("/api/topics/{topic}/config", patch(write::config))
+        .route(
+            "/api/topics/{topic}/config/{field}",
+            get(field).merge(put(write::field)),
+        )
+        .route("/api/topics/{topic}/fields", get(fields))
+        .route("/api/topics/{topic}/broadcast", post(write::broadcast))
+        .route("/api/topics/{topic}/resend", post(write::resend))
+        .route("/api/viewers", get(viewers))
+        .route("/api/viewers/{id}", delete(disconnect))
+        .route("/api/{*path}", any(unknown))
+        .fallback(pages::other)
+}
+
+async fn unknown(request: Request) -> Problem {
+    Problem::new(
+        404,
+        "Not Found",
+        format!("there is nothing at {}", request.uri().path()),
+    )
+}
+
+async fn status(State(app): State<Arc<App>>) -> impl IntoResponse {
+    ([NO_STORE], Json::<Status>(app.status()))
+}
+
+async fn topics(State(app): State<Arc<App>>) -> impl IntoResponse {
+    ([NO_STORE], Json::<Vec<TopicStatus>>(app.topics()))
+}
+
+/// A topic by the name in the path.
+///
+/// # Errors
+/// 400 for a name that cannot be one, 404 for an unknown one.
+pub fn find(app: &App, name: &str) -> Result<Arc<Cell>, Problem> {
+    let name = topic_name(name)?;
+    app.hub.topic(&name).ok_or_else(|| no_topic(&name))
+}
+
+/// The name in the path, checked.
+///
+/// # Errors
+/// 400 for a name that cannot be a topic's.
+pub fn topic_name(name: &str) -> Result<TopicName, Problem> {
+    name.parse().map_err(|error: crate::name::NameError| {
+        Problem::new(400, "Bad Request", error.to_string())
+    })
+}
+
+fn no_topic(name: &TopicName) -> Problem {
+    Problem::new(
+        404,
+        "Not Found",
+        format!("there is no session at {:?} yet", name.as_str()),
+    )
+}
+
+async fn topic(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let cell = find(&app, &name)?;
+    let unchanged = |revision: &str| {
+        access::list(&headers, IF_NONE_MATCH)
+            .iter()
+            .any(|tag| tag == "*" || tag.trim_start_matches("W/") == format!("\"{revision}\""))
+    };
+    let mut response = session(&cell, StatusCode::OK).await?;
+    let revision = response
+        .headers()
+        .get(ETAG)
+        .and_then(|tag| tag.to_str().ok())
+        .unwrap_or_default();
+    if unchanged(revision.trim_matches('"')) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        *response.body_mut() = Body::empty();
+        response.headers_mut().remove(CONTENT_TYPE);
+    }
+    Ok(response)
+}
+
+/// `{"revision", "data"}` of a topic, from the bytes that viewers share.
+///
+/// # Errors
+/// 404 while there is no session.
+pub async fn session(cell: &Arc<Cell>, status: StatusCode) -> Result<Response, Problem> {
+    let catchup = cell.since(None);
+    let (Some(frame), Some(revision)) = (catchup.frame, catchup.revision) else {
+        return Err(no_topic(cell.name()));
+    };
+    if !frame.is_encoded(Encoding::default()) && frame.is_large() {
+        let frame = frame.clone();
+        // Fails only when the daemon ends; then the line below does the work.
+        let _ = tokio::task::spawn_blocking(move || drop(frame.bytes(Encoding::default()).clone()))
+            .await;
+    }
+    let parts = [
+        Bytes::from(format!(r#"{{"revision":"{revision}","data":"#)),
+        frame.session(),
+        Bytes::from_static(b"}"),
+    ];
+    let body = Body::from_stream(stream::iter(parts.map(Ok::<_, Infallible>)));
+    let tag = HeaderValue::from_str(&format!("\"{revision}\"")).ok();
+    let mut response = (
+        status,
+        [
+            NO_STORE,
+            (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        ],
+        body,
+    )
+        .into_response();
+    response.headers_mut().extend(tag.map(|tag| (ETAG, tag)));
+    Ok(response)
+}
+
+async fn field(
+    State(app): State<Arc<App>>,
+    Path((name, field)): Path<(String, String)>,
+) -> Result<impl IntoResponse, Problem> {
+    let (value, origin) = find(&app, &name)?.field(&field).ok_or_else(|| {
+        Problem::new(
+            404,
+            "Not Found",
+            format!("the session has no field {field:?}"),
+        )
+    })?;
+    Ok((
+        [NO_STORE],
+        Json(write::field_answer(&value, origin.revision, &origin.writer)),
+    ))
+}
+
+async fn fields(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+) -> Result<impl IntoResponse, Problem> {
+    let whitelist = find(&app, &name)?.whitelist();
+    Ok((
+        [NO_STORE],
+        Json(json!({ "fields": whitelist.fields(), "learned": whitelist.is_learned() })),
+    ))
+}
+
+async fn viewers(State(app): State<Arc<App>>) -> impl IntoResponse {
+    (
+        [NO_STORE],
+        Json::<Vec<ViewerInfo>>(app.viewers.list().await),
+    )
+}
+
+async fn disconnect(
+    State(app): State<Arc<App>>,
+    Extension(pass): Extension<Pass>,
+    Path(id): Path<u64>,
+) -> Result<StatusCode, Problem> {
+    let _: HostPass = write::host_pass(&pass)?;
+    match app.viewers.disconnect(id).await {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(Problem::new(
+            404,
+            "Not Found",
+            format!("there is no viewer {id}"),
+        )),
+    }
+}
+
+/// `GET /sync` without an upgrade: Server-Sent Events. A reader that comes back is told
+/// where every topic is, so `Last-Event-ID` has nothing to add.
+async fn events(
+    State(app): State<Arc<App>>,
+    Extension(pass): Extension<Pass>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let Some(pass) = &pass.viewer else {
+        return Err(Problem::new(401, "Unauthorized", "watching needs a token"));
+    };
+    if request.method() != Method::GET {
+        return Err(Problem::new(
+            405,
+            "Method Not Allowed",
+            "events are read with GET",
+        ));
+    }
+    let feed = Feed::new(&app.hub, upgrade::topics(request.uri().query())?, pass);
+    let stop = app.stop.clone();
+    let events = stream::unfold((feed, stop), |(mut feed, stop)| async move {
+        let event = stop.run_until_cancelled(feed.next()).await??;
+        Some((Ok::<_, Infallible>(sse(&event)), (feed, stop)))
+    });
+    let alive = KeepAlive::new()
+        .interval(app.hub.flow().ping.max(Duration::from_millis(1)))
+        .text("ping");
+    Ok(([NO_STORE], Sse::new(events).keep_alive(alive)).into_response())
+}
+
+fn sse(event: &Invalidation) -> Event {
+    Event::default()
+        .event("invalidation")
+        .id(format!("{}@{}", event.topic, event.revision))
+        .data(event.text())
+}

@@ -1,0 +1,142 @@
+//! Accepting connections, and serving one of them until it ends or becomes a WebSocket.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::app::App;
+use super::gate::Gate;
+use super::pending::{Pending, Place};
+
+/// How long to wait at the file limit before trying again.
+const FILE_LIMIT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the requests of one connection share.
+pub struct Peer {
+    /// Where it comes from.
+    pub address: SocketAddr,
+    /// Whether its address has too many connections: it is told so, and nothing else.
+    pub over: bool,
+    /// Given back with the first request that is let in.
+    place: Mutex<Option<Arc<Place>>>,
+    /// Its place in the count of its address; a viewer takes it along.
+    pub counted: Arc<Counted>,
+}
+
+impl Peer {
+    /// The connection has shown what it may do.
+    pub fn settle(&self) {
+        self.place
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+    }
+}
+
+/// One of the connections of an address, until it is dropped.
+pub struct Counted(Arc<Mutex<BTreeMap<IpAddr, usize>>>, IpAddr);
+
+impl Counted {
+    fn new(addresses: &Arc<Mutex<BTreeMap<IpAddr, usize>>>, address: IpAddr) -> (Counted, usize) {
+        let mut counts = addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_insert(0);
+        *count += 1;
+        (Counted(addresses.clone(), address), *count)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.1);
+            }
+        }
+    }
+}
+
+/// Accepts until the daemon stops. At the file limit it waits, says so once, and goes on.
+pub async fn serve(app: Arc<App>, listener: TcpListener) {
+    let pending = Pending::new(app.hub.limits().unauthenticated);
+    let gate = Arc::new(Gate::new(app.clone()));
+    let mut said = false;
+    while let Some(accepted) = app.stop.run_until_cancelled(listener.accept()).await {
+        match accepted {
+            Ok((tcp, address)) => {
+                said = false;
+                let Some(Some(place)) = app.stop.run_until_cancelled(pending.place()).await else {
+                    return;
+                };
+                app.tasks
+                    .spawn(connection(gate.clone(), tcp, address, place));
+            }
+            Err(error) if is_peers_fault(&error) => {}
+            Err(error) => {
+                if !std::mem::replace(&mut said, true) {
+                    tracing::error!(%error, "no more connections can be accepted for now: raise the open-file limit (ulimit -n)");
+                }
+                tokio::time::sleep(FILE_LIMIT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_peers_fault(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+async fn connection(gate: Arc<Gate>, tcp: TcpStream, address: SocketAddr, place: Arc<Place>) {
+    // Small frames must not wait for the acknowledgement of earlier ones.
+    if tcp.set_nodelay(true).is_err() {
+        return;
+    }
+    let app = gate.app.clone();
+    let (counted, count) = Counted::new(&app.addresses, address.ip().to_canonical());
+    let evicted = place.evicted.clone();
+    let over = count > app.hub.limits().per_address;
+    let peer = Arc::new(Peer {
+        address,
+        over,
+        place: Mutex::new(Some(place)),
+        counted: Arc::new(counted),
+    });
+    let service = {
+        let peer = peer.clone();
+        service_fn(move |request| {
+            let (gate, peer) = (gate.clone(), peer.clone());
+            async move { Ok::<_, Infallible>(gate.answer(&peer, request).await) }
+        })
+    };
+    let limits = app.hub.limits();
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_timeout)
+        .max_buf_size(limits.header.max(8 * 1024))
+        .serve_connection(TokioIo::new(tcp), service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        // How a stranger's connection ends is no news.
+        _ = connection.as_mut() => {}
+        () = evicted.cancelled() => {}
+        () = app.stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            let _ = tokio::time::timeout(Duration::from_secs(2), connection).await;
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The one gate that every request passes, before routing and before a 101.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, UPGRADE};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, StatusCode};
+use tower::ServiceExt;
+
+use super::answer::{self, problem};
+use super::app::App;
+use super::connection::Peer;
+use super::{api, upgrade};
+use crate::access::{self, Need, Pass};
+use crate::protocol::Problem;
+
+/// The gate and what is behind it.
+pub struct Gate {
+    /// The daemon.
+    pub app: Arc<App>,
+    router: Router,
+}
+
+impl Gate {
+    /// The gate of a daemon.
+    pub fn new(app: Arc<App>) -> Gate {
+        let router = api::router().with_state(app.clone());
+        Gate { app, router }
+    }
+
+    /// Answers a request: refused, upgraded or routed.
+    pub async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Response {
+        let (parts, body) = request.into_parts();
+        let pass = match self.admit(&parts, peer) {
+            Ok(pass) => pass,
+            Err(refused) => return answer::refuse(refused),
+        };
+        peer.settle();
+        if parts.method == Method::OPTIONS {
+            return answer::preflight(&pass);
+        }
+        let mut response = match is_upgrade(&parts) {
+            true => upgrade::answer(&self.app, peer, &pass, Request::from_parts(parts, ())),
+            false => {
+                self.route(&pass, Request::from_parts(parts, Body::new(body)))
+                    .await
+            }
+        };
+        answer::finish(&pass, &mut response);
+        response
+    }
+
+    fn admit(&self, request: &Parts, peer: &Peer) -> Result<Pass, Problem> {
+        if peer.over {
+            let limit = self.app.hub.limits().per_address;
+            return Err(answer::unavailable(format!(
+                "there are {limit} connections from your address already (--max-per-address)"
+            )));
+        }
+        self.app.access.admit(request, peer.address, need(request))
+    }
+
+    async fn route(&self, pass: &Pass, mut request: Request<Body>) -> Response {
+        request.extensions_mut().insert(pass.clone());
+        let Ok(response) = self.router.clone().oneshot(request).await;
+        if response.status() != StatusCode::METHOD_NOT_ALLOWED {
+            return response;
+        }
+        // What the router itself refuses has no text yet.
+        let mut refused = problem(&Problem::new(
+            405,
+            "Method Not Allowed",
+            "this method does not fit this path",
+        ));
+        refused.headers_mut().extend(
+            response
+                .headers()
+                .get(ALLOW)
+                .map(|allow| (ALLOW, allow.clone())),
+        );
+        refused
+    }
+}
+
+/// What a request needs, told by its method and path alone.
+fn need(request: &Parts) -> Need {
+    let reads = [Method::GET, Method::HEAD].contains(&request.method);
+    match request.uri.path() {
+        "/host" if is_upgrade(request) => Need::Host,
+        _ if !reads => Need::Host,
+        "/" if is_upgrade(request) => Need::Viewer,
+        "/sync" | "/qr.svg" | "/qr.png" => Need::Viewer,
+        path if path.starts_with("/api/viewers") => Need::Host,
+        path if path.starts_with("/api/") => Need::Viewer,
+        _ => Need::Nothing,
+    }
+}
+
+fn is_upgrade(request: &Parts) -> bool {
+    access::list(&request.headers, UPGRADE)
+        .iter()
+        .any(|item| item.eq_ignore_ascii_case("websocket"))
+}

@@ -1,0 +1,16 @@
+//! HTTP/1.1 and the upgrades: connections, the gate, routes. No rule of the domain lives here.
+
+mod answer;
+mod api;
+mod app;
+mod connection;
+mod device;
+mod gate;
+mod operations;
+mod pages;
+mod pending;
+mod upgrade;
+mod write;
+
+pub use app::{App, Links, Status, TopicStatus};
+pub use connection::serve;

@@ -1,0 +1,121 @@
+//! For those who run it: probes, metrics, and the code to scan.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE};
+
+use super::app::App;
+use crate::discovery::qr;
+use crate::protocol::Problem;
+
+type Shared = State<Arc<App>>;
+
+/// `GET /healthz`: the process is up.
+pub async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// `GET /readyz`: viewers will see something.
+pub async fn readyz(State(app): Shared) -> Result<&'static str, Problem> {
+    let shown = app
+        .hub
+        .topic(app.hub.default_topic())
+        .is_some_and(|cell| cell.session().is_some());
+    if shown {
+        Ok("ready\n")
+    } else {
+        Err(super::answer::unavailable(
+            "no session yet: the host has written nothing",
+        ))
+    }
+}
+
+/// `GET /qr.svg`: the page's link.
+pub async fn qr_svg(State(app): Shared) -> Result<Response, Problem> {
+    let image = qr::svg(&app.links.page).map_err(|error| too_long(&error))?;
+    Ok((
+        [(CONTENT_TYPE, "image/svg+xml"), (CACHE_CONTROL, "no-store")],
+        image,
+    )
+        .into_response())
+}
+
+/// `GET /qr.png`: the page's link.
+pub async fn qr_png(State(app): Shared) -> Result<Response, Problem> {
+    let image = qr::png(&app.links.page, 8).map_err(|error| too_long(&error))?;
+    Ok((
+        [(CONTENT_TYPE, "image/png"), (CACHE_CONTROL, "no-store")],
+        image,
+    )
+        .into_response())
+}
+
+fn too_long(error: &qr::QrError) -> Problem {
+    Problem::new(
+        500,
+        "Internal Server Error",
+        format!("the link cannot be drawn: {error}"),
+    )
+}
+
+/// `GET /metrics`, in Prometheus' text format.
+pub async fn metrics(State(app): Shared) -> Response {
+    let counts = app.hub.counts();
+    let rows = [
+        (
+            "viewers",
+            "gauge",
+            "Connected viewers.",
+            app.hub.viewers() as u64,
+        ),
+        (
+            "topics",
+            "gauge",
+            "Topics that have a session.",
+            app.topics().len() as u64,
+        ),
+        (
+            "viewers_total",
+            "counter",
+            "Viewers that ever connected.",
+            counts.viewers(),
+        ),
+        (
+            "writes_total",
+            "counter",
+            "Changes that were accepted.",
+            counts.writes(),
+        ),
+        (
+            "refused_writes_total",
+            "counter",
+            "Changes that were refused.",
+            counts.refusals(),
+        ),
+        (
+            "flushes_total",
+            "counter",
+            "Flushes to the viewers.",
+            counts.flushes(),
+        ),
+    ];
+    let mut text = String::new();
+    for (name, kind, help, value) in rows {
+        // A String never refuses a write.
+        let _ = write!(
+            text,
+            "# HELP onlooker_{name} {help}\n# TYPE onlooker_{name} {kind}\nonlooker_{name} {value}\n"
+        );
+    }
+    (
+        [
+            (CONTENT_TYPE, "text/plain; version=0.0.4"),
+            (CACHE_CONTROL, "no-store"),
+        ],
+        text,
+    )
+        .into_response()
+}

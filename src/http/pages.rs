@@ -1,0 +1,90 @@
+//! What people see: the built-in pages, or the host's own site.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{self, Request, State};
+use axum::response::{IntoResponse, Response};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use include_dir::{Dir, include_dir};
+use tower::ServiceExt;
+use tower_http::services::ServeDir;
+
+use super::answer::BUILT_IN;
+use super::app::App;
+use crate::options::Page;
+use crate::protocol::Problem;
+
+static PAGES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/client/pages");
+
+/// `GET /`.
+pub async fn index(State(app): State<Arc<App>>, request: Request) -> Response {
+    match &app.page {
+        Page::Viewer => page("viewer.html"),
+        Page::Demo => page("demo.html"),
+        Page::Directory(directory) => serve_directory(directory, request).await,
+    }
+}
+
+/// `GET /host`.
+pub async fn host() -> Response {
+    page("host.html")
+}
+
+/// `GET /onlooker.js`.
+pub async fn client() -> Response {
+    let script = include_str!("../../client/onlooker.js");
+    built_in(script.as_bytes(), "onlooker.js")
+}
+
+/// `GET /assets/NAME`.
+pub async fn asset(extract::Path(name): extract::Path<String>) -> Response {
+    page(&name)
+}
+
+/// Everything else: a file of the host's own site, if there is one.
+pub async fn other(State(app): State<Arc<App>>, request: Request) -> Response {
+    match &app.page {
+        Page::Directory(directory) => serve_directory(directory, request).await,
+        _ => not_found(request.uri().path()),
+    }
+}
+
+fn not_found(path: &str) -> Response {
+    Problem::new(404, "Not Found", format!("there is nothing at {path}")).into_response()
+}
+
+fn page(name: &str) -> Response {
+    match PAGES.get_file(name) {
+        Some(file) => built_in(file.contents(), name),
+        None => not_found(name),
+    }
+}
+
+fn built_in(contents: &'static [u8], name: &str) -> Response {
+    let kind = match Path::new(name)
+        .extension()
+        .and_then(|extension| extension.to_str())
+    {
+        Some("html") => "text/html; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        _ => "application/json",
+    };
+    let headers = [
+        (CONTENT_TYPE, kind),
+        (CACHE_CONTROL, "no-cache"),
+        (BUILT_IN, "1"),
+    ];
+    (headers, Body::from(contents)).into_response()
+}
+
+async fn serve_directory(directory: &Path, request: Request) -> Response {
+    let Ok(mut response) = ServeDir::new(directory).oneshot(request).await;
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response.map(Body::new)
+}

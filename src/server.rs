@@ -1,0 +1,420 @@
+//! The library's face: a daemon inside any program.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use onlooker::server::Server;
+//!
+//! let server = Server::start(Default::default()).await?;
+//! println!("watch it at {}", server.links().page);
+//! server.topic("main")?.set(&serde_json::json!({"data": [1, 2, 3], "config": {"speed": 1}})).await?;
+//! server.topic("main")?.set_field("speed", &1.5).await?;
+//! server.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::access::Access;
+use crate::discovery::address;
+use crate::http::{self, App};
+pub use crate::http::{Links, Status, TopicStatus};
+use crate::hub::{Hub, Receipt, WriteError, WriteOptions};
+use crate::json::{Json, JsonError};
+use crate::name::{NameError, TopicName};
+use crate::options::{MIN_CAPACITY, Options, Page, Source};
+use crate::protocol::{self, MessageError};
+use crate::session::{Session, ShapeError};
+use crate::source;
+use crate::topic::Change;
+use crate::viewer::Viewers;
+
+/// Connections that wait to be accepted: a room full of phones that come back at once.
+const BACKLOG: u32 = 4096;
+/// How long stopping may take.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A running daemon. Dropping it stops it without waiting; [`Server::stop`] waits.
+pub struct Server {
+    app: Arc<App>,
+    /// Ends the shards, once the last flush has left.
+    close_viewers: CancellationToken,
+    /// The flushers, which have to end before the shards.
+    flushers: TaskTracker,
+}
+
+/// One topic, to be written.
+#[derive(Clone)]
+pub struct TopicHandle {
+    hub: Hub,
+    name: TopicName,
+}
+
+/// Why a daemon did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another program has the port.
+    #[error(
+        "{address} is in use: stop the other program, or choose another port with --port (0 picks a free one)"
+    )]
+    AddressInUse {
+        /// Where we wanted to listen.
+        address: SocketAddr,
+    },
+    /// A source is not there.
+    #[error("{}: {reason}", path.display())]
+    InputMissing {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An option cannot be so.
+    #[error("{0}")]
+    Invalid(String),
+    /// The system refused.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// Why a session was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum SetError {
+    /// The value is not JSON.
+    #[error("the value cannot be JSON: {0}")]
+    Serialize(#[from] serde_json::Error),
+    /// The value is JSON that no session can hold.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// The value looks like a session and is none.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// The fields are no object.
+    #[error(transparent)]
+    Message(#[from] MessageError),
+    /// The topic refused it.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+impl Server {
+    /// Listens, starts the sources, and serves until [`Server::stop`].
+    ///
+    /// # Errors
+    /// Says what is in the way and how to get around it.
+    pub async fn start(options: Options) -> Result<Server, StartError> {
+        check(&options)?;
+        let listener = listen(SocketAddr::new(options.bind, options.port))?;
+        let local = listener
+            .local_addr()
+            .map_err(io_error("reading the port"))?;
+        let (tasks, flushers) = (TaskTracker::new(), TaskTracker::new());
+        let (stop, close_viewers) = (CancellationToken::new(), CancellationToken::new());
+        let access = Access::new(&options.access, own_names(&options))
+            .map_err(|error| io_error("making a token")(error.into()))?;
+        let hub = Hub::new(&options, flushers.clone(), stop.clone());
+        let found = address::candidates(options.link.interface.as_deref())
+            .map_err(|error| StartError::Invalid(error.to_string()))?;
+        let links = Links::new(&options, local, &found, &access);
+        let viewers = Viewers::start(&hub, &tasks, &close_viewers);
+        let addresses = Arc::new(Mutex::default());
+        let app = Arc::new(App {
+            hub,
+            viewers,
+            access,
+            page: options.page.clone(),
+            local,
+            links,
+            tasks,
+            stop,
+            addresses,
+        });
+        app.tasks.spawn(http::serve(app.clone(), listener));
+        let server = Server {
+            app,
+            close_viewers,
+            flushers,
+        };
+        server.start_sources(&options).await?;
+        Ok(server)
+    }
+
+    async fn start_sources(&self, options: &Options) -> Result<(), StartError> {
+        if options.page == Page::Demo {
+            let demo = Session::from_json(&demo(), "Wave")
+                .map_err(|error| StartError::Invalid(error.to_string()))?;
+            let written = self
+                .app
+                .hub
+                .write(
+                    &options.topic,
+                    Change::Replace(demo),
+                    WriteOptions::default(),
+                )
+                .await;
+            written.map_err(|error| StartError::Invalid(error.to_string()))?;
+        }
+        for (source, topic) in with_topics(&options.sources, &options.topic) {
+            let (hub, stop) = (self.app.hub.clone(), self.app.stop.clone());
+            match source {
+                Source::File(path) => self
+                    .app
+                    .tasks
+                    .spawn(source::file::run(path, hub, topic, stop)),
+                Source::Stdin => self.app.tasks.spawn(source::stdin::run(hub, topic, stop)),
+            };
+        }
+        Ok(())
+    }
+
+    /// Where the daemon listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.app.local
+    }
+
+    /// The TCP port.
+    pub fn port(&self) -> u16 {
+        self.app.local.port()
+    }
+
+    /// What writers show; none when writers on this machine need nothing.
+    pub fn host_token(&self) -> Option<&str> {
+        self.app.access.host_token()
+    }
+
+    /// Where people and programs find it.
+    pub fn links(&self) -> Links {
+        self.app.links.clone()
+    }
+
+    /// The daemon's state at a glance.
+    pub fn status(&self) -> Status {
+        self.app.status()
+    }
+
+    /// Is marked whenever [`Server::status`] may tell something else.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.app.hub.changes()
+    }
+
+    /// A topic to write; it need not exist yet.
+    ///
+    /// # Errors
+    /// When the name cannot be a topic's.
+    pub fn topic(&self, name: &str) -> Result<TopicHandle, NameError> {
+        Ok(TopicHandle {
+            hub: self.app.hub.clone(),
+            name: name.parse()?,
+        })
+    }
+
+    /// Sends a text to every viewer of the default topic, verbatim. Tells to how many.
+    pub fn broadcast(&self, text: impl Into<String>) -> usize {
+        let hub = &self.app.hub;
+        hub.topic(hub.default_topic())
+            .map_or(0, |cell| hub.broadcast(&cell, text.into()))
+    }
+
+    /// Flushes what waits, closes the viewers with 1001 and frees the port: within five seconds.
+    pub async fn stop(self) {
+        let orderly = async {
+            self.app.stop.cancel();
+            self.flushers.close();
+            self.flushers.wait().await;
+            self.close_viewers.cancel();
+            self.app.tasks.close();
+            self.app.tasks.wait().await;
+        };
+        if tokio::time::timeout(STOP_TIMEOUT, orderly).await.is_err() {
+            tracing::warn!("some connections did not end in time");
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.app.stop.cancel();
+        self.close_viewers.cancel();
+    }
+}
+
+impl TopicHandle {
+    /// Replaces the session. A value with `data` or `config` is a session, any other its data.
+    ///
+    /// # Errors
+    /// The last good session stays.
+    pub async fn set(&self, session: &impl Serialize) -> Result<Receipt, SetError> {
+        let session = Session::from_json(&json(session)?, self.name.as_str())?;
+        self.write(Change::Replace(session)).await
+    }
+
+    /// Changes the session by a JSON Merge Patch (RFC 7396).
+    ///
+    /// # Errors
+    /// The last good session stays.
+    pub async fn patch(&self, patch: &impl Serialize) -> Result<Receipt, SetError> {
+        self.write(Change::Merge(json(patch)?)).await
+    }
+
+    /// Sets one field of the config; null removes it.
+    ///
+    /// # Errors
+    /// The last good session stays.
+    pub async fn set_field(
+        &self,
+        field: &str,
+        value: &impl Serialize,
+    ) -> Result<Receipt, SetError> {
+        self.write(Change::Fields(vec![(field.to_owned(), json(value)?)]))
+            .await
+    }
+
+    /// Sets several fields at once, from an object.
+    ///
+    /// # Errors
+    /// The last good session stays.
+    pub async fn set_fields(&self, fields: &impl Serialize) -> Result<Receipt, SetError> {
+        let fields = protocol::fields(&json(fields)?, "the fields")?;
+        self.write(Change::Fields(fields)).await
+    }
+
+    async fn write(&self, change: Change) -> Result<Receipt, SetError> {
+        Ok(self
+            .hub
+            .write(&self.name, change, WriteOptions::default())
+            .await?)
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<Json, SetError> {
+    Ok(Json::parse(&serde_json::to_vec(value)?)?)
+}
+
+/// The session of `onlooker demo`.
+fn demo() -> Json {
+    Json::parse(include_bytes!("../examples/wave.json")).unwrap_or_else(|_| Json::empty_object())
+}
+
+/// The first source feeds the default topic, every other one a topic named by its file.
+fn with_topics(sources: &[Source], default: &TopicName) -> Vec<(Source, TopicName)> {
+    let topic = |(index, source): (usize, &Source)| {
+        let name = match source {
+            Source::File(path) if index > 0 => {
+                TopicName::from_lossy(&path.file_stem().unwrap_or_default().to_string_lossy())
+            }
+            Source::Stdin if index > 0 => TopicName::from_lossy("stdin"),
+            _ => default.clone(),
+        };
+        (source.clone(), name)
+    };
+    sources.iter().enumerate().map(topic).collect()
+}
+
+fn check(options: &Options) -> Result<(), StartError> {
+    let invalid = |text: String| Err(StartError::Invalid(text));
+    if options.flow.capacity < MIN_CAPACITY {
+        return invalid(format!(
+            "--capacity {}: at least {MIN_CAPACITY} flushes",
+            options.flow.capacity
+        ));
+    }
+    if options.flow.ping.is_zero() {
+        return invalid("--ping 0: viewers have to be pinged, or the dead would stay".to_owned());
+    }
+    if let Some(pointer) = options
+        .ignore
+        .iter()
+        .find(|pointer| !pointer.starts_with('/'))
+    {
+        return invalid(format!(
+            "--ignore {pointer}: a JSON Pointer starts with / (like /metadata/ui)"
+        ));
+    }
+    let topics = with_topics(&options.sources, &options.topic);
+    for (index, (source, topic)) in topics.iter().enumerate() {
+        if topics[..index].iter().any(|(_, earlier)| earlier == topic) {
+            return invalid(format!(
+                "two sources would both write the topic {:?}: rename one of the files",
+                topic.as_str()
+            ));
+        }
+        if let Source::File(path) = source {
+            let metadata = path
+                .metadata()
+                .map_err(|error| missing(path, error.to_string()))?;
+            if metadata.is_dir() {
+                return Err(missing(
+                    path,
+                    "is a directory, not a JSON or TOML file".to_owned(),
+                ));
+            }
+        }
+    }
+    if let Page::Directory(directory) = &options.page
+        && !directory.is_dir()
+    {
+        return Err(missing(directory, "not a directory (--viewer)".to_owned()));
+    }
+    Ok(())
+}
+
+fn missing(path: &Path, reason: String) -> StartError {
+    StartError::InputMissing {
+        path: path.to_owned(),
+        reason,
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let what = format!("listening on {address}");
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    };
+    let listening = socket.and_then(|socket| {
+        socket.set_reuseaddr(cfg!(unix))?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    });
+    listening.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => StartError::AddressInUse { address },
+        _ => io_error(&what)(error),
+    })
+}
+
+fn io_error(what: &str) -> impl Fn(std::io::Error) -> StartError + use<> {
+    let what = what.to_owned();
+    move |source| StartError::Io {
+        what: what.clone(),
+        source,
+    }
+}
+
+/// Names under which requests may know this machine.
+fn own_names(options: &Options) -> Vec<String> {
+    let machine = gethostname::gethostname().to_string_lossy().into_owned();
+    let advertised = options
+        .link
+        .advertise
+        .as_deref()
+        .map(|text| text.rsplit_once(':').map_or(text, |(host, _)| host));
+    let is_name = |name: &&str| name.parse::<IpAddr>().is_err();
+    std::iter::once(machine)
+        .chain(advertised.filter(is_name).map(str::to_owned))
+        .collect()
+}
