@@ -5,7 +5,7 @@ import { connectionLine } from "./connection.js";
 import { createControls } from "./controls.js";
 import { byId, clock, counted, h, setText } from "./dom.js";
 import { createRoster } from "./roster.js";
-import { pageTopic, watch } from "./watch.js";
+import { defaultTopic, pageTopic, watch } from "./watch.js";
 
 /** @typedef {{ topic: string, revision: string, viewers: number, name: string }} TopicEntry */
 
@@ -46,7 +46,7 @@ async function open() {
     return;
   }
   await loadTopics();
-  watchTopic(topic || topics[0]?.topic || "main");
+  watchTopic(topic || defaultTopic(topics));
   poll();
 }
 
@@ -124,7 +124,7 @@ function names(entries) {
 
 /** The code and its address: fetched with the token, for with a viewer token the code is a secret of the host's. */
 async function loadCode() {
-  const query = topic && topic !== topics[0]?.topic ? `?topic=${encodeURIComponent(topic)}` : "";
+  const query = topic !== defaultTopic(topics) ? `?topic=${encodeURIComponent(topic)}` : "";
   const [status, code] = await Promise.all([
     api("GET", "/api/status"),
     fetch(`/qr.svg${query}`, { headers: token ? { authorization: `Bearer ${token}` } : {} }).catch(() => null),

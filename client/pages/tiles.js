@@ -162,12 +162,12 @@ function imageFace() {
 /** @returns {View} */
 function textFace() {
   const { element, value } = frame();
+  value.classList.add("several");
   return {
     element,
     update(text) {
       const shown = text === null ? "null" : String(text);
       setText(value, shown.slice(0, 400));
-      value.classList.toggle("several", shown.length > 14);
       value.title = shown.slice(0, 400);
     },
   };

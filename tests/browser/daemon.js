@@ -1,0 +1,80 @@
+// Starts the real daemon for a test, and speaks to it as a host would.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const program = process.env.ONLOOKER ?? resolve(here, "../../target/debug/onlooker");
+
+/** A host token a test may restart a daemon with, so that the links of open pages stay good. */
+export const HOST_TOKEN = "browser-tests-host-token-0123456789abcdef";
+
+/** @typedef {{ name: string, data: any, config: Record<string, any>, metadata: any }} Session */
+
+/**
+ * @typedef {object} Daemon
+ * @property {string} origin
+ * @property {number} port
+ * @property {string} hostToken
+ * @property {string} viewerLink the page, with the viewer token in its fragment if there is one
+ * @property {(signal?: NodeJS.Signals) => Promise<void>} stop
+ * @property {(method: string, path: string, body?: unknown) => Promise<any>} api
+ */
+
+/**
+ * @param {import("node:test").TestContext} test ends the daemon with it
+ * @param {string[]} args
+ * @param {{ port?: number }} [options]
+ * @returns {Promise<Daemon>}
+ */
+export async function startDaemon(test, args, { port = 0 } = {}) {
+  const all = [...args, "--port", String(port), "--bind", "127.0.0.1", "--json", "--host-token", HOST_TOKEN];
+  const child = spawn(program, all, { stdio: ["ignore", "pipe", "pipe"] });
+  let said = "";
+  child.stderr.on("data", (text) => (said += text));
+  const ended = once(child, "exit");
+  const stop = async (/** @type {NodeJS.Signals} */ signal = "SIGTERM") => {
+    if (child.exitCode === null && child.signalCode === null) child.kill(signal);
+    await ended;
+  };
+  test.after(() => stop("SIGKILL"));
+  const first = await Promise.race([once(createInterface({ input: child.stdout }), "line"), ended.then(() => null)]);
+  if (!first) throw new Error(`${program} ${all.join(" ")} ended before it was ready:\n${said}`);
+  const ready = JSON.parse(first[0]);
+  const origin = `http://127.0.0.1:${ready.port}`;
+  const api = hostApi(origin, ready.hostToken);
+  return { origin, port: ready.port, hostToken: ready.hostToken, viewerLink: ready.urls[0], stop, api };
+}
+
+/** @param {string} origin @param {string} token */
+function hostApi(origin, token) {
+  return async (/** @type {string} */ method, /** @type {string} */ path, /** @type {unknown} */ body) => {
+    const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+    const answer = await fetch(origin + path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+    const text = await answer.text();
+    if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${text}`);
+    return text ? JSON.parse(text) : null;
+  };
+}
+
+/**
+ * A session in a file of its own, so that a restarted daemon shows the same again.
+ * @param {import("node:test").TestContext} test
+ * @param {Session} session
+ * @param {string} [settings] a configuration, in TOML
+ * @returns {Promise<string[]>} the arguments that serve it, as the topic `main`
+ */
+export async function sessionFile(test, session, settings) {
+  const folder = await mkdtemp(join(tmpdir(), "onlooker-browser-"));
+  test.after(() => rm(folder, { recursive: true, force: true }));
+  const file = join(folder, "main.json");
+  await writeFile(file, JSON.stringify(session));
+  if (!settings) return ["serve", file];
+  await writeFile(join(folder, "onlooker.toml"), settings);
+  return ["serve", file, "--config", join(folder, "onlooker.toml")];
+}

@@ -1,0 +1,144 @@
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { PHONE, launch, newPage, overflow, reads, says, tile } from "./browser.js";
+import { sessionFile, startDaemon } from "./daemon.js";
+
+/** @type {import("./browser.js").Browser} */
+let browser;
+before(async () => void (browser = await launch()));
+after(() => browser.close());
+
+const session = { name: "Desk", data: { a: 1 }, config: { speed: 1, gain: 2, mode: "calm", on: false, note: "hello", tint: "#2dd4bf" }, metadata: {} };
+const fields = `
+[fields]
+speed = { type = "number", min = 0, max = 5, step = 0.5, label = "Speed of it" }
+gain = { type = "number", max = 10 }
+mode = { type = "string", options = ["calm", "vivid"] }
+on = "boolean"
+note = "string"
+tint = "string"
+`;
+
+/** @param {import("node:test").TestContext} t */
+async function desk(t) {
+  const daemon = await startDaemon(t, await sessionFile(t, session, fields));
+  const panel = await newPage(t, browser);
+  await panel.goto(`${daemon.origin}/host#h=${daemon.hostToken}`);
+  await reads(panel, "#name", "Desk");
+  await panel.locator(".control").first().waitFor();
+  return { daemon, panel };
+}
+
+test("the panel asks for the key, and keeps it out of the address bar", async (t) => {
+  const daemon = await startDaemon(t, await sessionFile(t, session, fields));
+  const page = await newPage(t, browser);
+  await page.goto(`${daemon.origin}/host`);
+  await page.locator("#key").fill("not-the-key");
+  await page.locator("#key-form button").click();
+  await page.locator("#key-problem:not(:empty)").waitFor();
+  assert.equal(await page.locator("#panel").isVisible(), false);
+  await page.locator("#key").fill(daemon.hostToken);
+  await page.locator("#key-form button").click();
+  await page.locator("#panel").waitFor();
+
+  const linked = await newPage(t, browser);
+  await linked.goto(`${daemon.origin}/host#h=${daemon.hostToken}`);
+  await linked.locator("#panel").waitFor();
+  assert.equal(linked.url(), `${daemon.origin}/host`);
+  await linked.reload();
+  await linked.locator("#panel").waitFor();
+});
+
+test("every kind of control moves a viewer's page", async (t) => {
+  const { daemon, panel } = await desk(t);
+  const viewer = await newPage(t, browser);
+  await viewer.goto(daemon.origin);
+  await reads(viewer, "#name", "Desk");
+  const shows = (/** @type {string} */ name, /** @type {string} */ text) => tile(viewer, name).locator(".tile-text", { hasText: text }).waitFor();
+
+  await panel.getByRole("slider", { name: "Speed of it" }).fill("3.5");
+  await shows("Speed of it", "3.5");
+  await panel.getByLabel("gain").fill("7");
+  await panel.getByLabel("gain").press("Enter");
+  await shows("gain", "7");
+  await panel.getByLabel("mode").selectOption("vivid");
+  await shows("mode", "vivid");
+  await panel.getByRole("switch", { name: "on" }).click();
+  await shows("on", "on");
+  await panel.getByLabel("note").fill("bye");
+  await panel.getByLabel("note").press("Enter");
+  await shows("note", "bye");
+  await panel.locator('[data-field="tint"] input[type="color"]').fill("#ff8800");
+  await shows("tint", "#ff8800");
+  await panel.locator("#last-write", { hasText: "tint by this panel" }).waitFor();
+});
+
+test("a refused write says why beside its control, and the true value comes back", async (t) => {
+  const { panel } = await desk(t);
+  const gain = panel.getByLabel("gain");
+  await gain.evaluate((input) => input.removeAttribute("max"));
+  await gain.fill("99");
+  await gain.press("Enter");
+  await panel.locator('[data-field="gain"] .problem:not(:empty)').waitFor();
+  assert.equal(await gain.inputValue(), "2");
+  await gain.fill("3");
+  await gain.press("Enter");
+  await panel.locator('[data-field="gain"] .problem:empty').waitFor({ state: "attached" });
+});
+
+test("what others write shows on the panel, with their name", async (t) => {
+  const { daemon, panel } = await desk(t);
+  await fetch(`${daemon.origin}/api/topics/main/config`, {
+    method: "PATCH",
+    headers: { authorization: `Bearer ${daemon.hostToken}`, "content-type": "application/json", "onlooker-source-id": "lighting-desk" },
+    body: JSON.stringify({ speed: 4.5 }),
+  });
+  await panel.waitForFunction(() => /** @type {HTMLInputElement} */ (document.querySelector('[data-field="speed"] input')).value === "4.5");
+  await panel.locator("#last-write", { hasText: "speed by lighting-desk" }).waitFor();
+});
+
+test("the panel lists the viewers and can send one away", async (t) => {
+  const { daemon, panel } = await desk(t);
+  const phone = await newPage(t, browser, {
+    viewport: PHONE,
+    userAgent: "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1",
+  });
+  await phone.goto(daemon.origin);
+  await says(phone, "live");
+  const entry = panel.locator(".viewer", { hasText: "iPhone" });
+  await entry.waitFor();
+  await entry.locator(".state", { hasText: "current" }).waitFor();
+  assert.match(String(await entry.textContent()), /127\.0\.0\.1/);
+  await entry.getByRole("button", { name: /^Disconnect/ }).click();
+  await says(phone, "disconnected by the host");
+  await entry.waitFor({ state: "detached" });
+});
+
+test("everything can be sent again", async (t) => {
+  const { daemon, panel } = await desk(t);
+  const viewer = await newPage(t, browser);
+  await viewer.goto(daemon.origin);
+  await says(viewer, "live");
+  await panel.locator("#resend").click();
+  await panel.locator("#resent", { hasText: /sent to \d+ viewer/ }).waitFor();
+});
+
+test("the code fills a projector's screen, and its address is readable", async (t) => {
+  const { panel } = await desk(t);
+  await panel.waitForFunction(() => /** @type {HTMLImageElement} */ (document.querySelector("#qr")).naturalWidth > 0);
+  await panel.locator("#enlarge").click();
+  const code = await panel.locator("#projector-qr").boundingBox();
+  assert.ok(code && code.height > 400, `the code is ${code?.height} pixels high`);
+  assert.match(String(await panel.locator("#projector-address").textContent()), /:\d+$/);
+  await panel.locator("#projector button").click();
+  await panel.locator("#projector").waitFor({ state: "hidden" });
+});
+
+test("topics can be picked", async (t) => {
+  const { daemon, panel } = await desk(t);
+  await daemon.api("PUT", "/api/topics/other", { name: "The other one", data: {}, config: { only: true }, metadata: {} });
+  await panel.locator("#topic").selectOption("other");
+  await reads(panel, "#name", "The other one");
+  assert.equal(await overflow(panel), 0);
+});
