@@ -23,7 +23,7 @@ byId("data").append(dataTree.element);
 byId("metadata").append(metadataTree.element);
 
 elsewhere.hidden = true;
-elsewhere.style.animation = "none";
+elsewhere.dataset.ready = "";
 elsewhere.addEventListener("submit", goElsewhere);
 
 /** @type {import("./watch.js").Seen} */

@@ -185,6 +185,17 @@ test("where no host answers, the page asks for an address and goes there", async
   await reads(page, "#name", "Harbour");
 });
 
+test("a copy of the page opened from a disk leads to the host", async (t) => {
+  const daemon = await startDaemon(t, await sessionFile(t, session));
+  const page = await newPage(t, browser);
+  await page.goto(new URL("../../client/pages/viewer.html", import.meta.url).href);
+  await page.locator("#host").fill("127.0.0.1");
+  await page.locator("#port").fill(String(daemon.port));
+  await page.locator("#elsewhere button").click();
+  await page.waitForURL(`${daemon.origin}/`);
+  await reads(page, "#name", "Harbour");
+});
+
 test("the page is light, and the first state is painted at once", async (t) => {
   const daemon = await startDaemon(t, await sessionFile(t, session, fields));
   /** @type {number[]} */

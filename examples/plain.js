@@ -1,0 +1,15 @@
+// Five lines are enough to watch; the rest puts what was seen on the page, as text.
+import { connect } from "/onlooker.js";
+
+// The fragment carries the viewer token, when the host wants one.
+const viewer = connect(`${location.origin}/${location.hash}`);
+viewer.subscribe(show);
+show();
+
+function show() {
+  const { state, session } = viewer;
+  document.querySelector("#link").textContent = state.status === "live" ? "live" : "reconnecting…";
+  if (!session) return;
+  document.querySelector("#name").textContent = session.name;
+  document.querySelector("#session").textContent = JSON.stringify(session, null, 2);
+}
