@@ -346,8 +346,15 @@ fn a_patch_is_applied_as_a_whole_or_not_at_all() {
     );
     assert!(half.unwrap_err().to_string().starts_with("operation 1:"));
     let doubling: Vec<String> = (0..60)
-        .map(|_| r#"{"op":"copy","from":"/data","path":"/data/x"}"#.to_owned())
+        .map(|index| format!(r#"{{"op":"copy","from":"/data","path":"/data/x{index}"}}"#))
         .collect();
-    assert!(patch(&format!("[{}]", doubling.join(","))).is_err());
+    let too_large = patch(&format!("[{}]", doubling.join(","))).unwrap_err();
+    assert!(
+        too_large.to_string().contains("--max-session"),
+        "{too_large}"
+    );
+    let nesting = vec![r#"{"op":"copy","from":"/data","path":"/data/x"}"#; 130];
+    let too_deep = patch(&format!("[{}]", nesting.join(","))).unwrap_err();
+    assert!(too_deep.to_string().contains("nesting"), "{too_deep}");
     assert_eq!(patch("[]"), Ok(r#"{"a":2}"#.into()));
 }
