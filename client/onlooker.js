@@ -13,7 +13,7 @@ export const initial = {
   fresh: true, session: null, revision: null,
 };
 
-// Jitter reaches down to the step before: gaps do not shrink.
+/** @type {T.Delay} */
 export const delay = (attempt, random) => Math.min(15000, 2000 * 1.5 ** attempt) * (1 - random / 3);
 
 const ask = (url, key, value) => `${url}${url.includes("?") ? "&" : "?"}${key}=${encodeURIComponent(value)}`;
@@ -124,8 +124,8 @@ function receive(m, e) {
     return watchdog({ ...m, fresh, heartbeatMs: beats > 0 ? beats : 0, link: { ...link, server } }, e);
   }
   if (type === "heartbeat")
-    return then({ ...m, link: { ...link, host: { source, seenAt: ago >= 0 && ago !== null ? e.now - ago : null } } });
-  if (type === "bye") return lose(m, e, `${reason}`, null, after >= 0 ? Math.min(after, 36e5) : undefined);
+    return then({ ...m, link: { ...link, host: { source, seenAt: Number.isInteger(ago) ? e.now - ago : null } } });
+  if (type === "bye") return lose(m, e, `${reason ?? "bye"}`, null, Number.isInteger(after) ? Math.min(after, 36e5) : undefined);
   if (type === "session_update") {
     if (!isObject(payload) || !(newer || (m.fresh && revision === revision))) return then(m);
     const session = { name: "", data: null, metadata: {}, ...payload, config: allowed(payload.config, m.target?.fields) };

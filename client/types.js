@@ -170,3 +170,8 @@ export {};
  * Watches a topic until `close()`; with a null address, idle until `viewer.connect(url)`.
  * @typedef {(url: string | null, options?: Options) => Viewer} Connect
  */
+/**
+ * Milliseconds before the next try, given how many failed and a random number from 0 up to 1. Steps of 2 s × 1.5ⁿ up to 15 s;
+ * jitter spreads each over the whole way from the step before it: viewers scatter, and gaps do not shrink on the way up.
+ * @typedef {(attempt: number, random: number) => number} Delay
+ */

@@ -133,6 +133,15 @@ test("bye: its words are passed on, its retryAfterMs is kept, even when the page
   assert.equal(dialed.length, 2);
 });
 
+test("a bye without a proper wish waits as any loss does", () => {
+  for (const frame of [{}, { retryAfterMs: null }, { retryAfterMs: "5" }]) {
+    const { clock, last, viewer } = watching();
+    last().open();
+    last().say({ type: "bye", ...frame });
+    assert.deepEqual([viewer.state.reason, viewer.state.retryAt - clock.now()], ["bye", 2000]);
+  }
+});
+
 test("close codes and reasons surface, and it tries on", () => {
   for (const [code, said, reason] of [[4404, "", "deleted"], [1008, "", "refused"], [1008, "token expired", "token expired"], [1001, "", "stopping"], [1006, "", "lost"]]) {
     const { clock, dialed, last, viewer } = watching();
