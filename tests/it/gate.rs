@@ -1,0 +1,76 @@
+//! Strangers at the door do not keep a viewer waiting.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use super::harness::{Daemon, Response};
+
+/// What a newcomer waits at most behind strangers.
+const PROMPT: Duration = Duration::from_secs(1);
+
+fn joins_promptly(daemon: &Daemon) {
+    let start = Instant::now();
+    daemon.viewer().json();
+    assert!(start.elapsed() < PROMPT, "{:?}", start.elapsed());
+}
+
+/// Reads until the peer ends the connection.
+fn ends(mut tcp: TcpStream) {
+    let mut rest = Vec::new();
+    // A reset is an end too; a timeout is not.
+    if let Err(error) = tcp.read_to_end(&mut rest) {
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}");
+    }
+}
+
+#[test]
+fn half_open_requests_are_given_up() {
+    let daemon = Daemon::start();
+    daemon.put("{\"data\":1}");
+    let half = |_| {
+        let mut tcp = daemon.connect();
+        tcp.write_all(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
+            .unwrap();
+        tcp
+    };
+    let strangers: Vec<TcpStream> = (0..200).map(half).collect();
+    joins_promptly(&daemon);
+    let start = Instant::now();
+    strangers.into_iter().for_each(ends);
+    assert!(
+        start.elapsed() < Duration::from_secs(12),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[test]
+fn noise_is_no_request() {
+    let daemon = Daemon::start();
+    daemon.put("{\"data\":1}");
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut noise = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    };
+    for _ in 0..20 {
+        let bytes: Vec<u8> = (0..4096).map(|_| noise()).collect();
+        let status = Response::to_raw(daemon.connect(), &bytes).status;
+        assert!(status == 0 || (400..500).contains(&status), "{status}");
+    }
+    joins_promptly(&daemon);
+}
+
+#[test]
+fn a_long_head_is_refused() {
+    let daemon = Daemon::start();
+    let request = format!(
+        "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Long: {}\r\n\r\n",
+        "x".repeat(20_000)
+    );
+    let status = Response::to_raw(daemon.connect(), request.as_bytes()).status;
+    assert!(matches!(status, 0 | 400 | 431), "{status}");
+}

@@ -1,0 +1,228 @@
+//! One running `onlooker`.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Instant;
+
+use serde_json::Value;
+
+use super::{LIMIT, Response, Socket};
+
+/// Killed when it is dropped.
+pub struct Daemon {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    log: Arc<Log>,
+    /// Goes with the daemon.
+    _home: tempfile::TempDir,
+    /// Where it listens, on loopback.
+    pub port: u16,
+    /// What writers show.
+    pub token: String,
+    /// The first line of its standard output.
+    pub ready: Value,
+}
+
+/// Its standard error, growing.
+#[derive(Default)]
+struct Log {
+    text: Mutex<String>,
+    grown: Condvar,
+}
+
+impl Daemon {
+    /// Without a source, flushing soon.
+    pub fn start() -> Daemon {
+        Daemon::with(&["--debounce", "20ms"])
+    }
+
+    /// With these arguments, beside a free port on loopback.
+    pub fn with(args: &[&str]) -> Daemon {
+        Daemon::spawn(args).expect("the daemon tells that it is ready")
+    }
+
+    /// Watching a file.
+    pub fn watching(path: &Path, args: &[&str]) -> Daemon {
+        let path = path.to_str().expect("a path of this test is text");
+        Daemon::with(&[&[path], args].concat())
+    }
+
+    /// As [`Daemon::with`]; the log when it ends before it is ready.
+    pub fn spawn(args: &[&str]) -> Result<Daemon, String> {
+        let home = tempfile::tempdir().expect("a directory of our own");
+        let mut child = command(home.path(), args)
+            .spawn()
+            .expect("the program starts");
+        let log = Log::follow(child.stderr.take().expect("piped"));
+        let stdin = child.stdin.take();
+        let ready = first_line(&mut child);
+        let mut daemon = Daemon {
+            child,
+            stdin,
+            log,
+            _home: home,
+            port: 0,
+            token: String::new(),
+            ready,
+        };
+        let Some(port) = daemon.ready["port"].as_u64() else {
+            let status = daemon.exited();
+            return Err(format!("{status}\n{}", daemon.log.text.lock().unwrap()));
+        };
+        daemon.port = u16::try_from(port).expect("a port");
+        daemon.token = daemon.ready["hostToken"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        Ok(daemon)
+    }
+
+    /// Waits until the log holds `text`, and returns the line.
+    pub fn logged(&self, text: &str) -> String {
+        self.log.wait(text)
+    }
+
+    /// How many times the log holds `text` by now.
+    pub fn log_count(&self, text: &str) -> usize {
+        self.log.text.lock().unwrap().matches(text).count()
+    }
+
+    /// Writes to its standard input.
+    pub fn type_in(&mut self, text: &str) {
+        let stdin = self.stdin.as_mut().expect("stdin is open");
+        stdin.write_all(text.as_bytes()).expect("it reads");
+        stdin.flush().expect("it reads");
+    }
+
+    /// Ends its standard input.
+    pub fn end_input(&mut self) {
+        self.stdin = None;
+    }
+
+    /// A raw connection.
+    pub fn connect(&self) -> TcpStream {
+        let tcp = TcpStream::connect(("127.0.0.1", self.port)).expect("it listens");
+        tcp.set_read_timeout(Some(LIMIT)).expect("a socket option");
+        tcp.set_nodelay(true).expect("a socket option");
+        tcp
+    }
+
+    /// A viewer of the default topic.
+    pub fn viewer(&self) -> Socket {
+        self.socket("/", &[])
+    }
+
+    /// A WebSocket at any path.
+    pub fn socket(&self, path: &str, headers: &[(&str, &str)]) -> Socket {
+        Socket::open(self.connect(), path, headers)
+    }
+
+    /// A request by the host: with its token.
+    pub fn ask(&self, method: &str, path: &str, body: &str) -> Response {
+        let token = format!("Bearer {}", self.token);
+        Response::to(
+            self.connect(),
+            method,
+            path,
+            &[("Authorization", &token)],
+            body,
+        )
+    }
+
+    /// Replaces the session of `main`, and returns its revision.
+    pub fn put(&self, session: &str) -> u64 {
+        let response = self.ask("PUT", "/api/topics/main", session);
+        assert!(
+            response.status == 200 || response.status == 201,
+            "{response:?}"
+        );
+        response.json()["revision"]
+            .as_str()
+            .and_then(|text| text.parse().ok())
+            .expect("a revision")
+    }
+
+    /// Sends a signal by name, as `kill` does.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.expect("kill is there").success());
+    }
+
+    /// Waits for its end.
+    pub fn exited(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it is our child") {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "it does not end");
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- the daemon's log\n{}---", self.log.text.lock().unwrap());
+        }
+    }
+}
+
+impl Log {
+    fn follow(stream: impl Read + Send + 'static) -> Arc<Log> {
+        let log = Arc::new(Log::default());
+        let ours = log.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                let mut text = ours.text.lock().unwrap();
+                text.push_str(&line);
+                text.push('\n');
+                ours.grown.notify_all();
+            }
+        });
+        log
+    }
+
+    fn wait(&self, needle: &str) -> String {
+        let text = self.text.lock().unwrap();
+        let missing = |text: &mut String| !text.contains(needle);
+        let (text, waited) = self.grown.wait_timeout_while(text, LIMIT, missing).unwrap();
+        assert!(!waited.timed_out(), "{needle:?} is not in the log:\n{text}");
+        text.lines()
+            .find(|line| line.contains(needle))
+            .unwrap_or_default()
+            .to_owned()
+    }
+}
+
+fn command(home: &Path, args: &[&str]) -> Command {
+    let program = option_env!("CARGO_BIN_EXE_onlooker").unwrap_or("onlooker");
+    let mut command = Command::new(program);
+    command
+        .args(["serve", "--port", "0", "--bind", "127.0.0.1", "--json"])
+        .args(args);
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ONLOOKER_")) {
+        command.env_remove(name);
+    }
+    command.current_dir(home).env("XDG_RUNTIME_DIR", home);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// The line with the port; null when the output ends before it.
+fn first_line(child: &mut Child) -> Value {
+    let mut line = String::new();
+    let stdout = child.stdout.take().expect("piped");
+    BufReader::new(stdout).read_line(&mut line).expect("text");
+    serde_json::from_str(&line).unwrap_or(Value::Null)
+}

@@ -1,0 +1,13 @@
+//! What onlooker promises, tried from outside: the real program, raw sockets, real files.
+//! Nothing sleeps and hopes: a test waits for an event, and shows that nothing happened
+//! by causing something later and meeting that first.
+
+mod harness;
+
+mod files;
+mod gate;
+mod heart;
+mod rfc6455;
+mod stdin;
+mod tidy;
+mod viewers;
