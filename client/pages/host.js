@@ -41,8 +41,8 @@ async function open() {
   byId("panel").hidden = locked;
   byId("connection").hidden = locked;
   if (locked) {
-    setText(byId("key-problem"), token ? whyNot(answer) : "");
-    byId("key").focus();
+    setText(byId("token-problem"), token ? whyNot(answer) : "");
+    byId("token").focus();
     return;
   }
   await loadTopics();
@@ -223,9 +223,9 @@ async function copy(text) {
   }
 }
 
-byId("key-form").addEventListener("submit", (event) => {
+byId("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  token = byId("key", HTMLInputElement).value.trim();
+  token = byId("token", HTMLInputElement).value.trim();
   keepHostToken(token);
   open();
 });

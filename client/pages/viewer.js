@@ -115,9 +115,9 @@ async function askForAddress() {
   if (seen?.link.wasLive || seen?.link.kind === "live") return;
   const status = await ask("/api/status").then((answer) => answer.status, () => 0);
   if (seen?.link.wasLive) return;
-  const needsKey = status === 401 || status === 403;
-  const why = needsKey
-    ? "This host wants a key that this page's address does not carry. Scan the host's code again, or enter the address of another host."
+  const needsToken = status === 401 || status === 403;
+  const why = needsToken
+    ? "This host wants a token that this page's address does not carry. Scan the host's code again, or enter the address of another host."
     : "No host answers here. Enter the address the host shows beside its code.";
   setText(byId("elsewhere-why"), why);
   elsewhere.hidden = false;

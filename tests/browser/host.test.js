@@ -30,16 +30,16 @@ async function desk(t) {
   return { daemon, panel };
 }
 
-test("the panel asks for the key, and keeps it out of the address bar", async (t) => {
+test("the panel asks for the host token, and keeps it out of the address bar", async (t) => {
   const daemon = await startDaemon(t, await sessionFile(t, session, fields));
   const page = await newPage(t, browser);
   await page.goto(`${daemon.origin}/host`);
-  await page.locator("#key").fill("not-the-key");
-  await page.locator("#key-form button").click();
-  await page.locator("#key-problem:not(:empty)").waitFor();
+  await page.locator("#token").fill("not-the-token");
+  await page.locator("#token-form button").click();
+  await page.locator("#token-problem:not(:empty)").waitFor();
   assert.equal(await page.locator("#panel").isVisible(), false);
-  await page.locator("#key").fill(daemon.hostToken);
-  await page.locator("#key-form button").click();
+  await page.locator("#token").fill(daemon.hostToken);
+  await page.locator("#token-form button").click();
   await page.locator("#panel").waitFor();
 
   const linked = await newPage(t, browser);

@@ -141,7 +141,7 @@ test("the viewer token travels in the fragment, and without it the page says wha
   const daemon = await startDaemon(t, [...(await sessionFile(t, session)), "--viewer-token", "viewer-token-0123456789abcdef0123"]);
   const barred = await newPage(t, browser);
   await barred.goto(daemon.origin);
-  await barred.locator("#elsewhere-why", { hasText: "key" }).waitFor();
+  await barred.locator("#elsewhere-why", { hasText: "token" }).waitFor();
   const page = await newPage(t, browser);
   /** @type {string[]} */
   const asked = [];
