@@ -58,6 +58,8 @@ const timer = (ms) => ({ type: "timer", ms });
 /** @type {T.ToEffect} */
 const tell = (event) => ({ type: "tell", event });
 
+const tries = (m, e) => m.link.status === "live" && (m.heartbeatMs ? m.heardAt : e.now) - m.openedAt >= PROOF ? 0 : m.attempt;
+
 /** @type {T.Rule} */
 function dial(m, e, plain) {
   const { target: to, attempt, heardAt, revision } = m;
@@ -83,11 +85,9 @@ function wait(m, e, at) {
 
 /** @type {T.Rule} */
 function lose(m, e, reason, code = null, retryAfter) {
-  const live = m.link.status === "live";
   // No subprotocol there? Browsers do not say: ask once more, plainly (a token is for our daemon).
-  if (!live && code && !m.plain && !m.spoken && !m.target?.token) return dial(m, e, true);
-  const proved = live && (m.heartbeatMs ? m.heardAt : e.now) - m.openedAt >= PROOF;
-  const attempt = proved ? 0 : m.attempt;
+  if (m.link.status !== "live" && code && !m.plain && !m.spoken && !m.target?.token) return dial(m, e, true);
+  const attempt = tries(m, e);
   const at = e.now + (retryAfter ?? delay(attempt, e.random));
   return wait({ ...m, attempt: attempt + 1, lost: { reason, code }, notBefore: retryAfter ? at : 0 }, e, at);
 }
@@ -95,11 +95,10 @@ function lose(m, e, reason, code = null, retryAfter) {
 /** Trust no socket that was quiet. @type {T.Rule} */
 function wake(m, e) {
   const { status } = m.link;
-  const { online } = e;
   const beats = m.heartbeatMs;
-  const quiet = e.now - (beats || online ? m.heardAt : m.hiddenAt ?? e.now);
-  const stale = !e.open || quiet > (online ? 1000 : 1.5 * beats || 30000);
-  const shown = { ...m, hiddenAt: null };
+  const quiet = e.now - (beats || e.online ? m.heardAt : m.hiddenAt ?? e.now);
+  const stale = !e.open || quiet > (e.online ? 1000 : 1.5 * beats || 30000);
+  const shown = { ...m, hiddenAt: null, attempt: tries(m, e) };
   return status === "waiting" || (status === "connecting" ? e.now - m.dialedAt > 1000 : stale) ? dial(shown, e) : then(shown);
 }
 

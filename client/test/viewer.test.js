@@ -236,6 +236,29 @@ test("shown again, a socket that missed a heartbeat is replaced, a fresh one is 
   assert.equal(dialed.length, 2);
 });
 
+test("a proved connection that is replaced when shown leaves no old failures behind", () => {
+  const { clock, page, last, viewer } = watching("h:1", { token: "x" });
+  for (const ms of [2000, 3000, 4500]) { last().fail(); clock.pass(ms); }
+  last().open();
+  clock.pass(60_000);
+  page.show(true);
+  last().readyState = 3;
+  page.show();
+  last().fail();
+  assert.equal(viewer.state.retryAt - clock.now(), 2000);
+});
+
+test("without heartbeats, a socket hidden for half a minute is replaced", () => {
+  const { clock, page, dialed, last } = watching();
+  last().open("");
+  for (const [ms, dials] of [[29_000, 1], [31_000, 2]]) {
+    page.show(true);
+    clock.pass(ms);
+    page.show();
+    assert.equal(dialed.length, dials);
+  }
+});
+
 test("React Native: AppState in place of a document", () => {
   let change, removed;
   const appState = { currentState: "background", addEventListener: (_, fn) => ((change = fn), { remove: () => (removed = true) }) };
