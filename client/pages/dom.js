@@ -58,7 +58,7 @@ export function setText(node, text) {
   return true;
 }
 
-const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 /**
  * Marks a changed value for a moment; without fading where motion is unwelcome.
@@ -67,7 +67,7 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 export function flash(element) {
   element.animate([{ backgroundColor: "var(--flash)" }, { backgroundColor: "transparent" }], {
     duration: 1600,
-    easing: calm.matches ? "steps(1, end)" : "ease-out",
+    easing: calm() ? "steps(1, end)" : "ease-out",
   });
 }
 

@@ -64,7 +64,7 @@ export function columnsOf(rows) {
  * @param {{ left: number }} [budget]
  * @returns {boolean}
  */
-export function same(a, b, budget = { left: 20_000 }) {
+export function same(a, b, budget = { left: 5_000 }) {
   if (a === b || budget.left <= 0) return true;
   budget.left -= 1;
   if (!isContainer(a) || !isContainer(b) || Array.isArray(a) !== Array.isArray(b)) return false;

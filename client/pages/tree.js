@@ -240,7 +240,7 @@ function isFolded(kind) {
  * @returns {View}
  */
 function createContainerRow(key, kind, value, depth) {
-  const size = Object.keys(value).length;
+  const size = sizeOf(value);
   const pictured = kind !== "array" && kind !== "object";
   const open = size > 0 && depth < OPEN_DEPTH - 1 && (pictured || size <= OPEN_ENTRIES);
   const gist = h("span", { class: "gist soft" });
@@ -259,9 +259,13 @@ function createContainerRow(key, kind, value, depth) {
 }
 
 /** @param {any} value what a folded value says about itself */
-export function gistOf(value) {
-  if (!Array.isArray(value)) return counted(Object.keys(value).length, "key");
-  return counted(value.length, "item");
+function gistOf(value) {
+  return counted(sizeOf(value), Array.isArray(value) ? "item" : "key");
+}
+
+/** @param {any} value how many entries it has */
+function sizeOf(value) {
+  return Array.isArray(value) ? value.length : Object.keys(value).length;
 }
 
 /** @param {string} key @returns {View} */
