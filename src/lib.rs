@@ -35,6 +35,10 @@
 //! 7. A frame is encoded and compressed once, however many viewers receive it.
 
 pub mod access;
+#[doc(hidden)]
+pub mod cli;
+#[doc(hidden)]
+pub mod config;
 pub mod debounce;
 pub mod discovery;
 pub mod fields;
@@ -51,5 +55,8 @@ pub mod revision;
 pub mod server;
 pub mod session;
 pub mod source;
+pub mod store;
+#[doc(hidden)]
+pub mod terminal;
 pub mod topic;
 pub mod viewer;

@@ -35,6 +35,7 @@ use crate::options::{MIN_CAPACITY, Options, Page, Source};
 use crate::protocol::{self, MessageError};
 use crate::session::{Session, ShapeError};
 use crate::source;
+use crate::store::{Kept, Store, StoreError};
 use crate::topic::Change;
 use crate::viewer::Viewers;
 
@@ -81,6 +82,9 @@ pub enum StartError {
     /// An option cannot be so.
     #[error("{0}")]
     Invalid(String),
+    /// The store cannot be used; it is left as it is.
+    #[error("{0}")]
+    Store(#[from] StoreError),
     /// The system refused.
     #[error("{what}: {source}")]
     Io {
@@ -126,7 +130,8 @@ impl Server {
         let (stop, close_viewers) = (CancellationToken::new(), CancellationToken::new());
         let access = Access::new(&options.access, own_names(&options))
             .map_err(|error| io_error("making a token")(error.into()))?;
-        let hub = Hub::new(&options, flushers.clone(), stop.clone());
+        let store = open_store(options.store.clone()).await?;
+        let hub = Hub::new(&options, store, flushers.clone(), stop.clone());
         let found = address::candidates(options.link.interface.as_deref())
             .map_err(|error| StartError::Invalid(error.to_string()))?;
         let links = Links::new(&options, local, &found, &access);
@@ -238,6 +243,7 @@ impl Server {
             self.close_viewers.cancel();
             self.app.tasks.close();
             self.app.tasks.wait().await;
+            self.app.hub.close_store().await;
         };
         if tokio::time::timeout(STOP_TIMEOUT, orderly).await.is_err() {
             tracing::warn!("some connections did not end in time");
@@ -370,6 +376,15 @@ fn check(options: &Options) -> Result<(), StartError> {
         return Err(missing(directory, "not a directory (--viewer)".to_owned()));
     }
     Ok(())
+}
+
+async fn open_store(path: Option<PathBuf>) -> Result<Option<(Store, Vec<Kept>)>, StartError> {
+    let Some(path) = path else { return Ok(None) };
+    let opening = tokio::task::spawn_blocking(move || Store::open(&path));
+    let opened = opening
+        .await
+        .map_err(|error| io_error("opening the store")(error.into()))?;
+    Ok(Some(opened?))
 }
 
 fn missing(path: &Path, reason: String) -> StartError {

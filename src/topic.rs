@@ -54,10 +54,15 @@ pub struct Writer {
 }
 
 /// A change that was accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
     /// The session is another now.
-    Applied(Revision),
+    Applied {
+        /// The revision it has.
+        revision: Revision,
+        /// The fields that changed, when nothing else did.
+        fields: Option<Vec<String>>,
+    },
     /// The session already was so: no revision, no frame.
     Unchanged(Revision),
 }
@@ -212,13 +217,16 @@ impl Topic {
             self.structural = self.revision;
             self.rules.whitelist.learn(&next.config);
         }
-        for field in changed {
+        for field in &changed {
             self.note(field, writer);
         }
         self.origins
             .retain(|field, _| next.config.contains_key(field));
         self.session = Some(next);
-        Ok(Written::Applied(self.revision))
+        Ok(Written::Applied {
+            revision: self.revision,
+            fields: (!structural).then_some(changed),
+        })
     }
 
     /// Gives the unchanged session a new revision, so that optimistic writers whose write
@@ -227,6 +235,18 @@ impl Topic {
         if self.session.is_some() {
             self.revision = self.revision.next(unix_micros);
         }
+    }
+
+    /// Goes back to a session that was kept, under a new revision, because later changes could
+    /// not be kept.
+    pub fn revert(&mut self, session: Option<Session>, unix_micros: u64) {
+        self.revision = self.revision.next(unix_micros);
+        self.structural = self.revision;
+        if let Some(session) = &session {
+            self.rules.whitelist.learn(&session.config);
+        }
+        self.origins.clear();
+        self.session = session;
     }
 
     /// The one rule: the smallest thing that brings a viewer at `revision` (none for a
@@ -441,15 +461,15 @@ impl Topic {
             || !changed.iter().all(covered)
     }
 
-    fn note(&mut self, field: String, writer: &Writer) {
+    fn note(&mut self, field: &str, writer: &Writer) {
         let before = self
             .session
             .as_ref()
-            .and_then(|session| session.config.get(&field).cloned());
-        self.before.entry(field.clone()).or_insert(before);
-        self.origins.shift_remove(&field);
+            .and_then(|session| session.config.get(field).cloned());
+        self.before.entry(field.to_owned()).or_insert(before);
+        self.origins.shift_remove(field);
         self.origins.insert(
-            field,
+            field.to_owned(),
             Origin {
                 revision: self.revision,
                 writer: writer.clone(),

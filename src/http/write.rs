@@ -206,7 +206,8 @@ pub async fn delete(
     {
         return Err(crate::hub::WriteError::Stale(cell.revision()).problem());
     }
-    match app.hub.delete(cell.name()) {
+    let deleted = app.hub.delete(cell.name()).await;
+    match deleted.map_err(|error| error.problem())? {
         true => Ok(StatusCode::NO_CONTENT.into_response()),
         false => Err(Problem::new(
             404,

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +18,7 @@ use crate::options::Flow;
 use crate::protocol::{Resumed, SourceState};
 use crate::revision::Revision;
 use crate::session::Session;
+use crate::store::{Job, Record};
 use crate::topic::{Change, Origin, Topic, Update, Writer, Written};
 
 /// A topic and what the hub keeps beside it.
@@ -42,7 +43,28 @@ struct State {
     last_push: Option<Instant>,
     had_source: bool,
     warned_of_rounding: bool,
+    stored: Stored,
 }
+
+/// What the store has of this topic, or will have.
+struct Stored {
+    /// The revision of the last record that was handed over.
+    last: Revision,
+    /// What is durable.
+    durable: Option<(Revision, Session)>,
+    /// Counts the times that changes were lost: answers to older ones mean nothing.
+    losses: u64,
+}
+
+/// A change on its way to the disk.
+pub(super) struct Commit {
+    to: Option<(Revision, Session)>,
+    losses: u64,
+    done: oneshot::Receiver<Result<(), String>>,
+}
+
+/// The store's promise of a place for one change.
+pub(super) type Permit<'a> = mpsc::Permit<'a, Job>;
 
 /// What brings a viewer to now.
 pub struct Catchup {
@@ -61,6 +83,14 @@ impl Cell {
         flow: &Flow,
         ended: CancellationToken,
     ) -> Cell {
+        let durable = topic
+            .session()
+            .map(|session| (topic.revision(), session.clone()));
+        let stored = Stored {
+            last: topic.revision(),
+            durable,
+            losses: 0,
+        };
         let state = State {
             topic,
             debounce: Debounce::new(flow.debounce, flow.max_wait),
@@ -70,6 +100,7 @@ impl Cell {
             last_push: None,
             had_source: false,
             warned_of_rounding: false,
+            stored,
         };
         Cell {
             name,
@@ -162,50 +193,91 @@ impl Cell {
         }
     }
 
+    /// Writes, and with `permit` hands the change to the store in the order of the revisions.
     pub(super) fn write(
         &self,
         change: Change,
         options: &WriteOptions,
-    ) -> Result<Receipt, WriteError> {
+        permit: Option<Permit<'_>>,
+    ) -> Result<(Receipt, Option<Commit>), WriteError> {
         let rounded = first_rounded(&change);
         let mut state = self.state();
-        if self.ended.is_cancelled() || (options.existing && state.topic.session().is_none()) {
-            return Err(WriteError::NoTopic(self.name.to_string()));
-        }
-        let present = state.topic.revision();
-        if options
-            .if_match
-            .is_some_and(|expected| expected != present || state.topic.session().is_none())
-        {
-            return Err(WriteError::Stale(present));
-        }
-        state.host_seen = Some(Instant::now());
+        self.may_write(&state, options)?;
+        let before = state.topic.revision();
         let created = state.topic.session().is_none();
+        state.host_seen = Some(Instant::now());
         let written = state.topic.write(change, unix_micros(), &options.writer);
         if written.is_err() {
             state.topic.reannounce(unix_micros());
         }
-        if state.topic.revision() != present {
+        let revision = state.topic.revision();
+        if revision != before {
             state.last_writer.clone_from(&options.writer);
             self.wake(&mut state);
         }
-        let changed = matches!(written?, Written::Applied(_));
-        if let Some(number) =
-            rounded.filter(|_| !std::mem::replace(&mut state.warned_of_rounding, true))
-        {
-            tracing::warn!(topic = %self.name, number, "JavaScript rounds integers above 2^53: viewers in a browser see another number");
-        }
-        let session = state
-            .topic
-            .session()
-            .cloned()
-            .ok_or(WriteError::NoTopic(self.name.to_string()))?;
-        Ok(Receipt {
-            revision: state.topic.revision(),
+        let written = written?;
+        self.warn_of_rounding(&mut state, rounded);
+        let session = state.topic.session().cloned();
+        let session = session.ok_or(WriteError::NoTopic(self.name.to_string()))?;
+        let (changed, commit) = match written {
+            Written::Unchanged(_) => (false, None),
+            Written::Applied { fields, .. } => {
+                let to = Some((revision, session.clone()));
+                let hand_over = |permit| state.stored.hand_over(&self.name, to, fields, permit);
+                (true, permit.map(hand_over))
+            }
+        };
+        let receipt = Receipt {
+            revision,
             changed,
             created,
             session,
-        })
+        };
+        Ok((receipt, commit))
+    }
+
+    fn may_write(&self, state: &State, options: &WriteOptions) -> Result<(), WriteError> {
+        let (present, empty) = (state.topic.revision(), state.topic.session().is_none());
+        if self.ended.is_cancelled() || (options.existing && empty) {
+            return Err(WriteError::NoTopic(self.name.to_string()));
+        }
+        match options.if_match {
+            Some(expected) if expected != present || empty => Err(WriteError::Stale(present)),
+            _ => Ok(()),
+        }
+    }
+
+    fn warn_of_rounding(&self, state: &mut State, number: Option<String>) {
+        if let Some(number) = number.filter(|_| !state.warned_of_rounding) {
+            state.warned_of_rounding = true;
+            tracing::warn!(topic = %self.name, number, "JavaScript rounds integers above 2^53: viewers in a browser see another number");
+        }
+    }
+
+    /// Waits until a change is durable. One that could not be kept is taken back, with all
+    /// that was built on it.
+    pub(super) async fn committed(&self, commit: Commit) -> Result<(), WriteError> {
+        let ended = Err("the store has ended".to_owned());
+        let kept = commit.done.await.unwrap_or(ended);
+        let mut state = self.state();
+        if state.stored.losses == commit.losses {
+            match &kept {
+                Ok(()) => state.stored.keep(commit.to),
+                Err(_) => {
+                    let durable = state.stored.lose();
+                    state.topic.revert(durable, unix_micros());
+                    self.wake(&mut state);
+                }
+            }
+        }
+        kept.map_err(WriteError::Store)
+    }
+
+    /// Ends the topic, and with `permit` tells the store to drop it.
+    pub(super) fn retire(&self, permit: Option<Permit<'_>>) -> Option<Commit> {
+        let mut state = self.state();
+        self.ended.cancel();
+        permit.map(|permit| state.stored.hand_over(&self.name, None, None, permit))
     }
 
     fn wake(&self, state: &mut State) {
@@ -267,13 +339,52 @@ impl Cell {
         &self.ended
     }
 
-    pub(super) fn retire(&self) {
-        self.ended.cancel();
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         // A panic elsewhere leaves a whole state: every change to it is one assignment.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Stored {
+    fn hand_over(
+        &mut self,
+        topic: &TopicName,
+        to: Option<(Revision, Session)>,
+        fields: Option<Vec<String>>,
+        permit: Permit<'_>,
+    ) -> Commit {
+        let record = Record {
+            topic: topic.clone(),
+            from: self.last,
+            to: to.clone(),
+            fields,
+        };
+        self.last = to
+            .as_ref()
+            .map_or(Revision::ZERO, |(revision, _)| *revision);
+        let (answer, done) = oneshot::channel();
+        permit.send(Job::Commit(Box::new(record), answer));
+        Commit {
+            to,
+            losses: self.losses,
+            done,
+        }
+    }
+
+    /// Answers may come in any order.
+    fn keep(&mut self, to: Option<(Revision, Session)>) {
+        let known = self.durable.as_ref().map(|(revision, _)| *revision);
+        if to.as_ref().map(|(revision, _)| *revision) > known {
+            self.durable = to;
+        }
+    }
+
+    /// Forgets what was not kept; the next record follows what is durable.
+    fn lose(&mut self) -> Option<Session> {
+        self.losses += 1;
+        let (revision, session) = self.durable.clone().unzip();
+        self.last = revision.unwrap_or_default();
+        session
     }
 }
 

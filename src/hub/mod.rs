@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -20,14 +20,17 @@ use crate::options::{Flow, Limits, Options};
 use crate::protocol::Problem;
 use crate::revision::Revision;
 use crate::session::Session;
+use crate::store::{Job, Kept, Store};
 use crate::topic::{Change, Refusal, Rules, Topic, Writer};
+
+type Topics = BTreeMap<TopicName, Arc<Cell>>;
 
 /// A cheap handle to everything that is shown.
 #[derive(Clone)]
 pub struct Hub(Arc<Inner>);
 
 struct Inner {
-    topics: RwLock<BTreeMap<TopicName, Arc<Cell>>>,
+    topics: RwLock<Topics>,
     events: broadcast::Sender<Event>,
     changes: watch::Sender<()>,
     viewers: AtomicUsize,
@@ -36,6 +39,7 @@ struct Inner {
     flow: Flow,
     limits: Limits,
     counts: Counts,
+    store: Option<Store>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -137,6 +141,9 @@ pub enum WriteError {
     /// No more topics fit.
     #[error("there are {0} topics already (--max-topics)")]
     Full(usize),
+    /// The change could not be kept, so it was taken back.
+    #[error("the change could not be kept, so it was taken back: {0} (--store)")]
+    Store(String),
     /// The daemon stops.
     #[error("the daemon is stopping")]
     Stopping,
@@ -150,6 +157,7 @@ impl WriteError {
             WriteError::Refused(_) => (422, "Unprocessable Content"),
             WriteError::Stale(_) => (412, "Precondition Failed"),
             WriteError::NoTopic(_) => (404, "Not Found"),
+            WriteError::Store(_) => (507, "Insufficient Storage"),
             WriteError::Full(_) | WriteError::Stopping => (503, "Service Unavailable"),
         };
         let mut problem = Problem::new(status, title, self.to_string());
@@ -164,8 +172,14 @@ impl WriteError {
 
 impl Hub {
     /// A hub that holds the default topic, still without a session. Its flushers end on `stop`
-    /// after a last flush, and are waited for through `tasks`.
-    pub fn new(options: &Options, tasks: TaskTracker, stop: CancellationToken) -> Hub {
+    /// after a last flush, and are waited for through `tasks`. With a `store` it begins with
+    /// what that has kept.
+    pub fn new(
+        options: &Options,
+        store: Option<(Store, Vec<Kept>)>,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) -> Hub {
         let whitelist = options
             .fields
             .clone()
@@ -184,11 +198,27 @@ impl Hub {
             flow: options.flow.clone(),
             limits: options.limits.clone(),
             counts: Counts::default(),
+            store: None,
             tasks,
             stop,
         };
-        let hub = Hub(Arc::new(inner));
-        hub.insert(&mut hub.topics_mut(), options.topic.clone());
+        let (store, kept) = store.map_or((None, Vec::new()), |(store, kept)| (Some(store), kept));
+        let hub = Hub(Arc::new(Inner { store, ..inner }));
+        let mut topics = hub.topics_mut();
+        for Kept {
+            topic,
+            revision,
+            session,
+        } in kept
+        {
+            let rules = hub.0.rules.clone();
+            let restored = Topic::restore(topic.as_str(), rules, session, revision);
+            hub.insert(&mut topics, topic, restored);
+        }
+        if !topics.contains_key(&options.topic) {
+            hub.insert_empty(&mut topics, options.topic.clone());
+        }
+        drop(topics);
         hub
     }
 
@@ -280,11 +310,12 @@ impl Hub {
             }
             None => self.open(name)?,
         };
-        let written = cell.write(change, &options);
+        let written = self.write_durably(&cell, change, &options).await;
+        let counts = &self.0.counts;
         let count = if written.is_ok() {
-            &self.0.counts.writes
+            &counts.writes
         } else {
-            &self.0.counts.refusals
+            &counts.refusals
         };
         count.fetch_add(1, Ordering::Relaxed);
         if cell.flushes_at_once() {
@@ -292,6 +323,43 @@ impl Hub {
         }
         self.0.changes.send_replace(());
         written
+    }
+
+    async fn write_durably(
+        &self,
+        cell: &Cell,
+        change: Change,
+        options: &WriteOptions,
+    ) -> Result<Receipt, WriteError> {
+        let permit = self.permit().await?;
+        let (receipt, commit) = cell.write(change, options, permit)?;
+        if let Some(commit) = commit {
+            cell.committed(commit).await?;
+        }
+        Ok(receipt)
+    }
+
+    /// Waits for a place in the store's queue, if there is a store.
+    async fn permit(&self) -> Result<Option<mpsc::Permit<'_, Job>>, WriteError> {
+        match &self.0.store {
+            Some(store) => store
+                .jobs()
+                .reserve()
+                .await
+                .map(Some)
+                .map_err(|_| WriteError::Stopping),
+            None => Ok(None),
+        }
+    }
+
+    /// Closes the store, when nobody writes any more.
+    pub async fn close_store(&self) {
+        let Some(store) = &self.0.store else { return };
+        let (done, closed) = oneshot::channel();
+        if store.jobs().send(Job::Close(done)).await.is_ok() {
+            // An error means that the thread has ended, which is as good.
+            let _ = closed.await;
+        }
     }
 
     /// Makes sure there is such a topic, so that viewers can wait for its first session.
@@ -306,30 +374,34 @@ impl Hub {
         if topics.len() >= self.0.limits.topics {
             return Err(WriteError::Full(self.0.limits.topics));
         }
-        Ok(self.insert(&mut topics, name.clone()))
+        Ok(self.insert_empty(&mut topics, name.clone()))
     }
 
     /// Drops a topic; its viewers are closed. The default topic stays, without a session.
     /// Tells whether there was a session to drop.
-    pub fn delete(&self, name: &TopicName) -> bool {
-        let cell = {
+    ///
+    /// # Errors
+    /// When the store cannot forget it: then it comes back with the next start.
+    pub async fn delete(&self, name: &TopicName) -> Result<bool, WriteError> {
+        let permit = self.permit().await?;
+        let (cell, commit) = {
             let mut topics = self.topics_mut();
-            let Some(cell) = topics
-                .get(name)
-                .filter(|cell| cell.session().is_some())
-                .cloned()
-            else {
-                return false;
+            let known = topics.get(name).filter(|cell| cell.session().is_some());
+            let Some(cell) = known.cloned() else {
+                return Ok(false);
             };
+            let commit = cell.retire(permit);
             topics.remove(name);
             if *name == self.0.default_topic {
-                self.insert(&mut topics, name.clone());
+                self.insert_empty(&mut topics, name.clone());
             }
-            cell
+            (cell, commit)
         };
-        cell.retire();
-        self.send(Event::Gone(cell));
-        true
+        self.send(Event::Gone(cell.clone()));
+        match commit {
+            Some(commit) => cell.committed(commit).await.map(|()| true),
+            None => Ok(true),
+        }
     }
 
     /// Sends a host's own text to the viewers of a topic, and tells to how many.
@@ -358,25 +430,24 @@ impl Hub {
         }
     }
 
-    fn topics_mut(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<TopicName, Arc<Cell>>> {
+    fn topics_mut(&self) -> std::sync::RwLockWriteGuard<'_, Topics> {
         self.0
             .topics
             .write()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn insert(&self, topics: &mut BTreeMap<TopicName, Arc<Cell>>, name: TopicName) -> Arc<Cell> {
+    fn insert_empty(&self, topics: &mut Topics, name: TopicName) -> Arc<Cell> {
         let topic = Topic::new(name.as_str(), self.0.rules.clone());
-        let cell = Arc::new(Cell::new(
-            name.clone(),
-            topic,
-            &self.0.flow,
-            self.0.stop.child_token(),
-        ));
+        self.insert(topics, name, topic)
+    }
+
+    fn insert(&self, topics: &mut Topics, name: TopicName, topic: Topic) -> Arc<Cell> {
+        let ended = self.0.stop.child_token();
+        let cell = Arc::new(Cell::new(name.clone(), topic, &self.0.flow, ended));
         topics.insert(name, cell.clone());
-        self.0
-            .tasks
-            .spawn(self.clone().flush_when_due(cell.clone()));
+        let flusher = self.clone().flush_when_due(cell.clone());
+        self.0.tasks.spawn(flusher);
         cell
     }
 
