@@ -187,7 +187,7 @@ mod tests {
     #[tokio::test]
     async fn lines_become_the_session_and_its_end_keeps_it() {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let hub = Hub::new(&Options::default(), tasks, stop.clone());
+        let hub = Hub::new(&Options::default(), None, tasks, stop.clone());
         let topic = hub.default_topic().clone();
         let input = "{\"data\":1,\"config\":{\"speed\":1}}\nnonsense\n{\"type\":\"config_update\",\"payload\":{\"speed\":1.50}}\n";
         let source = tokio::spawn(run_from(
