@@ -2,7 +2,7 @@
 //! `run(what, hub, topic, stop)`: it writes to one topic until it is told to stop.
 
 mod disk;
-mod document;
+pub mod document;
 pub mod file;
 pub mod stdin;
 mod watch;

@@ -1,0 +1,153 @@
+//! The configuration as text: what holds now, and the commented file to start from.
+
+use serde_json::Value as Json;
+use toml::Value;
+
+use super::keys::KEYS;
+use super::keys::Key;
+use super::{Loaded, Place};
+
+/// What stands for a token.
+const MASK: &str = "********";
+
+/// The effective configuration as TOML, each value with where it comes from; tokens masked.
+pub fn effective(loaded: &Loaded) -> String {
+    let lines: Vec<(String, String)> = loaded
+        .places
+        .iter()
+        .map(|(key, place)| (assignment(key, loaded), origin(key, place)))
+        .chain(fields(loaded))
+        .collect();
+    // Long values may stick out; the others' origins stand in one column.
+    let column = lines
+        .iter()
+        .map(|(line, _)| line.chars().count())
+        .filter(|width| *width < 40);
+    let column = column.max().unwrap_or(0);
+    let show = |(line, origin): &(String, String)| match origin.is_empty() {
+        true => format!("{line}\n"),
+        false => format!("{line:<column$}  # {origin}\n"),
+    };
+    lines.iter().map(show).collect()
+}
+
+fn assignment(key: &Key, loaded: &Loaded) -> String {
+    let value = (key.get)(&loaded.settings);
+    // `random` and `none` are no secrets.
+    let open = !key.secret || matches!(value.as_str(), Some("random" | "none"));
+    let shown = if open {
+        value
+    } else {
+        Value::String(MASK.to_owned())
+    };
+    format!("{} = {shown}", key.name)
+}
+
+fn origin(key: &Key, place: &Place) -> String {
+    match place {
+        Place::Flag => format!("flag {}", key.flag()),
+        Place::Environment => format!("environment {}", key.variable()),
+        place => place.to_string(),
+    }
+}
+
+fn fields(loaded: &Loaded) -> Vec<(String, String)> {
+    let Some(fields) = &loaded.settings.options.fields else {
+        return Vec::new();
+    };
+    let heading = ("\n[fields]".to_owned(), loaded.fields.to_string());
+    let lines = fields.iter().map(|(name, field)| {
+        let written = serde_json::to_value(field).unwrap_or_default();
+        (
+            format!("{} = {}", bare_or_quoted(name), inline(&written)),
+            String::new(),
+        )
+    });
+    [heading].into_iter().chain(lines).collect()
+}
+
+/// A JSON value as TOML on one line.
+fn inline(value: &Json) -> String {
+    match value {
+        Json::String(text) => Value::String(text.clone()).to_string(),
+        Json::Array(items) => format!(
+            "[{}]",
+            items.iter().map(inline).collect::<Vec<_>>().join(", ")
+        ),
+        Json::Object(members) => {
+            let members = members
+                .iter()
+                .map(|(key, value)| format!("{} = {}", bare_or_quoted(key), inline(value)));
+            format!("{{ {} }}", members.collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+fn bare_or_quoted(key: &str) -> String {
+    let bare = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    match !key.is_empty() && key.bytes().all(bare) {
+        true => key.to_owned(),
+        false => format!("{key:?}"),
+    }
+}
+
+/// Every key, commented out, with its default: `config/onlooker.toml`.
+pub fn template() -> String {
+    let mut out = String::from(HEAD);
+    let mut group = "";
+    for key in KEYS {
+        if key.group != group {
+            group = key.group;
+            out.push_str(&format!("\n# ---- {group} ----\n"));
+        }
+        let help = wrapped(&format!("{}.", key.sentence()), 96);
+        let way = match key.is_list() && key.flag() == key.value {
+            true => key.variable(),
+            false => format!("{} · {}", key.flag(), key.variable()),
+        };
+        out.push_str(&format!(
+            "\n{help}\n# {way}\n# {} = {}\n",
+            key.name,
+            key.default()
+        ));
+    }
+    out.push_str(FIELDS);
+    out
+}
+
+const HEAD: &str = "\
+# onlooker.toml: every key with its default. Take the # off a line to change it.
+#
+# A flag goes before a variable, a variable before this file. This file is ./onlooker.toml, or
+# the one that --config names; paths in it are meant from where it is. \"\" means: not set.
+# `onlooker config` shows what holds, and where each value comes from.
+";
+
+const FIELDS: &str = "
+# ---- Fields ----
+
+# The whitelist: which config fields may change without a redraw, and to what. A field is a type
+# (number, string, boolean, array, object) or a table of type, min, max, step, options, label.
+# Without [fields], every config field may change to another value of its type.
+# [fields]
+# speed = { type = \"number\", min = 0, max = 5, step = 0.1, label = \"Speed\" }
+# color = { type = \"string\", options = [\"red\", \"green\", \"blue\"] }
+# running = \"boolean\"
+";
+
+/// A sentence as comment lines of at most `width` characters.
+fn wrapped(text: &str, width: usize) -> String {
+    let mut lines = vec![String::from("#")];
+    for word in text.split(' ') {
+        let line = lines.last().map_or(0, |line| line.chars().count());
+        if line + word.chars().count() >= width {
+            lines.push(String::from("#"));
+        }
+        if let Some(line) = lines.last_mut() {
+            line.push(' ');
+            line.push_str(word);
+        }
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,123 @@
+//! What people see on stderr: banner, code, log lines and the one live line below them.
+
+pub mod banner;
+pub mod log;
+pub mod screen;
+pub mod status;
+
+use std::borrow::Cow;
+
+/// A text from outside, safe to print: control characters and what turns the reading direction
+/// become visible marks, so that a name can neither move the cursor nor forge a line.
+pub fn neutral(text: &str) -> Cow<'_, str> {
+    match text.chars().any(|c| mark(c).is_some()) {
+        true => text.chars().map(|c| mark(c).unwrap_or(c)).collect(),
+        false => Cow::Borrowed(text),
+    }
+}
+
+/// What stands for a character that must not be printed.
+fn mark(c: char) -> Option<char> {
+    match c {
+        '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(c)),
+        '\x7f' => Some('\u{2421}'),
+        '\u{80}'..='\u{9f}' => Some(char::REPLACEMENT_CHARACTER),
+        '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            Some(char::REPLACEMENT_CHARACTER)
+        }
+        _ => None,
+    }
+}
+
+/// Colours for a terminal that wants them.
+#[derive(Clone, Copy, Debug)]
+pub struct Paint {
+    on: bool,
+}
+
+impl Paint {
+    /// For a stream that is a terminal or is not: `NO_COLOR` and `TERM=dumb` switch colours off.
+    pub fn for_terminal(is_terminal: bool) -> Paint {
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Paint {
+            on: is_terminal && !no_color && !dumb,
+        }
+    }
+
+    /// Without colours.
+    pub fn plain() -> Paint {
+        Paint { on: false }
+    }
+
+    /// Stands out.
+    pub fn bold(self, text: &str) -> String {
+        self.with("1", text)
+    }
+
+    /// Stands back.
+    pub fn dim(self, text: &str) -> String {
+        self.with("2", text)
+    }
+
+    /// In an attribute of the terminal's, like `31` for red.
+    pub fn with(self, attribute: &str, text: &str) -> String {
+        match self.on {
+            true => format!("\x1b[{attribute}m{text}\x1b[0m"),
+            false => text.to_owned(),
+        }
+    }
+}
+
+/// Columns of the terminal, when there is one.
+pub fn width() -> Option<usize> {
+    let (columns, _) = crossterm::terminal::size().ok()?;
+    (columns > 0).then_some(usize::from(columns))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// A stream that a test can read.
+    #[derive(Clone, Default)]
+    pub(super) struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Page {
+        /// What was printed.
+        pub(super) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn control_characters_become_marks() {
+        assert_eq!(neutral("a\x1b[2Jb\r\n\t\x7f"), "a␛[2Jb␍␊␉␡");
+        assert_eq!(
+            neutral("\u{9b}31m \u{202e}evil\u{2066}"),
+            "\u{fffd}31m \u{fffd}evil\u{fffd}"
+        );
+        assert!(matches!(
+            neutral("Démo ✓ 日本"),
+            Cow::Borrowed("Démo ✓ 日本")
+        ));
+    }
+
+    #[test]
+    fn without_colours_text_is_text() {
+        assert_eq!(Paint::plain().bold("x"), "x");
+        assert_eq!(Paint { on: true }.bold("x"), "\x1b[1mx\x1b[0m");
+    }
+}
