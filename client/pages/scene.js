@@ -7,6 +7,8 @@
 
 const LAYERS = 5;
 const CREST = 2.2;
+/** Where the wave's middle is, from the top: a little high, for the readings are at the foot. */
+const MIDDLE = 0.46;
 
 /** One period of each shape: for 0 up to 1, between -1 and 1. @type {Record<string, (turn: number) => number>} */
 const SHAPES = {
@@ -75,7 +77,7 @@ export function advance(pose, tuning, seconds) {
 export function draw(pen, scene, pose, width, height) {
   const color = pose.color.map(Math.round).join(" ");
   pen.clearRect(0, 0, width, height);
-  const glow = pen.createRadialGradient(width / 2, height / 2, 0, width / 2, height / 2, Math.max(width, height) * 0.6);
+  const glow = pen.createRadialGradient(width / 2, height * MIDDLE, 0, width / 2, height * MIDDLE, Math.max(width, height) * 0.6);
   glow.addColorStop(0, `rgb(${color} / 16%)`);
   glow.addColorStop(1, `rgb(${color} / 0%)`);
   pen.fillStyle = glow;
@@ -92,18 +94,22 @@ export function draw(pen, scene, pose, width, height) {
  * @param {number} layer 0 is the wave itself, the others its echoes
  * @param {string} color
  */
-function drawLayer(pen, { points, turns, swell, wave }, pose, width, height, layer, color) {
+function drawLayer(pen, { points, shape, turns, swell, wave }, pose, width, height, layer, color) {
   const echo = layer / LAYERS;
   const reach = pose.amplitude * height * 0.3 * (1 - echo * 0.55);
   const shift = pose.phase + layer * 0.09;
+  let before = { x: 0, y: 0 };
   pen.beginPath();
   for (let i = 0; i < points; i += 1) {
     const turn = turns[i] + shift;
     const x = (i / (points - 1)) * width;
-    const y = height / 2 - wave(turn - Math.floor(turn)) * reach * swell[i];
+    const y = height * MIDDLE - wave(turn - Math.floor(turn)) * reach * swell[i];
     if (i === 0) pen.moveTo(x, y);
+    else if (shape === "sine") pen.quadraticCurveTo(before.x, before.y, (before.x + x) / 2, (before.y + y) / 2);
     else pen.lineTo(x, y);
+    before = { x, y };
   }
+  pen.lineTo(before.x, before.y);
   pen.lineJoin = "round";
   pen.lineWidth = layer === 0 ? 3.5 : 1.5;
   pen.strokeStyle = `rgb(${color} / ${layer === 0 ? 100 : Math.round(55 - echo * 45)}%)`;

@@ -77,7 +77,7 @@ async function main() {
   }
   await take(viewer, "viewer.png");
   await take(phone, "viewer-phone.png");
-  const panel = await open(browser, `${daemon.origin}/host#h=${daemon.hostToken}`, { viewport: { width: 1120, height: 1010 } });
+  const panel = await open(browser, `${daemon.origin}/host#h=${daemon.hostToken}`, { viewport: { width: 1120, height: 1090 } });
   await panel.locator(".viewer", { hasText: "iPhone" }).waitFor();
   await panel.waitForFunction(() => /** @type {HTMLImageElement} */ (document.querySelector("#qr")).naturalWidth > 0);
   await take(panel, "host.png");
