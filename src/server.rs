@@ -126,6 +126,8 @@ impl Server {
         let local = listener
             .local_addr()
             .map_err(io_error("reading the port"))?;
+        let tls = options.tls.as_ref().map(http::tls::acceptor).transpose();
+        let tls = tls.map_err(StartError::Invalid)?;
         let (tasks, flushers) = (TaskTracker::new(), TaskTracker::new());
         let (stop, close_viewers) = (CancellationToken::new(), CancellationToken::new());
         let access = Access::new(&options.access, own_names(&options))
@@ -144,6 +146,7 @@ impl Server {
             page: options.page.clone(),
             local,
             links,
+            tls,
             tasks,
             stop,
             addresses,

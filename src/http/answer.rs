@@ -97,8 +97,12 @@ fn harden(response: &mut Response, authority: &str) {
     set("cross-origin-resource-policy", "same-origin");
     set("x-content-type-options", "nosniff");
     set("referrer-policy", "no-referrer");
-    let connect =
-        format!("connect-src 'self' ws://{authority} wss://{authority}; frame-ancestors 'none'");
+    // Who is refused before its Host is known gets no sockets either.
+    let sockets = match authority {
+        "" => String::new(),
+        host => format!(" ws://{host} wss://{host}"),
+    };
+    let connect = format!("connect-src 'self'{sockets}; frame-ancestors 'none'");
     let policy = match headers.remove(BUILT_IN) {
         Some(_) => format!(
             "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob: http: https:; base-uri 'none'; form-action 'none'; {connect}"

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -29,6 +30,8 @@ pub struct App {
     pub local: SocketAddr,
     /// Where viewers find it.
     pub links: Links,
+    /// For `https` and `wss`.
+    pub tls: Option<TlsAcceptor>,
     /// All tasks of the daemon.
     pub tasks: TaskTracker,
     /// Nothing new is accepted from then on.

@@ -10,7 +10,9 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
 use super::app::App;
 use super::gate::Gate;
@@ -18,6 +20,9 @@ use super::pending::{Pending, Place};
 
 /// How long to wait at the file limit before trying again.
 const FILE_LIMIT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a request that is being answered may keep a stopping daemon.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the requests of one connection share.
 pub struct Peer {
@@ -108,35 +113,50 @@ async fn connection(gate: Arc<Gate>, tcp: TcpStream, address: SocketAddr, place:
     let app = gate.app.clone();
     let (counted, count) = Counted::new(&app.addresses, address.ip().to_canonical());
     let evicted = place.evicted.clone();
-    let over = count > app.hub.limits().per_address;
     let peer = Arc::new(Peer {
         address,
-        over,
+        over: count > app.hub.limits().per_address,
         place: Mutex::new(Some(place)),
         counted: Arc::new(counted),
     });
-    let service = {
-        let peer = peer.clone();
-        service_fn(move |request| {
-            let (gate, peer) = (gate.clone(), peer.clone());
-            async move { Ok::<_, Infallible>(gate.answer(&peer, request).await) }
-        })
+    let served = async {
+        match &app.tls {
+            None => requests(gate, peer, tcp).await,
+            Some(tls) => {
+                let shaken = timeout(app.hub.limits().head_timeout, tls.accept(tcp)).await;
+                if let Ok(Ok(stream)) = shaken {
+                    requests(gate, peer, stream).await;
+                }
+            }
+        }
     };
+    evicted.run_until_cancelled(served).await;
+}
+
+/// Serves requests until the connection ends, is upgraded, or the daemon stops.
+async fn requests<S>(gate: Arc<Gate>, peer: Arc<Peer>, stream: S)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let app = gate.app.clone();
+    let service = service_fn(move |request| {
+        let (gate, peer) = (gate.clone(), peer.clone());
+        async move { Ok::<_, Infallible>(gate.answer(&peer, request).await) }
+    });
     let limits = app.hub.limits();
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)
         .max_buf_size(limits.header.max(8 * 1024))
-        .serve_connection(TokioIo::new(tcp), service)
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         // How a stranger's connection ends is no news.
         _ = connection.as_mut() => {}
-        () = evicted.cancelled() => {}
         () = app.stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            let _ = tokio::time::timeout(Duration::from_secs(2), connection).await;
+            let _ = timeout(STOP_TIMEOUT, connection).await;
         }
     }
 }

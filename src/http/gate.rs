@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, UPGRADE};
+use hyper::header::{ALLOW, CONTENT_TYPE, UPGRADE};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use tower::ServiceExt;
@@ -67,23 +67,40 @@ impl Gate {
     async fn route(&self, pass: &Pass, mut request: Request<Body>) -> Response {
         request.extensions_mut().insert(pass.clone());
         let Ok(response) = self.router.clone().oneshot(request).await;
-        if response.status() != StatusCode::METHOD_NOT_ALLOWED {
-            return response;
+        match response.status() {
+            StatusCode::METHOD_NOT_ALLOWED => wrong_method(&response),
+            StatusCode::BAD_REQUEST if !is_problem(&response) => {
+                wrong_path(response.into_body()).await
+            }
+            _ => response,
         }
-        // What the router itself refuses has no text yet.
-        let mut refused = problem(&Problem::new(
-            405,
-            "Method Not Allowed",
-            "this method does not fit this path",
-        ));
-        refused.headers_mut().extend(
-            response
-                .headers()
-                .get(ALLOW)
-                .map(|allow| (ALLOW, allow.clone())),
-        );
-        refused
     }
+}
+
+/// What the router itself refuses has no text yet.
+fn wrong_method(response: &Response) -> Response {
+    let mut refused = problem(&Problem::new(
+        405,
+        "Method Not Allowed",
+        "this method does not fit this path",
+    ));
+    let allow = response.headers().get(ALLOW).cloned();
+    refused
+        .headers_mut()
+        .extend(allow.map(|allow| (ALLOW, allow)));
+    refused
+}
+
+/// A part of the path that cannot be read is refused by the router in plain text.
+async fn wrong_path(body: Body) -> Response {
+    let text = axum::body::to_bytes(body, 4096).await.unwrap_or_default();
+    let detail = String::from_utf8_lossy(&text).into_owned();
+    problem(&Problem::new(400, "Bad Request", detail))
+}
+
+fn is_problem(response: &Response) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE);
+    kind.is_some_and(|kind| kind == "application/problem+json")
 }
 
 /// What a request needs, told by its method and path alone.

@@ -9,6 +9,7 @@ mod gate;
 mod operations;
 mod pages;
 mod pending;
+pub mod tls;
 mod upgrade;
 mod write;
 

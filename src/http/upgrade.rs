@@ -15,6 +15,7 @@ use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
 use hyper::{Method, Request, Version};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
 use super::answer::{problem, unavailable};
@@ -319,9 +320,11 @@ async fn upgraded(upgrade: OnUpgrade) -> Option<Upgraded> {
 
 /// The socket itself, and what arrived behind the request.
 async fn wire(upgrade: OnUpgrade) -> Option<(Wire, Bytes)> {
-    let Parts { io, read_buf, .. } = upgraded(upgrade)
-        .await?
-        .downcast::<TokioIo<TcpStream>>()
-        .ok()?;
-    Some((Wire::Plain(io.into_inner()), read_buf))
+    let upgraded = match upgraded(upgrade).await?.downcast::<TokioIo<TcpStream>>() {
+        Ok(Parts { io, read_buf, .. }) => return Some((Wire::Plain(io.into_inner()), read_buf)),
+        Err(other) => other,
+    };
+    let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>().ok()?;
+    let (tcp, session) = io.into_inner().into_inner();
+    Some((Wire::tls(tcp, session), read_buf))
 }

@@ -74,10 +74,7 @@ pub async fn change(
     )?;
     let document = parse(&body)?;
     let change = if kind == JSON_PATCH {
-        Change::Patch(
-            serde_json::from_value(document.value())
-                .map_err(|error| bad_request(format!("not a JSON Patch (RFC 6902): {error}")))?,
-        )
+        Change::Patch(protocol::patch(&document).map_err(|error| bad_request(error.to_string()))?)
     } else {
         Change::Merge(document)
     };

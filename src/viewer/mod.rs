@@ -9,6 +9,7 @@ mod link;
 mod outbox;
 mod reader;
 mod shard;
+mod wire;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,7 +23,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use inbound::{Inbound, Signal};
-pub use link::{Link, Wire};
+pub use link::Link;
+pub use wire::Wire;
 
 use crate::frame::Encoding;
 use crate::hub::{Hub, Presence};

@@ -5,7 +5,7 @@ use std::io;
 
 use bytes::Bytes;
 
-use super::link::Wire;
+use super::wire::Wire;
 
 /// How many of a host's own texts wait for a slow viewer; more are dropped.
 const TEXTS: usize = 64;
@@ -65,7 +65,7 @@ impl Outbox {
             return Ok(None);
         }
         let sent = write(wire, bytes)?;
-        if sent < bytes.len() {
+        if sent < bytes.len() || !wire.is_flushed() {
             self.flight = Flight::Sending {
                 bytes: bytes.clone(),
                 sent,
@@ -105,7 +105,7 @@ impl Outbox {
                 Flight::Sending { bytes, sent } => {
                     let more = write(wire, &bytes[*sent..])?;
                     (*sent, total) = (*sent + more, total + more);
-                    if *sent < bytes.len() {
+                    if *sent < bytes.len() || !wire.is_flushed() {
                         return Ok(total);
                     }
                 }

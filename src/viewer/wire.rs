@@ -1,0 +1,152 @@
+//! A connected byte stream that is read and written without waiting: TCP, or TLS over it.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustls::ServerConnection;
+use socket2::SockRef;
+use tokio::io::{Interest, Ready};
+use tokio::net::TcpStream;
+
+/// The stream.
+pub enum Wire {
+    /// TCP.
+    Plain(TcpStream),
+    /// TLS over TCP; rare, so it does not make the other one larger.
+    Tls(Box<TlsWire>),
+}
+
+/// TLS over TCP.
+pub struct TlsWire {
+    tcp: TcpStream,
+    session: Mutex<ServerConnection>,
+}
+
+impl Wire {
+    /// TLS after its handshake.
+    pub fn tls(tcp: TcpStream, session: ServerConnection) -> Wire {
+        Wire::Tls(Box::new(TlsWire {
+            tcp,
+            session: Mutex::new(session),
+        }))
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Wire::Plain(tcp) => tcp,
+            Wire::Tls(tls) => &tls.tcp,
+        }
+    }
+
+    /// As much as the stream takes now.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Wire::Plain(tcp) => tcp.try_write(bytes),
+            Wire::Tls(tls) => tls.try_write(bytes),
+        }
+    }
+
+    /// Whether all that was taken has been given to the kernel; if not, the next write goes on
+    /// with it, even one of nothing.
+    pub fn is_flushed(&self) -> bool {
+        match self {
+            Wire::Plain(_) => true,
+            Wire::Tls(tls) => !tls.session().wants_write(),
+        }
+    }
+
+    /// As much as has arrived; 0 at the end.
+    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Wire::Plain(tcp) => tcp.try_read(buffer),
+            Wire::Tls(tls) => tls.try_read(buffer),
+        }
+    }
+
+    /// Waits until the stream can be read, or written too.
+    pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+        self.tcp().ready(interest).await
+    }
+
+    /// Ends the sending half, or both.
+    pub fn shutdown(&self, how: Shutdown) {
+        if let Wire::Tls(tls) = self {
+            tls.session().send_close_notify();
+            // What a closing peer does not take is lost to it anyway.
+            let _ = tls.try_write(&[]);
+        }
+        // A socket that is gone already needs no end.
+        let _ = SockRef::from(self.tcp()).shutdown(how);
+    }
+}
+
+impl TlsWire {
+    fn session(&self) -> MutexGuard<'_, ServerConnection> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let mut session = self.session();
+        let mut taken = 0;
+        loop {
+            self.flush(&mut session)?;
+            if session.wants_write() || taken == bytes.len() {
+                break;
+            }
+            taken += session.writer().write(&bytes[taken..])?;
+        }
+        match taken {
+            0 if !bytes.is_empty() => Err(ErrorKind::WouldBlock.into()),
+            taken => Ok(taken),
+        }
+    }
+
+    /// Gives the kernel what is encrypted already, as much as it takes.
+    fn flush(&self, session: &mut ServerConnection) -> io::Result<()> {
+        while session.wants_write() {
+            match session.write_tls(&mut Kernel(&self.tcp)) {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// What is decrypted already comes first: the socket does not tell of it.
+    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut session = self.session();
+        loop {
+            match session.reader().read(buffer) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+            if session.read_tls(&mut Kernel(&self.tcp))? == 0 {
+                return Ok(0);
+            }
+            let processed = session.process_new_packets();
+            self.flush(&mut session)?;
+            processed.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+        }
+    }
+}
+
+/// The socket as `rustls` wants it.
+struct Kernel<'a>(&'a TcpStream);
+
+impl Read for Kernel<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(buffer)
+    }
+}
+
+impl Write for Kernel<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
