@@ -17,6 +17,7 @@ pub fn command() -> Command {
         .after_help(EXAMPLES)
         .args(serve_args(|_| true))
         .args_conflicts_with_subcommands(true)
+        .args_override_self(true)
         .subcommand_help_heading("Commands (without one: serve)")
         .subcommands([
             serve(),

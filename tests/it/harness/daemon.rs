@@ -16,8 +16,7 @@ pub struct Daemon {
     child: Child,
     stdin: Option<ChildStdin>,
     log: Arc<Log>,
-    /// Goes with the daemon.
-    _home: tempfile::TempDir,
+    home: tempfile::TempDir,
     /// Where it listens, on loopback.
     pub port: u16,
     /// What writers show.
@@ -63,7 +62,7 @@ impl Daemon {
             child,
             stdin,
             log,
-            _home: home,
+            home,
             port: 0,
             token: String::new(),
             ready,
@@ -88,6 +87,11 @@ impl Daemon {
     /// How many times the log holds `text` by now.
     pub fn log_count(&self, text: &str) -> usize {
         self.log.text.lock().unwrap().matches(text).count()
+    }
+
+    /// A directory that goes with the daemon.
+    pub fn home(&self) -> &Path {
+        self.home.path()
     }
 
     /// Writes to its standard input.
