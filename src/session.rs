@@ -147,10 +147,13 @@ impl Session {
     }
 }
 
+/// Whether a session has a member of this name.
+pub fn is_member(name: &str) -> bool {
+    MEMBERS.contains(&name)
+}
+
 fn is_session(members: &[(String, Json)]) -> bool {
-    members
-        .iter()
-        .all(|(key, _)| MEMBERS.contains(&key.as_str()))
+    members.iter().all(|(key, _)| is_member(key))
         && members
             .iter()
             .any(|(key, _)| key == "data" || key == "config")

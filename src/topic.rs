@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::fields::{FieldError, Whitelist};
 use crate::json::{Json, Kind, MAX_DEPTH};
 use crate::revision::Revision;
-use crate::session::{Config, Session, ShapeError};
+use crate::session::{self, Config, Session, ShapeError};
 
 /// What a topic holds its writers to.
 #[derive(Clone, Debug)]
@@ -358,11 +358,7 @@ impl Topic {
                     }
                     .into());
                 }
-                _ => {
-                    return Err(Refusal::Invalid(format!(
-                        "{member:?} is no member of a session: expected name, data, config, metadata"
-                    )));
-                }
+                _ => return Err(no_member(&member)),
             }
         }
         Ok(session)
@@ -381,20 +377,19 @@ impl Topic {
             }
         }
         let document = checked(&value)?;
-        match Session::from_json(&document, &self.name)? {
-            session
-                if document.members().is_some_and(|members| {
-                    members
-                        .iter()
-                        .any(|(key, _)| key == "data" || key == "config")
-                }) =>
-            {
-                Ok(session)
-            }
-            _ => Err(Refusal::Invalid(
-                "what the patch leaves is no session: it needs data or config".to_owned(),
-            )),
+        let members = document.members().unwrap_or_default();
+        if let Some((other, _)) = members.iter().find(|(key, _)| !session::is_member(key)) {
+            return Err(no_member(other));
         }
+        if !members
+            .iter()
+            .any(|(key, _)| key == "data" || key == "config")
+        {
+            return Err(Refusal::Invalid(
+                "what the patch leaves is no session: it needs data or config".to_owned(),
+            ));
+        }
+        Ok(Session::from_json(&document, &self.name)?)
     }
 
     fn without_ignored(&self, mut session: Session) -> Result<Session, Refusal> {
@@ -482,6 +477,12 @@ impl From<ShapeError> for Refusal {
     fn from(error: ShapeError) -> Refusal {
         Refusal::Invalid(error.to_string())
     }
+}
+
+fn no_member(name: &str) -> Refusal {
+    Refusal::Invalid(format!(
+        "{name:?} is no member of a session: expected name, data, config, metadata"
+    ))
 }
 
 fn describe(faults: &[FieldError]) -> String {
