@@ -4,6 +4,9 @@
 
 mod harness;
 
+mod api;
+mod cli;
+mod config;
 mod files;
 mod gate;
 mod heart;
