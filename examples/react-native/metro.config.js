@@ -1,10 +1,13 @@
-// The client is used from this repository; an app that installs `onlooker` from npm needs none of this.
+// The client is used from this repository, where it has a React of its own for its tests: an app has one React.
+// An app that installs `onlooker` from npm needs none of this.
 const path = require("node:path");
 const { getDefaultConfig } = require("expo/metro-config");
 
 const config = getDefaultConfig(__dirname);
 config.watchFolders = [path.resolve(__dirname, "../../client")];
-config.resolver.nodeModulesPaths = [path.resolve(__dirname, "node_modules")];
-config.resolver.disableHierarchicalLookup = true;
+config.resolver.resolveRequest = (context, name, platform) => {
+  const isReact = name === "react" || name.startsWith("react/");
+  return context.resolveRequest(isReact ? { ...context, originModulePath: __filename } : context, name, platform);
+};
 
 module.exports = config;
