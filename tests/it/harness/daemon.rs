@@ -207,7 +207,7 @@ impl Log {
 }
 
 fn command(home: &Path, args: &[&str]) -> Command {
-    let program = option_env!("CARGO_BIN_EXE_onlooker").unwrap_or("onlooker");
+    let program = env!("CARGO_BIN_EXE_onlooker");
     let mut command = Command::new(program);
     command
         .args(["serve", "--port", "0", "--bind", "127.0.0.1", "--json"])
