@@ -214,5 +214,6 @@ test("the page is light, and the first state is painted at once", async (t) => {
   const weight = [...weights.values()].reduce((sum, each) => sum + each, 0);
   t.diagnostic(`viewer page: ${weight} bytes gzipped in ${weights.size} files; first state after ${times.join(", ")} ms`);
   assert.ok(weight < 60_000, `${weight} bytes gzipped`);
-  assert.ok(Math.min(...times) < 300, `first state after ${times.join(", ")} ms`);
+  // The middle one: the first visit also starts a browser process, and machines are busy.
+  assert.ok(times.toSorted((a, b) => a - b)[2] < 300, `first state after ${times.join(", ")} ms`);
 });
