@@ -16,6 +16,9 @@ use serde_json::value::RawValue;
 /// The deepest nesting accepted, in levels of arrays and objects.
 pub const MAX_DEPTH: usize = 128;
 
+/// The most levels that this program puts around a document it accepted.
+const ENVELOPES: usize = 8;
+
 /// The largest integer JavaScript holds exactly (2^53 - 1).
 pub const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
@@ -56,8 +59,18 @@ impl Json {
     /// Checks a whole document: one value, valid UTF-8, no byte order mark, no
     /// duplicate key, no lone surrogate, at most [`MAX_DEPTH`] levels.
     pub fn parse(bytes: &[u8]) -> Result<Json, JsonError> {
+        Json::parse_within(MAX_DEPTH, bytes)
+    }
+
+    /// As [`Json::parse`], for what this program wrote itself: a document that arrived with
+    /// [`MAX_DEPTH`] levels may stand a few levels down in a session, and that in a line.
+    pub fn parse_kept(bytes: &[u8]) -> Result<Json, JsonError> {
+        Json::parse_within(MAX_DEPTH + ENVELOPES, bytes)
+    }
+
+    fn parse_within(levels: usize, bytes: &[u8]) -> Result<Json, JsonError> {
         let text = text(bytes)?;
-        Checker::check(text)?;
+        Checker::check(text, levels)?;
         Ok(Json(compact(text).into()))
     }
 
@@ -316,6 +329,8 @@ fn string_len(text: &str) -> usize {
 struct Checker<'de> {
     /// Where the reader is, for error messages and for finding duplicates.
     levels: Vec<Level<'de>>,
+    /// How many there may be.
+    most: usize,
 }
 
 enum Level<'de> {
@@ -330,7 +345,7 @@ enum Level<'de> {
 const MANY_KEYS: usize = 16;
 
 impl<'de> Checker<'de> {
-    fn check(text: &'de str) -> Result<(), JsonError> {
+    fn check(text: &'de str, most: usize) -> Result<(), JsonError> {
         if let Some(at) = text.find(NUMBER_TOKEN) {
             let (line, column) = position(&text.as_bytes()[..at]);
             return Err(JsonError {
@@ -341,7 +356,10 @@ impl<'de> Checker<'de> {
         }
         let mut reader = serde_json::Deserializer::from_str(text);
         reader.disable_recursion_limit();
-        let mut checker = Checker { levels: Vec::new() };
+        let mut checker = Checker {
+            levels: Vec::new(),
+            most,
+        };
         let read = checker.deserialize(&mut reader).and_then(|()| reader.end());
         read.map_err(|error| explain(text, &error))
     }
@@ -357,8 +375,11 @@ impl<'de> Checker<'de> {
     }
 
     fn enter<E: serde::de::Error>(&mut self, level: Level<'de>) -> Result<(), E> {
-        if self.levels.len() == MAX_DEPTH {
-            return Err(E::custom(format!("nesting deeper than {MAX_DEPTH} levels")));
+        if self.levels.len() == self.most {
+            return Err(E::custom(format!(
+                "nesting deeper than {} levels",
+                self.most
+            )));
         }
         self.levels.push(level);
         Ok(())

@@ -189,7 +189,7 @@ pub fn import(path: &Path, topics: &[Kept]) -> Result<(), StoreError> {
 /// # Errors
 /// Says what is wrong with it.
 pub fn parse_line(line: &[u8]) -> Result<Kept, String> {
-    let document = Json::parse(line).map_err(|error| error.to_string())?;
+    let document = Json::parse_kept(line).map_err(|error| error.to_string())?;
     let members = document.members().unwrap_or_default();
     let get = |key: &str| {
         members
@@ -292,7 +292,7 @@ fn load(database: &Database) -> Result<Vec<Kept>, redb::Error> {
         let (Ok(topic), Some(revision)) = (name.parse(), revision) else {
             continue;
         };
-        let parsed = Json::parse(text.value().as_bytes())
+        let parsed = Json::parse_kept(text.value().as_bytes())
             .ok()
             .and_then(|json| Session::from_json(&json, name).ok());
         let Some(mut session) = parsed else { continue };
@@ -302,7 +302,7 @@ fn load(database: &Database) -> Result<Vec<Kept>, redb::Error> {
                 break;
             }
             let value =
-                Json::parse(value.value().as_bytes()).unwrap_or_else(|_| Json::empty_object());
+                Json::parse_kept(value.value().as_bytes()).unwrap_or_else(|_| Json::empty_object());
             Arc::make_mut(&mut session.config).insert(key.value().1.to_owned(), value);
         }
         all.push(Kept {
