@@ -197,13 +197,8 @@ pub async fn delete(
     headers: HeaderMap,
 ) -> Answer {
     let _pass = host_pass(&pass)?;
-    let cell = find(&app, &name)?;
-    if let Some(expected) = if_match(&headers)?
-        && expected != cell.revision()
-    {
-        return Err(crate::hub::WriteError::Stale(cell.revision()).problem());
-    }
-    let deleted = app.hub.delete(cell.name()).await;
+    let expected = if_match(&headers)?;
+    let deleted = app.hub.delete(&topic_name(&name)?, expected).await;
     match deleted.map_err(|error| error.problem())? {
         true => Ok(StatusCode::NO_CONTENT.into_response()),
         false => Err(Problem::new(

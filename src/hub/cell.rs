@@ -273,11 +273,20 @@ impl Cell {
         kept.map_err(WriteError::Store)
     }
 
-    /// Ends the topic, and with `permit` tells the store to drop it.
-    pub(super) fn retire(&self, permit: Option<Permit<'_>>) -> Option<Commit> {
+    /// Ends the topic, if it still is at the revision that is expected, and with `permit`
+    /// tells the store to drop it.
+    pub(super) fn retire(
+        &self,
+        expected: Option<Revision>,
+        permit: Option<Permit<'_>>,
+    ) -> Result<Option<Commit>, WriteError> {
         let mut state = self.state();
+        let present = state.topic.revision();
+        if expected.is_some_and(|expected| expected != present) {
+            return Err(WriteError::Stale(present));
+        }
         self.ended.cancel();
-        permit.map(|permit| state.stored.hand_over(&self.name, None, None, permit))
+        Ok(permit.map(|permit| state.stored.hand_over(&self.name, None, None, permit)))
     }
 
     fn wake(&self, state: &mut State) {

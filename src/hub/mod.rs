@@ -377,12 +377,17 @@ impl Hub {
         Ok(self.insert_empty(&mut topics, name.clone()))
     }
 
-    /// Drops a topic; its viewers are closed. The default topic stays, without a session.
+    /// Drops a topic, if it still is at the revision that is `expected`; its viewers are closed. The default topic stays, without a session.
     /// Tells whether there was a session to drop.
     ///
     /// # Errors
-    /// When the store cannot forget it: then it comes back with the next start.
-    pub async fn delete(&self, name: &TopicName) -> Result<bool, WriteError> {
+    /// When it is at another revision by now, or when the store cannot forget it: then it
+    /// comes back with the next start.
+    pub async fn delete(
+        &self,
+        name: &TopicName,
+        expected: Option<Revision>,
+    ) -> Result<bool, WriteError> {
         let permit = self.permit().await?;
         let (cell, commit) = {
             let mut topics = self.topics_mut();
@@ -390,7 +395,7 @@ impl Hub {
             let Some(cell) = known.cloned() else {
                 return Ok(false);
             };
-            let commit = cell.retire(permit);
+            let commit = cell.retire(expected, permit)?;
             topics.remove(name);
             if *name == self.0.default_topic {
                 self.insert_empty(&mut topics, name.clone());
