@@ -67,12 +67,12 @@ impl Host {
                 }
                 () = self.stop.cancelled() => return say_goodbye(socket, close::GOING_AWAY, "stopping").await,
             };
-            let sent = match answer {
-                Some(answer) => socket.send(answer).await,
-                None => Ok(()),
-            };
-            if sent.is_err() {
-                return;
+            let Some(answer) = answer else { continue };
+            // A host that does not read its answers must not delay the daemon's end.
+            match self.stop.run_until_cancelled(socket.send(answer)).await {
+                Some(Ok(())) => {}
+                Some(Err(_)) => return,
+                None => return say_goodbye(socket, close::GOING_AWAY, "stopping").await,
             }
         }
     }

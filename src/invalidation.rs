@@ -1,7 +1,7 @@
 //! `/sync`: tells clients that fetch for themselves what has changed.
 
 use std::collections::VecDeque;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::{SinkExt, StreamExt};
 use indexmap::IndexMap;
@@ -119,19 +119,18 @@ impl Feed {
             tokio::select! {
                 event = self.next() => {
                     let Some(event) = event else { return };
-                    if socket.send(Message::text(event.text())).await.is_err() {
-                        return;
+                    // A reader that is slow must not delay the daemon's end.
+                    match stop.run_until_cancelled(socket.send(Message::text(event.text()))).await {
+                        Some(Ok(())) => {}
+                        Some(Err(_)) => return,
+                        None => return say_goodbye(socket).await,
                     }
                 }
                 message = socket.next() => match message {
                     Some(Ok(_)) => unanswered = 0,
                     _ => return,
                 },
-                () = stop.cancelled() => {
-                    let frame = CloseFrame { code: CloseCode::Away, reason: "stopping".into() };
-                    let _ = socket.close(Some(frame)).await;
-                    return;
-                }
+                () = stop.cancelled() => return say_goodbye(socket).await,
                 () = tokio::time::sleep(ping) => {
                     unanswered += 1;
                     if unanswered > 2 || socket.send(Message::Ping(Default::default())).await.is_err() {
@@ -141,4 +140,12 @@ impl Feed {
             }
         }
     }
+}
+
+async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(mut socket: WebSocketStream<S>) {
+    let frame = CloseFrame {
+        code: CloseCode::Away,
+        reason: "stopping".into(),
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(1), socket.close(Some(frame))).await;
 }
