@@ -10,6 +10,7 @@ mod config;
 mod files;
 mod gate;
 mod heart;
+mod host_socket;
 mod rfc6455;
 mod stdin;
 mod tidy;
