@@ -7,15 +7,19 @@ use http_body_util::{BodyExt, Empty};
 use hyper::header::{AUTHORIZATION, HOST};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
 use serde_json::Value;
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::Response;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Bytes, Error};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+use tokio_util::either::Either;
 
-use super::{Failure, arguments, runtime_dir};
+use super::{Failure, arguments, pin, runtime_dir};
 use crate::config::{Loaded, ViewerToken};
 use crate::discovery::address;
 use crate::options::HostToken;
@@ -23,15 +27,18 @@ use crate::options::HostToken;
 /// How long the daemon may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A connection to it, plain or not.
+type Stream = Either<TcpStream, TlsStream<TcpStream>>;
+
 /// A socket to it.
-pub type Socket = WebSocketStream<TcpStream>;
+pub type Socket = WebSocketStream<Stream>;
 
 /// Where it is, and what is shown to it.
-#[derive(Clone, Debug)]
 pub struct Daemon {
     /// Host and port.
     authority: String,
     token: Option<String>,
+    tls: Option<TlsConnector>,
 }
 
 /// Why there is no connection.
@@ -87,15 +94,24 @@ impl Daemon {
             Some(token) => Some(token),
             None => kept_token(options.port)?,
         };
+        let tls = options
+            .tls
+            .as_ref()
+            .map(|files| pin::connector(&files.cert));
         Ok(Daemon {
             authority: format!("{host}:{}", options.port),
             token,
+            tls: tls.transpose().map_err(Failure::new)?,
         })
     }
 
     /// One anywhere.
     pub fn at(authority: String, token: Option<String>) -> Daemon {
-        Daemon { authority, token }
+        Daemon {
+            authority,
+            token,
+            tls: None,
+        }
     }
 
     /// Host and port.
@@ -123,7 +139,7 @@ impl Daemon {
         match tokio::time::timeout(TIMEOUT, upgrade).await {
             Ok(Ok((socket, _))) => Ok(socket),
             Ok(Err(Error::Http(response))) => Err(refused(&response)),
-            Ok(Err(error)) => Err(self.absent(&error.to_string())),
+            Ok(Err(error)) => Err(self.garbled(&error)),
             Err(_) => Err(self.absent("no answer in time")),
         }
     }
@@ -135,7 +151,7 @@ impl Daemon {
     pub async fn get(&self, path: &str) -> Result<(StatusCode, Bytes), Refusal> {
         let exchange = async {
             let stream = TokioIo::new(self.connect().await?);
-            let failed = |error: hyper::Error| self.absent(&error.to_string());
+            let failed = |error: hyper::Error| self.garbled(&error);
             let (mut sender, connection) = hyper::client::conn::http1::handshake(stream)
                 .await
                 .map_err(failed)?;
@@ -173,16 +189,31 @@ impl Daemon {
         self.token.as_ref().map(|token| format!("Bearer {token}"))
     }
 
-    async fn connect(&self) -> Result<TcpStream, Refusal> {
-        let connecting = TcpStream::connect(&self.authority);
-        let tcp = match tokio::time::timeout(TIMEOUT, connecting).await {
-            Ok(Ok(tcp)) => tcp,
-            Ok(Err(error)) => return Err(self.absent(&error.to_string())),
-            Err(_) => return Err(self.absent("no answer in time")),
-        };
+    async fn connect(&self) -> Result<Stream, Refusal> {
+        match tokio::time::timeout(TIMEOUT, self.connect_slowly()).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => Err(self.absent(&error.to_string())),
+            Err(_) => Err(self.absent("no answer in time")),
+        }
+    }
+
+    async fn connect_slowly(&self) -> std::io::Result<Stream> {
+        let tcp = TcpStream::connect(&self.authority).await?;
         // A frame is small and must not wait; without it, it is only slower.
         let _ = tcp.set_nodelay(true);
-        Ok(tcp)
+        let Some(tls) = &self.tls else {
+            return Ok(Either::Left(tcp));
+        };
+        let name = ServerName::IpAddress(tcp.peer_addr()?.ip().into());
+        Ok(Either::Right(tls.connect(name, tcp).await?))
+    }
+
+    /// Somebody answers, in another language.
+    fn garbled(&self, reason: &dyn std::fmt::Display) -> Refusal {
+        Refusal::Absent(format!(
+            "what answers at {} does not speak as onlooker does: {reason}; if it was given tls_cert, this command needs the same configuration (--config)",
+            self.authority
+        ))
     }
 
     fn absent(&self, reason: &str) -> Refusal {

@@ -178,10 +178,9 @@ use other::{check_file, check_own, own_file, private, user};
 #[cfg(unix)]
 use unix::{check_file, check_own, own_file, private, user};
 
+#[cfg(unix)]
 #[cfg(test)]
 mod tests {
-    #![cfg(unix)]
-
     use super::*;
     use std::os::unix::fs::{PermissionsExt, symlink};
 

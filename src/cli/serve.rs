@@ -215,6 +215,7 @@ impl Output {
                 page: &links.page,
                 socket: &links.socket,
                 host: &links.host,
+                guarded: server.host_token().is_some(),
                 candidates: &links.candidates,
             };
             self.screen.print(&banner.text(self.screen.paint()));

@@ -182,7 +182,11 @@ impl Link {
         let (scheme, rest) = url.split_once("://").unwrap_or(("ws", url));
         match scheme {
             "ws" | "http" => {}
-            "wss" | "https" => return Err(wrong("this command does not speak TLS")),
+            "wss" | "https" => {
+                return Err(wrong(
+                    "with TLS, only the daemon of this machine can be viewed, without a URL",
+                ));
+            }
             _ => return Err(wrong("no link to a daemon")),
         }
         let (rest, fragment) = rest.split_once('#').unwrap_or((rest, ""));

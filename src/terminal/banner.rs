@@ -12,8 +12,10 @@ pub struct Banner<'a> {
     pub page: &'a str,
     /// For programs.
     pub socket: &'a str,
-    /// For who writes; it carries the host token.
+    /// For who writes; it carries the host token, if there is one.
     pub host: &'a str,
+    /// Whether writers need that token.
+    pub guarded: bool,
     /// Every address of this machine with the reason for its rank.
     pub candidates: &'a [(String, String)],
 }
@@ -33,7 +35,10 @@ impl Banner<'_> {
             paint,
         ));
         out.push_str(&row("Socket", &neutral(self.socket), paint));
-        let warning = paint.dim("whoever has this link can write");
+        let warning = paint.dim(match self.guarded {
+            true => "whoever has this link can write",
+            false => "whoever is on this machine can write",
+        });
         out.push_str(&row(
             "Host",
             &format!("{}  {warning}", neutral(self.host)),
@@ -105,6 +110,7 @@ mod tests {
             page: "http://192.168.1.5:9876/",
             socket: "ws://192.168.1.5:9876/",
             host: "http://192.168.1.5:9876/host#h=TOKEN",
+            guarded: true,
             candidates: &candidates,
         };
         let text = banner.text(Paint::plain());
