@@ -353,30 +353,35 @@ fn check(options: &Options) -> Result<(), StartError> {
             "--ignore {pointer}: a JSON Pointer starts with / (like /metadata/ui)"
         ));
     }
+    check_sources(options)?;
+    if let Page::Directory(directory) = &options.page
+        && !directory.is_dir()
+    {
+        return Err(missing(directory, "not a directory (--viewer)".to_owned()));
+    }
+    Ok(())
+}
+
+fn check_sources(options: &Options) -> Result<(), StartError> {
     let topics = with_topics(&options.sources, &options.topic);
     for (index, (source, topic)) in topics.iter().enumerate() {
         if topics[..index].iter().any(|(_, earlier)| earlier == topic) {
-            return invalid(format!(
+            return Err(StartError::Invalid(format!(
                 "two sources would both write the topic {:?}: rename one of the files",
                 topic.as_str()
-            ));
+            )));
         }
         if let Source::File(path) = source {
             let metadata = path
                 .metadata()
                 .map_err(|error| missing(path, error.to_string()))?;
-            if metadata.is_dir() {
+            if !metadata.is_file() {
                 return Err(missing(
                     path,
-                    "is a directory, not a JSON or TOML file".to_owned(),
+                    "is not a JSON or TOML file; a command's output can be piped in: onlooker serve -".to_owned(),
                 ));
             }
         }
-    }
-    if let Page::Directory(directory) = &options.page
-        && !directory.is_dir()
-    {
-        return Err(missing(directory, "not a directory (--viewer)".to_owned()));
     }
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! For those who run it: probes, metrics, and the code to scan.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -64,58 +63,47 @@ fn too_long(error: &qr::QrError) -> Problem {
 /// `GET /metrics`, in Prometheus' text format.
 pub async fn metrics(State(app): Shared) -> Response {
     let counts = app.hub.counts();
-    let rows = [
-        (
-            "viewers",
-            "gauge",
-            "Connected viewers.",
-            app.hub.viewers() as u64,
-        ),
-        (
+    let text = [
+        gauge("viewers", "Connected viewers.", app.hub.viewers() as u64),
+        gauge(
             "topics",
-            "gauge",
             "Topics that have a session.",
             app.topics().len() as u64,
         ),
-        (
+        counter(
             "viewers_total",
-            "counter",
             "Viewers that ever connected.",
             counts.viewers(),
         ),
-        (
+        counter(
             "writes_total",
-            "counter",
             "Changes that were accepted.",
             counts.writes(),
         ),
-        (
+        counter(
             "refused_writes_total",
-            "counter",
             "Changes that were refused.",
             counts.refusals(),
         ),
-        (
-            "flushes_total",
-            "counter",
-            "Flushes to the viewers.",
-            counts.flushes(),
-        ),
+        counter("flushes_total", "Flushes to the viewers.", counts.flushes()),
     ];
-    let mut text = String::new();
-    for (name, kind, help, value) in rows {
-        // A String never refuses a write.
-        let _ = write!(
-            text,
-            "# HELP onlooker_{name} {help}\n# TYPE onlooker_{name} {kind}\nonlooker_{name} {value}\n"
-        );
-    }
-    (
-        [
-            (CONTENT_TYPE, "text/plain; version=0.0.4"),
-            (CACHE_CONTROL, "no-store"),
-        ],
-        text,
+    let headers = [
+        (CONTENT_TYPE, "text/plain; version=0.0.4"),
+        (CACHE_CONTROL, "no-store"),
+    ];
+    (headers, text.concat()).into_response()
+}
+
+fn gauge(name: &str, help: &str, value: u64) -> String {
+    metric("gauge", name, help, value)
+}
+
+fn counter(name: &str, help: &str, value: u64) -> String {
+    metric("counter", name, help, value)
+}
+
+fn metric(kind: &str, name: &str, help: &str, value: u64) -> String {
+    format!(
+        "# HELP onlooker_{name} {help}\n# TYPE onlooker_{name} {kind}\nonlooker_{name} {value}\n"
     )
-        .into_response()
 }
