@@ -1,0 +1,96 @@
+//! The gate: any head gets an answer, a stranger's name or origin never gets in, and
+//! nobody writes without the token.
+
+#![no_main]
+
+use std::net::SocketAddr;
+use std::sync::LazyLock;
+
+use arbitrary::Arbitrary;
+use hyper::Request;
+use libfuzzer_sys::fuzz_target;
+use onlooker::access::{self, Access, Need};
+use onlooker::options::{self, HostToken};
+
+#[derive(Arbitrary, Debug)]
+struct Input<'a> {
+    method: u8,
+    uri: &'a str,
+    host: Option<&'a [u8]>,
+    origin: Option<&'a [u8]>,
+    authorization: Option<&'a [u8]>,
+    protocol: Option<&'a [u8]>,
+    twice: bool,
+    need: u8,
+}
+
+const SECRET: &str = "kaleidoscope-of-tokens";
+
+static ACCESS: LazyLock<Access> = LazyLock::new(|| {
+    let options = options::Access {
+        host_token: HostToken::Given(SECRET.to_owned()),
+        ..options::Access::default()
+    };
+    Access::new(&options, vec!["studio".to_owned()]).expect("randomness")
+});
+
+fuzz_target!(|input: Input<'_>| {
+    let Some(request) = request(&input) else {
+        return;
+    };
+    let (parts, ()) = request.into_parts();
+    let query = parts.uri.query().unwrap_or_default();
+    access::queries(query, "topic");
+    access::subprotocols(&parts.headers);
+    let need = [Need::Nothing, Need::Viewer, Need::Host][usize::from(input.need % 3)];
+    let peer = SocketAddr::from(([192, 168, 1, 9], 5000));
+    match ACCESS.admit(&parts, peer, need) {
+        Ok(pass) => {
+            assert!(input.host.is_some() && !input.twice);
+            let shown = format!("{input:?}");
+            // Percent-encoding and base64 can spell the token otherwise: only plain heads are judged.
+            let spelled = shown.contains(SECRET) || shown.contains('%') || input.protocol.is_some();
+            assert!(pass.host.is_none() || spelled, "a writer without the token");
+            assert!(ours(&pass.authority), "{:?}", pass.authority);
+        }
+        Err(problem) => assert!((400..500).contains(&problem.status)),
+    }
+});
+
+/// Told another way than the gate does: no foreign name ends so.
+fn ours(authority: &str) -> bool {
+    let name = authority
+        .rsplit_once(':')
+        .map_or(authority, |(name, port)| {
+            if port.bytes().all(|byte| byte.is_ascii_digit()) {
+                name
+            } else {
+                authority
+            }
+        });
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    address.parse::<std::net::IpAddr>().is_ok()
+        || name == "localhost"
+        || name == "studio"
+        || name.ends_with(".localhost")
+        || name.ends_with(".local")
+}
+
+fn request(input: &Input<'_>) -> Option<Request<()>> {
+    let method = ["GET", "PUT", "OPTIONS", "HEAD", "POST", "BREW"][usize::from(input.method % 6)];
+    let mut request = Request::builder().method(method).uri(input.uri);
+    let headers = [
+        ("host", input.host),
+        ("origin", input.origin),
+        ("authorization", input.authorization),
+        ("sec-websocket-protocol", input.protocol),
+    ];
+    for (name, value) in headers {
+        let Some(value) = value else { continue };
+        request = request.header(name, value);
+        if input.twice && name == "host" {
+            request = request.header(name, value);
+        }
+    }
+    request.body(()).ok()
+}

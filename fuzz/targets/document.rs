@@ -1,0 +1,36 @@
+//! Exact JSON and TOML: what is accepted is a value that other readers agree on, taken
+//! once more it stays what it is, and a session of it says the same.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use onlooker::json::Json;
+use onlooker::session::Session;
+use onlooker::source::document::{self, Format};
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(document) = Json::parse(bytes) {
+        let again = Json::parse(document.as_str().as_bytes()).expect("it stays JSON");
+        assert_eq!(document, again, "compact text is as short as it gets");
+        let value = |bytes: &[u8]| {
+            let mut reader = serde_json::Deserializer::from_slice(bytes);
+            reader.disable_recursion_limit();
+            serde::Deserialize::deserialize(&mut reader).map(|value: serde_json::Value| value)
+        };
+        let theirs = value(bytes).expect("another reader takes it too");
+        assert_eq!(theirs, value(document.as_str().as_bytes()).expect("JSON"));
+        if let Ok(session) = Session::from_json(&document, "fuzz") {
+            let text = session.to_json();
+            let back = Json::parse(text.as_bytes()).expect("a session is JSON");
+            assert_eq!(Session::from_json(&back, "other").as_ref(), Ok(&session));
+        }
+    }
+    for format in [Format::Json, Format::Toml] {
+        match document::session(bytes, format, "fuzz") {
+            Ok(session) => assert!(
+                Json::parse(session.to_json().as_bytes()).is_ok() || session.to_json().len() > 100
+            ),
+            Err(reason) => assert!(!reason.is_empty()),
+        }
+    }
+});
