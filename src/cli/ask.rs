@@ -147,7 +147,7 @@ pub fn completions(matches: &ArgMatches) -> Result<(), Failure> {
     print(&String::from_utf8_lossy(&text)).map(|_| ())
 }
 
-/// `onlooker man`: the page with a section for every command.
+/// `onlooker man`.
 pub fn man() -> Result<(), Failure> {
     let mut text = Vec::new();
     let wrong = |error| Failure::new(format!("the manual: {error}"));

@@ -3,6 +3,7 @@
 pub mod arguments;
 mod ask;
 mod daemon;
+mod output;
 mod pin;
 mod push;
 mod runtime_dir;

@@ -103,12 +103,12 @@ impl Writer {
 
     /// A write per line; a bad one is named and skipped.
     async fn stream(&mut self) -> Result<(), Failure> {
-        let mut lines = BufReader::new(tokio::io::stdin()).lines();
+        let mut lines = BufReader::new(tokio::io::stdin()).split(b'\n');
         let (mut number, mut bad) = (0_u64, 0_u64);
         let unreadable = |error| Failure::new(format!("stdin: {error}"));
-        while let Some(line) = lines.next_line().await.map_err(unreadable)? {
+        while let Some(line) = lines.next_segment().await.map_err(unreadable)? {
             number += 1;
-            let outcome = match line.trim().is_empty() {
+            let outcome = match line.trim_ascii().is_empty() {
                 true => continue,
                 false => match line_message(&line) {
                     Ok(text) => self.write(text).await?,
@@ -195,8 +195,8 @@ fn message(kind: &str, payload: &str) -> String {
 }
 
 /// A line of NDJSON: a message as it is, anything else as a session.
-fn line_message(line: &str) -> Result<String, String> {
-    let document = Json::parse(line.as_bytes()).map_err(|error| error.to_string())?;
+fn line_message(line: &[u8]) -> Result<String, String> {
+    let document = Json::parse(line).map_err(|error| error.to_string())?;
     let members = document.members().unwrap_or_default();
     Ok(match members.iter().any(|(key, _)| key == "type") {
         true => document.as_str().to_owned(),
@@ -243,13 +243,14 @@ mod tests {
     #[test]
     fn a_line_without_type_is_a_session() {
         let session = "{\"type\":\"session_update\",\"payload\":{\"data\":1}}";
-        assert_eq!(line_message("{\"data\": 1}").unwrap(), session);
-        assert_eq!(line_message(session).unwrap(), session);
+        assert_eq!(line_message(b"{\"data\": 1}").unwrap(), session);
+        assert_eq!(line_message(session.as_bytes()).unwrap(), session);
         assert!(
-            line_message("{\"a\":1,\"a\":2}")
+            line_message(b"{\"a\":1,\"a\":2}")
                 .unwrap_err()
                 .contains("duplicate")
         );
+        assert!(line_message(b"\"\xff\"").unwrap_err().contains("UTF-8"));
     }
 
     #[test]

@@ -1,41 +1,19 @@
 //! `onlooker serve` and `onlooker demo`: from start to orderly stop.
 
-use std::path::Path;
-use std::time::Duration;
-
 use clap::ArgMatches;
-use serde_json::json;
-use tokio::sync::watch;
 
+use super::output::Output;
 use super::runtime_dir::TokenFile;
 use super::signals::Signals;
-use super::{Exit, Failure, arguments, block_on, print};
+use super::{Exit, Failure, arguments, block_on};
 use crate::access;
-use crate::config::{Loaded, Place, Qr, ViewerToken, keys};
-use crate::options::{Options, Page, Source};
+use crate::config::{Loaded, ViewerToken, keys};
+use crate::options::{HostToken, Options, Page};
 use crate::server::{Server, StartError};
-use crate::terminal;
-use crate::terminal::banner::{self, Banner};
-use crate::terminal::log::{self, Verbosity};
-use crate::terminal::screen::Screen;
-use crate::terminal::status::{self, Facts};
+use crate::terminal::log;
 
-/// The live line is not redrawn more often, however many changes there are.
-const CALM: Duration = Duration::from_millis(100);
-const TICK: Duration = Duration::from_secs(1);
 /// Shorter tokens of one's own can be guessed.
 const GOOD_TOKEN: usize = 22;
-
-/// What is told about a run, and where.
-struct Output {
-    screen: Screen,
-    verbosity: Verbosity,
-    json: bool,
-    qr: Qr,
-    qr_wanted: bool,
-    subject: String,
-    topic: String,
-}
 
 /// `onlooker serve`.
 pub fn serve(loaded: Loaded, matches: &ArgMatches) -> Result<(), Failure> {
@@ -121,7 +99,7 @@ fn options(loaded: Loaded) -> Result<Options, Failure> {
 
 fn warn_of_short_tokens(options: &Options) {
     let host = match &options.access.host_token {
-        crate::options::HostToken::Given(token) => Some(token),
+        HostToken::Given(token) => Some(token),
         _ => None,
     };
     let tokens = [
@@ -168,134 +146,6 @@ fn keep_token(server: &Server) -> Option<TokenFile> {
     .ok()
 }
 
-impl Output {
-    fn of(loaded: &Loaded, matches: &ArgMatches) -> Output {
-        let verbose = matches.get_count("verbose");
-        let options = &loaded.settings.options;
-        Output {
-            screen: Screen::stderr(),
-            verbosity: Verbosity::of(verbose, arguments::is_set(matches, "quiet")),
-            json: arguments::is_set(matches, "json"),
-            qr: loaded.settings.qr,
-            qr_wanted: *loaded.place("qr") != Place::Default,
-            subject: subject(options),
-            topic: options.topic.to_string(),
-        }
-    }
-
-    fn is_quiet(&self) -> bool {
-        self.verbosity == Verbosity::Quiet
-    }
-
-    /// Tells people on stderr and programs on stdout that it runs.
-    fn announce(&self, server: &Server) -> Result<(), Failure> {
-        let links = server.links();
-        if !self.is_quiet() {
-            self.greet(server);
-        }
-        if self.json {
-            let mut ready =
-                json!({"event": "ready", "urls": server.status().urls, "port": server.port()});
-            if let Some(token) = server.host_token() {
-                ready["hostToken"] = token.into();
-            }
-            print(&format!("{ready}\n"))?;
-        }
-        if links.candidates.is_empty() {
-            tracing::warn!("no address found for viewers: name one with --advertise");
-        }
-        Ok(())
-    }
-
-    fn greet(&self, server: &Server) {
-        let links = server.links();
-        if self.screen.is_terminal() {
-            let banner = Banner {
-                subject: self.subject.clone(),
-                page: &links.page,
-                socket: &links.socket,
-                host: &links.host,
-                guarded: server.host_token().is_some(),
-                candidates: &links.candidates,
-            };
-            self.screen.print(&banner.text(self.screen.paint()));
-        } else {
-            // Tokens stay out of log files: `onlooker token` prints the host's.
-            let page = links.page.split('#').next().unwrap_or_default();
-            tracing::info!(page, socket = links.socket, "serving {}", self.subject);
-        }
-        if let Some(code) = self.code(&links) {
-            self.screen.print(&code);
-        }
-    }
-
-    /// On a terminal, or where it was asked for.
-    fn code(&self, links: &crate::server::Links) -> Option<String> {
-        let text = match self.qr {
-            Qr::Page => &links.page,
-            Qr::Ws => &links.socket,
-            Qr::None => return None,
-        };
-        let is_terminal = self.screen.is_terminal();
-        let columns = terminal::width().filter(|_| is_terminal);
-        (is_terminal || self.qr_wanted).then(|| banner::code(text, columns) + "\n")
-    }
-
-    /// Keeps the live line true until a signal comes.
-    async fn watch(&self, server: &Server, signals: &mut Signals) {
-        if !self.screen.is_terminal() || self.is_quiet() {
-            return signals.next().await;
-        }
-        let mut changes = server.changes();
-        loop {
-            self.screen.show(&self.line(server));
-            tokio::select! {
-                () = signals.next() => return,
-                () = next(&mut changes) => tokio::time::sleep(CALM).await,
-                () = tokio::time::sleep(TICK) => {}
-            }
-        }
-    }
-
-    fn line(&self, server: &Server) -> String {
-        let status = server.status();
-        let own = status.topics.iter().find(|topic| topic.topic == self.topic);
-        let facts = Facts {
-            devices: status.client_count,
-            topics: status.topics.len(),
-            revision: own
-                .or(status.topics.first())
-                .map(|topic| topic.revision.clone()),
-            last_push: status.last_push,
-        };
-        status::line(&facts, terminal::width().unwrap_or(80))
-    }
-}
-
-/// A change; for ever, when there can be none any more.
-async fn next(changes: &mut watch::Receiver<()>) {
-    if changes.changed().await.is_err() {
-        std::future::pending::<()>().await;
-    }
-}
-
-/// What is served, in a few words.
-fn subject(options: &Options) -> String {
-    let name = |source: &Source| match source {
-        Source::Stdin => "stdin".to_owned(),
-        Source::File(path) => path
-            .file_name()
-            .unwrap_or(Path::new(path).as_os_str())
-            .to_string_lossy()
-            .into_owned(),
-    };
-    match (&options.page, options.sources.as_slice()) {
-        (Page::Demo, _) => "the demo".to_owned(),
-        (_, []) => "no source: waiting for a host".to_owned(),
-        (_, sources) => sources.iter().map(name).collect::<Vec<_>>().join(", "),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -317,15 +167,5 @@ mod tests {
         );
         assert!(missing("status").text.contains("comes before all flags"));
         assert!(missing("measurements.json").text.ends_with("no such file"));
-    }
-
-    #[test]
-    fn the_subject_is_what_is_served() {
-        let mut options = Options::default();
-        assert_eq!(subject(&options), "no source: waiting for a host");
-        options.sources = vec![Source::File("a/state.json".into()), Source::Stdin];
-        assert_eq!(subject(&options), "state.json, stdin");
-        options.page = Page::Demo;
-        assert_eq!(subject(&options), "the demo");
     }
 }
