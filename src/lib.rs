@@ -11,7 +11,7 @@
 //! | 4 | [`hub`] | topics by name, flushers, the channel to the viewers |
 //! | 5 | [`access`] [`discovery`] [`viewer`] [`host`] [`source`] [`invalidation`] | who may connect; the address and its code; those who watch, write and fetch |
 //! | 6 | [`http`] | connections, the gate, routes, pages |
-//! | 7 | [`server`] | the library's face |
+//! | 7 | [`server`] [`demo`] | the library's face; what `onlooker demo` shows |
 //! | 8 | `config` `cli` `terminal` `main` | the program around it |
 //!
 //! A room imports only from lower layers, or from its own.
@@ -40,6 +40,7 @@ pub mod cli;
 #[doc(hidden)]
 pub mod config;
 pub mod debounce;
+pub mod demo;
 pub mod discovery;
 pub mod fields;
 pub mod frame;

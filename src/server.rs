@@ -15,7 +15,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
+use crate::demo;
 use crate::discovery::address;
 use crate::http::{self, App};
 pub use crate::http::{Links, Status, TopicStatus};
@@ -120,37 +121,16 @@ impl Server {
     ///
     /// # Errors
     /// Says what is in the way and how to get around it.
-    pub async fn start(options: Options) -> Result<Server, StartError> {
+    pub async fn start(mut options: Options) -> Result<Server, StartError> {
         check(&options)?;
+        if options.page == Page::Demo {
+            options.fields.get_or_insert_with(demo::fields);
+        }
         let listener = listen(SocketAddr::new(options.bind, options.port))?;
-        let local = listener
-            .local_addr()
-            .map_err(io_error("reading the port"))?;
-        let tls = options.tls.as_ref().map(http::tls::acceptor).transpose();
-        let tls = tls.map_err(StartError::Invalid)?;
-        let (tasks, flushers) = (TaskTracker::new(), TaskTracker::new());
-        let (stop, close_viewers) = (CancellationToken::new(), CancellationToken::new());
-        let access = Access::new(&options.access, own_names(&options))
-            .map_err(|error| io_error("making a token")(error.into()))?;
-        let store = open_store(options.store.clone()).await?;
-        let hub = Hub::new(&options, store, flushers.clone(), stop.clone());
-        let found = address::candidates(options.link.interface.as_deref())
-            .map_err(|error| StartError::Invalid(error.to_string()))?;
-        let links = Links::new(&options, local, &found, &access);
-        let viewers = Viewers::start(&hub, &tasks, &close_viewers);
-        let addresses = Arc::new(Mutex::default());
-        let app = Arc::new(App {
-            hub,
-            viewers,
-            access,
-            page: options.page.clone(),
-            local,
-            links,
-            tls,
-            tasks,
-            stop,
-            addresses,
-        });
+        let local = listener.local_addr();
+        let local = local.map_err(io_error("reading the port"))?;
+        let (flushers, close_viewers) = (TaskTracker::new(), CancellationToken::new());
+        let app = build(&options, local, &flushers, &close_viewers).await?;
         app.tasks.spawn(http::serve(app.clone(), listener));
         let server = Server {
             app,
@@ -163,18 +143,9 @@ impl Server {
 
     async fn start_sources(&self, options: &Options) -> Result<(), StartError> {
         if options.page == Page::Demo {
-            let demo = Session::from_json(&demo(), "Wave")
-                .map_err(|error| StartError::Invalid(error.to_string()))?;
-            let written = self
-                .app
-                .hub
-                .write(
-                    &options.topic,
-                    Change::Replace(demo),
-                    WriteOptions::default(),
-                )
-                .await;
-            written.map_err(|error| StartError::Invalid(error.to_string()))?;
+            let topic = self.handle(options.topic.clone());
+            let shown = topic.set(&demo::session()).await;
+            shown.map_err(|error| StartError::Invalid(error.to_string()))?;
         }
         for (source, topic) in with_topics(&options.sources, &options.topic) {
             let (hub, stop) = (self.app.hub.clone(), self.app.stop.clone());
@@ -224,10 +195,12 @@ impl Server {
     /// # Errors
     /// When the name cannot be a topic's.
     pub fn topic(&self, name: &str) -> Result<TopicHandle, NameError> {
-        Ok(TopicHandle {
-            hub: self.app.hub.clone(),
-            name: name.parse()?,
-        })
+        Ok(self.handle(name.parse()?))
+    }
+
+    fn handle(&self, name: TopicName) -> TopicHandle {
+        let hub = self.app.hub.clone();
+        TopicHandle { hub, name }
     }
 
     /// Sends a text to every viewer of the default topic, verbatim. Tells to how many.
@@ -313,9 +286,34 @@ fn json(value: &impl Serialize) -> Result<Json, SetError> {
     Ok(Json::parse(&serde_json::to_vec(value)?)?)
 }
 
-/// The session of `onlooker demo`.
-fn demo() -> Json {
-    Json::parse(include_bytes!("../examples/wave.json")).unwrap_or_else(|_| Json::empty_object())
+/// Everything but the listener and the sources.
+async fn build(
+    options: &Options,
+    local: SocketAddr,
+    flushers: &TaskTracker,
+    close_viewers: &CancellationToken,
+) -> Result<Arc<App>, StartError> {
+    let tls = options.tls.as_ref().map(http::tls::acceptor).transpose();
+    let tls = tls.map_err(StartError::Invalid)?;
+    let access = Access::new(&options.access, own_names(options));
+    let access = access.map_err(|error| io_error("making a token")(error.into()))?;
+    let found = address::candidates(options.link.interface.as_deref());
+    let found = found.map_err(|error| StartError::Invalid(error.to_string()))?;
+    let store = open_store(options.store.clone()).await?;
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    let hub = Hub::new(options, store, flushers.clone(), stop.clone());
+    Ok(Arc::new(App {
+        viewers: Viewers::start(&hub, &tasks, close_viewers),
+        links: Links::new(options, local, &found, &access),
+        hub,
+        access,
+        page: options.page.clone(),
+        local,
+        tls,
+        tasks,
+        stop,
+        addresses: Arc::default(),
+    }))
 }
 
 /// The first source feeds the default topic, every other one a topic named by its file.

@@ -16,6 +16,7 @@ use futures_util::stream;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH};
 use hyper::{Method, StatusCode};
 use serde_json::json;
+use tower_http::compression::CompressionLayer;
 
 use super::app::{App, Status, TopicStatus};
 use super::{operations, pages, upgrade, write};
@@ -33,11 +34,15 @@ const NO_STORE: (hyper::header::HeaderName, HeaderValue) =
 
 /// Every path but the sockets'.
 pub fn router() -> Router<Arc<App>> {
-    Router::new()
+    // Pages are worth compressing; state is compressed where it is shared, on the sockets.
+    let pages = Router::new()
         .route("/", get(pages::index))
         .route("/host", get(pages::host))
         .route("/onlooker.js", get(pages::client))
         .route("/assets/{name}", get(pages::asset))
+        .fallback(pages::other)
+        .layer(CompressionLayer::new());
+    Router::new()
         .route("/qr.svg", get(operations::qr_svg))
         .route("/qr.png", get(operations::qr_png))
         .route("/healthz", get(operations::healthz))
@@ -64,7 +69,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/api/viewers", get(viewers))
         .route("/api/viewers/{id}", delete(disconnect))
         .route("/api/{*path}", any(unknown))
-        .fallback(pages::other)
+        .merge(pages)
 }
 
 async fn unknown(request: Request) -> Problem {

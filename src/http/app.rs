@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::access::Access;
 use crate::discovery::address::{self, Candidate};
 use crate::hub::Hub;
+use crate::name::TopicName;
 use crate::options::{Options, Page};
 use crate::viewer::Viewers;
 
@@ -116,8 +117,10 @@ impl App {
         }
     }
 
-    /// Topics that have a session, by name.
+    /// Topics that have a session, the default one first, the others by name.
     pub fn topics(&self) -> Vec<TopicStatus> {
+        let mut cells = self.hub.topics();
+        cells.sort_by_key(|cell| cell.name() != self.hub.default_topic());
         let status = |cell: &Arc<crate::hub::Cell>| {
             let (revision, session) = cell.session()?;
             let name = session.name.as_string().unwrap_or_default();
@@ -128,11 +131,18 @@ impl App {
                 name,
             })
         };
-        self.hub.topics().iter().filter_map(status).collect()
+        cells.iter().filter_map(status).collect()
     }
 }
 
 impl Links {
+    /// The page's link for another topic than the default one.
+    pub fn page_of(&self, topic: &TopicName) -> String {
+        let (page, fragment) = self.page.split_once('#').unwrap_or((&self.page, ""));
+        let hash = if fragment.is_empty() { "" } else { "#" };
+        format!("{page}?topic={topic}{hash}{fragment}")
+    }
+
     /// Where a daemon that listens on `local` is found, on these addresses.
     pub fn new(
         options: &Options,

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 
 use super::app::App;
+use super::upgrade;
 use crate::discovery::qr;
 use crate::protocol::Problem;
 
@@ -32,24 +33,32 @@ pub async fn readyz(State(app): Shared) -> Result<&'static str, Problem> {
     }
 }
 
-/// `GET /qr.svg`: the page's link.
-pub async fn qr_svg(State(app): Shared) -> Result<Response, Problem> {
-    let image = qr::svg(&app.links.page).map_err(|error| too_long(&error))?;
-    Ok((
-        [(CONTENT_TYPE, "image/svg+xml"), (CACHE_CONTROL, "no-store")],
-        image,
-    )
-        .into_response())
+/// `GET /qr.svg`: the page's link, of `?topic=` if it is there.
+pub async fn qr_svg(State(app): Shared, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    let image = qr::svg(&link(&app, query)?).map_err(|error| too_long(&error))?;
+    Ok(picture("image/svg+xml", image))
 }
 
-/// `GET /qr.png`: the page's link.
-pub async fn qr_png(State(app): Shared) -> Result<Response, Problem> {
-    let image = qr::png(&app.links.page, 8).map_err(|error| too_long(&error))?;
-    Ok((
-        [(CONTENT_TYPE, "image/png"), (CACHE_CONTROL, "no-store")],
-        image,
-    )
-        .into_response())
+/// `GET /qr.png`: the same, in pixels.
+pub async fn qr_png(State(app): Shared, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    let image = qr::png(&link(&app, query)?, 8).map_err(|error| too_long(&error))?;
+    Ok(picture("image/png", image))
+}
+
+fn link(app: &App, query: Option<String>) -> Result<String, Problem> {
+    let topics = upgrade::topics(query.as_deref())?;
+    let other = topics
+        .iter()
+        .find(|topic| *topic != app.hub.default_topic());
+    Ok(other.map_or_else(|| app.links.page.clone(), |topic| app.links.page_of(topic)))
+}
+
+fn picture(kind: &'static str, image: impl IntoResponse) -> Response {
+    let mut response = image.into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 fn too_long(error: &qr::QrError) -> Problem {

@@ -56,7 +56,8 @@ fn not_found(path: &str) -> Response {
 }
 
 fn page(name: &str) -> Response {
-    match PAGES.get_file(name) {
+    let is_page = name.ends_with(".html") || name.ends_with(".js") || name.ends_with(".css");
+    match PAGES.get_file(name).filter(|_| is_page) {
         Some(file) => built_in(file.contents(), name),
         None => not_found(name),
     }

@@ -20,7 +20,7 @@ const ROOMS: [&[&str]; 8] = [
         "host",
     ],
     &["http"],
-    &["server"],
+    &["server", "demo"],
     &["config", "terminal", "cli", "main"],
 ];
 
