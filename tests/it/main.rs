@@ -13,5 +13,6 @@ mod heart;
 mod host_socket;
 mod rfc6455;
 mod stdin;
+mod store;
 mod tidy;
 mod viewers;

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
@@ -30,6 +31,7 @@ pub struct Daemon {
 struct Log {
     text: Mutex<String>,
     grown: Condvar,
+    ended: AtomicBool,
 }
 
 impl Daemon {
@@ -69,7 +71,7 @@ impl Daemon {
         };
         let Some(port) = daemon.ready["port"].as_u64() else {
             let status = daemon.exited();
-            return Err(format!("{status}\n{}", daemon.log.text.lock().unwrap()));
+            return Err(format!("{status}\n{}", daemon.log.whole()));
         };
         daemon.port = u16::try_from(port).expect("a port");
         daemon.token = daemon.ready["hostToken"]
@@ -199,8 +201,19 @@ impl Log {
                 text.push('\n');
                 ours.grown.notify_all();
             }
+            let _text = ours.text.lock().unwrap();
+            ours.ended.store(true, Ordering::Relaxed);
+            ours.grown.notify_all();
         });
         log
+    }
+
+    /// All of it, once the program has ended.
+    fn whole(&self) -> String {
+        let text = self.text.lock().unwrap();
+        let open = |_: &mut String| !self.ended.load(Ordering::Relaxed);
+        let (text, _) = self.grown.wait_timeout_while(text, LIMIT, open).unwrap();
+        text.clone()
     }
 
     fn wait(&self, needle: &str) -> String {

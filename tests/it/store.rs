@@ -1,0 +1,205 @@
+//! What was acknowledged survives, whenever the daemon is killed.
+
+use std::collections::HashSet;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, JoinHandle};
+
+use serde_json::Value;
+
+use crate::harness::{Daemon, LIMIT};
+
+const WRITERS: usize = 4;
+const WRITES: usize = 250;
+
+/// A process that writes its own counter and a field that all writers share.
+fn writer(daemon: &Daemon, index: usize) -> Child {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_onlooker"))
+        .args([
+            "push",
+            "--port",
+            &daemon.port.to_string(),
+            "--bind",
+            "127.0.0.1",
+        ])
+        .args(["--token", &daemon.token, "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let mut stdin = child.stdin.take().expect("piped");
+    thread::spawn(move || {
+        for count in 1..=WRITES {
+            let line = format!(
+                r#"{{"type":"config_update","payload":{{"shared":"{index}:{count}","writer{index}":{count}}}}}"#
+            );
+            // The daemon is killed while this goes on.
+            if writeln!(stdin, "{line}").is_err() {
+                return;
+            }
+        }
+    });
+    child
+}
+
+/// Passes on each acknowledged revision, then returns how many there were.
+fn acknowledged(mut child: Child, index: usize, acks: Sender<(usize, u64)>) -> JoinHandle<usize> {
+    thread::spawn(move || {
+        let stdout = BufReader::new(child.stdout.take().expect("piped"));
+        let revisions = stdout
+            .lines()
+            .map_while(Result::ok)
+            .map(|line| line.parse().expect("a revision"));
+        let count = revisions
+            .inspect(|revision| acks.send((index, *revision)).expect("the test listens"))
+            .count();
+        let _ = child.wait();
+        count
+    })
+}
+
+fn topic(daemon: &Daemon) -> (u64, Value) {
+    let body = daemon.ask("GET", "/api/topics/main", "").json();
+    let revision = body["revision"].as_str().and_then(|text| text.parse().ok());
+    (
+        revision.expect("a revision"),
+        body["data"]["config"].clone(),
+    )
+}
+
+/// Waits for so many acknowledgements, and returns all that came by then.
+fn take(acks: &Receiver<(usize, u64)>, count: usize) -> Vec<(usize, u64)> {
+    (0..count)
+        .map(|_| acks.recv_timeout(LIMIT).expect("an acknowledgement"))
+        .collect()
+}
+
+/// One round: race, kill in the middle, start again. Returns all acknowledged revisions.
+fn round(store: &Path, kill_after: usize) -> Vec<u64> {
+    let store = store.to_str().expect("text");
+    let mut daemon = Daemon::with(&["--store", store, "--debounce", "20ms"]);
+    let counters: String = (0..WRITERS)
+        .map(|index| format!(r#","writer{index}":0"#))
+        .collect();
+    let first = daemon.put(&format!(
+        r#"{{"data":{{}},"config":{{"shared":""{counters}}}}}"#
+    ));
+    let (sender, acks) = channel();
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|index| acknowledged(writer(&daemon, index), index, sender.clone()))
+        .collect();
+    drop(sender);
+    let mut seen = take(&acks, kill_after);
+    daemon.signal("KILL");
+    daemon.exited();
+    let counts: Vec<usize> = writers
+        .into_iter()
+        .map(|writer| writer.join().expect("it counts"))
+        .collect();
+    seen.extend(acks.try_iter());
+
+    let daemon = Daemon::with(&["--store", store]);
+    let (revision, config) = topic(&daemon);
+    for (index, count) in counts.iter().enumerate() {
+        let kept = config[format!("writer{index}")]
+            .as_u64()
+            .expect("a counter");
+        assert!(
+            kept >= *count as u64,
+            "writer {index}: {count} acknowledged, {kept} kept"
+        );
+    }
+    let mut revisions: Vec<u64> = seen.into_iter().map(|(_, revision)| revision).collect();
+    revisions.push(first);
+    assert!(
+        revisions.iter().all(|known| *known <= revision),
+        "the last acknowledged revision is kept"
+    );
+    let next = daemon.put(r#"{"data":{},"config":{"restarted":true}}"#);
+    assert!(next > revision, "revisions go on growing");
+    revisions.push(next);
+    revisions
+}
+
+#[test]
+fn no_acknowledged_write_is_lost_to_a_kill() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let store = folder.path().join("store");
+    let mut all: Vec<u64> = Vec::new();
+    for index in 0..20 {
+        let revisions = round(&store, 1 + index * 45);
+        let before = all.iter().max().copied().unwrap_or(0);
+        assert!(
+            revisions.iter().all(|revision| *revision > before),
+            "no revision is smaller after a restart"
+        );
+        all.extend(revisions);
+    }
+    let distinct: HashSet<u64> = all.iter().copied().collect();
+    assert_eq!(distinct.len(), all.len(), "no revision is repeated");
+}
+
+#[test]
+fn a_topic_keeps_its_revision_so_that_viewers_resume() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let store = folder.path().join("store");
+    let store = store.to_str().expect("text");
+    let mut daemon = Daemon::with(&["--store", store]);
+    let revision = daemon.put(r#"{"data":[1E+2],"config":{"z":1,"a":2}}"#);
+    daemon.signal("TERM");
+    assert!(daemon.exited().success());
+    let daemon = Daemon::with(&["--store", store, "--debounce", "20ms"]);
+    let mut resumed = daemon.socket(&format!("/?since={revision}"), &[]);
+    daemon.ask("PATCH", "/api/topics/main/config", r#"{"z":3}"#);
+    // A snapshot would have come first.
+    let next = resumed.json();
+    assert_eq!(
+        (&next["type"], &next["payload"]),
+        (&"config_update".into(), &serde_json::json!({"z": 3}))
+    );
+    let mut newcomer = daemon.viewer();
+    assert!(newcomer.text().expect("a snapshot").contains(
+        r#""payload":{"name":"main","data":[1E+2],"config":{"z":3,"a":2},"metadata":{}}"#
+    ));
+}
+
+#[test]
+fn a_store_has_one_daemon_and_a_foreign_file_stays() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let store = folder.path().join("store");
+    let _first = Daemon::with(&["--store", store.to_str().expect("text")]);
+    let refused = Daemon::spawn(&["--store", store.to_str().expect("text")])
+        .err()
+        .expect("it is in use");
+    assert!(
+        refused.contains("another onlooker has it open"),
+        "{refused}"
+    );
+    let foreign = folder.path().join("notes.txt");
+    std::fs::write(&foreign, "not a store\n").expect("a file");
+    let refused = Daemon::spawn(&["--store", foreign.to_str().expect("text")])
+        .err()
+        .expect("it is no store");
+    assert!(refused.contains("notes.txt"), "{refused}");
+    assert_eq!(
+        std::fs::read_to_string(&foreign).expect("it is there"),
+        "not a store\n"
+    );
+}
+
+#[test]
+fn a_deleted_topic_stays_deleted() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let store = folder.path().join("store");
+    let store = store.to_str().expect("text");
+    let mut daemon = Daemon::with(&["--store", store]);
+    daemon.put(r#"{"data":1}"#);
+    assert_eq!(daemon.ask("DELETE", "/api/topics/main", "").status, 204);
+    daemon.signal("KILL");
+    daemon.exited();
+    let daemon = Daemon::with(&["--store", store]);
+    assert_eq!(daemon.ask("GET", "/api/topics/main", "").status, 404);
+}
