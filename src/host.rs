@@ -55,6 +55,8 @@ impl Host {
                     match message {
                         Some(Ok(message)) => self.answer(message).await,
                         Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. }))) => return self.refuse_size(socket).await,
+                        Some(Err(Error::Utf8(_))) => return say_goodbye(socket, close::INVALID, "not UTF-8").await,
+                        Some(Err(Error::Protocol(_))) => return say_goodbye(socket, close::PROTOCOL, "not a WebSocket frame").await,
                         Some(Err(_)) | None => return,
                     }
                 }

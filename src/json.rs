@@ -509,7 +509,9 @@ fn explain(text: &str, error: &serde_json::Error) -> JsonError {
         .unwrap_or(&whole);
     let reason = match (not_a_number(text, line, column), bare) {
         (Some(word), _) => format!("{word} is not JSON"),
-        (None, "unexpected end of hex escape") => "lone surrogate in a string".to_owned(),
+        (None, "unexpected end of hex escape" | "lone leading surrogate in hex escape") => {
+            "lone surrogate in a string".to_owned()
+        }
         (None, bare) => bare.to_owned(),
     };
     JsonError {

@@ -259,6 +259,17 @@ fn what_is_too_large_is_refused_by_name() {
 }
 
 #[test]
+fn what_is_no_frame_is_closed_with_its_code() {
+    let daemon = Daemon::start();
+    let mut unmasked = host(&daemon);
+    unmasked.send(b"\x81\x02{}");
+    assert_eq!(unmasked.close_code(), Some(1002));
+    let mut not_text = host(&daemon);
+    not_text.send(&masked(FIN | TEXT, b"\xff"));
+    assert_eq!(not_text.close_code(), Some(1007));
+}
+
+#[test]
 fn two_hosts_may_write() {
     let daemon = Daemon::with(&["--debounce", "0ms"]);
     let (mut first, mut second) = (host(&daemon), host(&daemon));
