@@ -11,7 +11,8 @@
 # Mount the directory, not the file: editors replace a file when they save, and a mounted file
 # stays the old one. The host token: docker exec CONTAINER /onlooker token. For a token of your
 # own set ONLOOKER_HOST_TOKEN; none is of no use here, nobody is on this machine but the container.
-# Every other key is a variable as well: docker run --rm onlooker config --default.
+# ONLOOKER_STORE needs a mounted directory that user 65532 may write. Every other key is a variable
+# as well: docker run --rm onlooker config --default.
 
 FROM rust:1.95-alpine AS build
 # A C compiler, for the cryptography behind --tls-cert. Alpine's target links statically.
@@ -25,6 +26,7 @@ FROM gcr.io/distroless/static-debian12:nonroot
 COPY --from=build /onlooker/target/release/onlooker /onlooker
 WORKDIR /data
 EXPOSE 9876
-# Asks the port and address that its own environment and /data/onlooker.toml name.
+# Asks where the variables and ONLOOKER_CONFIG (or /data/onlooker.toml) say that the daemon is; a
+# flag after the image's name is not seen here, so give the port as ONLOOKER_PORT.
 HEALTHCHECK --interval=30s --timeout=6s --start-period=2s CMD ["/onlooker", "status", "--health"]
 ENTRYPOINT ["/onlooker"]

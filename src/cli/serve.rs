@@ -7,7 +7,7 @@ use super::runtime_dir::TokenFile;
 use super::signals::Signals;
 use super::{Exit, Failure, arguments, block_on};
 use crate::access;
-use crate::config::{Loaded, ViewerToken, keys};
+use crate::config::{FILE_VARIABLE, Loaded, ViewerToken, keys};
 use crate::options::{HostToken, Options, Page};
 use crate::server::{Server, StartError};
 use crate::terminal::log;
@@ -117,7 +117,8 @@ fn warn_of_short_tokens(options: &Options) {
 
 /// A variable that is nearly a key is most likely meant to be one.
 fn warn_of_misspelt_variables() {
-    let known: Vec<String> = keys::KEYS.iter().map(keys::Key::variable).collect();
+    let keys = keys::KEYS.iter().map(keys::Key::variable);
+    let known: Vec<String> = keys.chain([FILE_VARIABLE.to_owned()]).collect();
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     for name in names.filter(|name| name.starts_with("ONLOOKER_") && !known.contains(name)) {
         let near = known

@@ -142,7 +142,10 @@ impl View {
 
 /// What trying again cannot mend ends the command.
 fn closed(code: u16, reason: &str) -> Result<End, Failure> {
-    let text = format!("closed by the daemon ({code} {reason})");
+    let text = format!(
+        "closed by the daemon: {}",
+        format!("{code} {reason}").trim_end()
+    );
     match code {
         close::TOPIC_GONE => Err(Failure::new(text)),
         _ => Ok(End::Lost(text)),

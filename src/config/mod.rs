@@ -19,6 +19,9 @@ use keys::{KEYS, Key};
 /// The file that is read when `--config` names none.
 pub const DEFAULT_FILE: &str = "onlooker.toml";
 
+/// The variable that stands for `--config`.
+pub const FILE_VARIABLE: &str = "ONLOOKER_CONFIG";
+
 /// Everything a key can say.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
@@ -194,13 +197,14 @@ pub fn environment(key: &Key) -> Option<Vec<String>> {
     Some(key.split(&text))
 }
 
-/// The file `--config` names, or [`DEFAULT_FILE`] where there is one.
+/// The file `--config` or its variable names, or [`DEFAULT_FILE`] where there is one.
 ///
 /// # Errors
 /// The file cannot be read, or holds something that cannot be.
 pub fn find_file(named: Option<&Path>) -> Result<Option<File>, ConfigError> {
-    match named {
-        Some(path) => File::read(path).map(Some),
+    let variable = std::env::var_os(FILE_VARIABLE).filter(|path| !path.is_empty());
+    match named.map(Path::to_owned).or(variable.map(PathBuf::from)) {
+        Some(path) => File::read(&path).map(Some),
         None if Path::new(DEFAULT_FILE).exists() => File::read(Path::new(DEFAULT_FILE)).map(Some),
         None => Ok(None),
     }

@@ -85,6 +85,9 @@ fn a_wrong_file_is_told_with_its_line_and_the_way_out() {
         assert_eq!((code, stdout.as_str()), (78, ""), "{file}: {stderr}");
         assert!(stderr.contains(text), "{file}: {stderr}");
     }
+    let (code, _, stderr) = run("", &[("ONLOOKER_CONFIG", "no-such.toml")], &["config"]);
+    assert_eq!(code, 78);
+    assert!(stderr.contains("no-such.toml"), "{stderr}");
     let (code, _, stderr) = run("", &[("ONLOOKER_MAX_SESSION", "big")], &[]);
     assert_eq!(code, 78);
     assert!(stderr.contains("ONLOOKER_MAX_SESSION=big: "), "{stderr}");
