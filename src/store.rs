@@ -62,10 +62,13 @@ pub struct Record {
     pub fields: Option<Vec<String>>,
 }
 
+/// Learns whether a change is durable, or why not.
+pub type Done = oneshot::Sender<Result<(), String>>;
+
 /// An order for the thread, answered when it is durable or has failed.
 pub enum Job {
     /// Make this durable.
-    Commit(Box<Record>, oneshot::Sender<Result<(), String>>),
+    Commit(Box<Record>, Done),
     /// Close the file and end.
     Close(oneshot::Sender<()>),
 }
@@ -343,7 +346,7 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, records: Vec<(Box<Record>, oneshot::Sender<Result<(), String>>)>) {
+    fn commit(&mut self, records: Vec<(Box<Record>, Done)>) {
         if records.is_empty() {
             return;
         }

@@ -27,6 +27,7 @@ pub fn command() -> Command {
             status(),
             token(),
             qr(),
+            store(),
             config(),
             completions(),
             man(),
@@ -126,6 +127,27 @@ fn qr() -> Command {
                 .help("What to draw [default: the running daemon's link]"),
         )
         .args(daemon_args())
+}
+
+fn store() -> Command {
+    let file = || {
+        let key = KEYS.iter().filter(|key| key.name == "store").map(key_arg);
+        key.map(|arg| arg.help_heading(None)).chain([config_arg()])
+    };
+    let input = "NDJSON of an export [default: stdin]";
+    Command::new("store")
+        .about("Read or fill the file of --store, while no daemon has it open")
+        .after_help("Examples:\n  onlooker store export --store state.redb > backup.ndjson\n  onlooker store import --store state.redb backup.ndjson")
+        .subcommand_required(true)
+        .subcommands([
+            Command::new("export")
+                .about("Print every topic, one JSON object per line")
+                .args(file()),
+            Command::new("import")
+                .about("Put topics into the store; those of the same name are replaced")
+                .arg(Arg::new("file").value_name("FILE").help(input))
+                .args(file()),
+        ])
 }
 
 fn config() -> Command {

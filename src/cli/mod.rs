@@ -9,6 +9,7 @@ mod push;
 mod runtime_dir;
 mod serve;
 mod signals;
+mod store;
 mod view;
 
 use std::ffi::OsString;
@@ -101,6 +102,11 @@ fn dispatch(matches: &ArgMatches) -> Result<(), Failure> {
         "status" => ask::status(&load(given)?, given),
         "token" => ask::token(&load(given)?),
         "qr" => ask::qr(&load(given)?, given),
+        "store" => match given.subcommand() {
+            Some(("import", given)) => store::import(&load(given)?, given),
+            Some((_, given)) => store::export(&load(given)?),
+            None => Ok(()),
+        },
         "config" => ask::config(given),
         "completions" => ask::completions(given),
         _ => ask::man(),
