@@ -8,6 +8,7 @@ mod api;
 mod cli;
 mod config;
 mod files;
+mod frames;
 mod gate;
 mod heart;
 mod host_socket;
