@@ -39,6 +39,8 @@ pub fn router() -> Router<Arc<App>> {
         .route("/", get(pages::index))
         .route("/host", get(pages::host))
         .route("/onlooker.js", get(pages::client))
+        .route("/openapi.json", get(pages::openapi))
+        .route("/asyncapi.json", get(pages::asyncapi))
         .route("/assets/{name}", get(pages::asset))
         .fallback(pages::other)
         .layer(CompressionLayer::new());

@@ -38,6 +38,18 @@ pub async fn client() -> Response {
     built_in(script.as_bytes(), "onlooker.js")
 }
 
+/// `GET /openapi.json`: the HTTP face, for programs.
+pub async fn openapi() -> Response {
+    let text = include_str!("../../docs/openapi.json");
+    built_in(text.as_bytes(), "openapi.json")
+}
+
+/// `GET /asyncapi.json`: the sockets, for programs.
+pub async fn asyncapi() -> Response {
+    let text = include_str!("../../docs/asyncapi.json");
+    built_in(text.as_bytes(), "asyncapi.json")
+}
+
 /// `GET /assets/NAME`.
 pub async fn asset(extract::Path(name): extract::Path<String>) -> Response {
     page(&name)
