@@ -1,0 +1,179 @@
+//! The hosts of `docs/hosts.md` and the puller of `docs/interop.md`, run as they are printed.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+
+use super::harness::Daemon;
+
+/// What stands in the first fence of a language, in a document.
+fn printed(document: &str, language: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("docs")
+        .join(document);
+    let paper = fs::read_to_string(path).unwrap();
+    let opening = format!("\n```{language}\n");
+    let (_, rest) = paper.split_once(&opening).expect("such a fence");
+    rest.split("\n```").next().unwrap().to_owned() + "\n"
+}
+
+/// Runs a host against a daemon, as somebody would who copied it.
+fn run(daemon: &Daemon, program: &str, file: &str, text: &str) -> Option<Output> {
+    let house = tempfile::tempdir().unwrap();
+    let path = house.path().join(file);
+    fs::write(&path, text).unwrap();
+    let mut command = Command::new(program);
+    command.arg(&path).stdin(Stdio::null());
+    command.env("ONLOOKER_URL", format!("http://127.0.0.1:{}", daemon.port));
+    command
+        .env("ONLOOKER_HOST_TOKEN", &daemon.token)
+        .env("no_proxy", "*");
+    let output = command.output().ok()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{program}: {said}");
+    Some(output)
+}
+
+/// The host shows itself by name, then turns the speed up to 3 without a redraw.
+fn shows(program: &str, file: &str, language: &str, name: &str) {
+    let daemon = Daemon::with(&["--debounce", "0ms"]);
+    let mut viewer = daemon.viewer();
+    let Some(output) = run(&daemon, program, file, &printed("hosts.md", language)) else {
+        return eprintln!("{program} is not here: its host was not tried");
+    };
+    let frame = viewer.json();
+    assert_eq!(frame["type"], json!("session_update"));
+    assert_eq!(
+        frame["payload"],
+        json!({"name": name, "data": {"cells": [1, 2, 3]}, "config": {"speed": 0}, "metadata": {}})
+    );
+    let mut revision = Value::Null;
+    for speed in 1..=3 {
+        let frame = viewer.json();
+        assert_eq!(
+            (&frame["type"], &frame["payload"]),
+            (&json!("config_update"), &json!({ "speed": speed }))
+        );
+        revision = frame["revision"].clone();
+    }
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains(revision.as_str().unwrap()), "{said}");
+}
+
+#[test]
+fn the_python_host() {
+    assert!(
+        Command::new("python3").arg("--version").output().is_ok(),
+        "this test needs python3"
+    );
+    shows("python3", "host.py", "python", "Python");
+}
+
+#[test]
+fn the_node_host() {
+    shows("node", "host.mjs", "js", "Node");
+}
+
+#[test]
+fn the_curl_host() {
+    if Command::new("curl").arg("--version").output().is_ok() {
+        shows("sh", "host.sh", "sh", "curl");
+    }
+}
+
+#[test]
+fn the_python_host_says_what_is_wrong() {
+    let house = tempfile::tempdir().unwrap();
+    let path = house.path().join("onlooker.toml");
+    fs::write(&path, "[fields]\nspeed = { type = \"number\", max = 2 }\n").unwrap();
+    let daemon = Daemon::with(&["--debounce", "0ms", "--config", path.to_str().unwrap()]);
+    let script = house.path().join("host.py");
+    fs::write(&script, printed("hosts.md", "python")).unwrap();
+    let mut command = Command::new("python3");
+    command
+        .arg(&script)
+        .env("ONLOOKER_URL", format!("http://127.0.0.1:{}", daemon.port));
+    command
+        .env("ONLOOKER_HOST_TOKEN", &daemon.token)
+        .env("no_proxy", "*");
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && said.contains("422") && said.contains("number of at most 2"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_rust_host_is_the_example() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/embed.rs");
+    assert_eq!(
+        printed("hosts.md", "rust"),
+        fs::read_to_string(path).unwrap()
+    );
+}
+
+/// Node 20 has no `EventSource` yet: as much of one as the puller uses.
+const EVENT_SOURCE: &str = r#"
+class EventSource {
+  #listeners = [];
+  #ended = new AbortController();
+  constructor(url) { this.#read(url); }
+  addEventListener(name, listener) { this.#listeners.push(listener); }
+  close() { this.#ended.abort(); }
+  async #read(url) {
+    const answer = await fetch(url, { signal: this.#ended.signal });
+    let text = "";
+    try {
+      for await (const chunk of answer.body.pipeThrough(new TextDecoderStream())) {
+        const blocks = (text += chunk).split("\n\n");
+        text = blocks.pop();
+        for (const block of blocks) {
+          const data = block.split("\n").find((line) => line.startsWith("data:"))?.slice(5);
+          if (data) for (const listener of this.#listeners) listener({ data });
+        }
+      }
+    } catch (error) {
+      if (error.name !== "AbortError") throw error;
+    }
+  }
+}
+const stop = pull(process.env.ONLOOKER_URL, "main", (session, revision) => {
+  console.log(JSON.stringify({ revision, speed: session.config.speed }));
+  if (session.config.speed === 200) stop();
+});
+"#;
+
+#[test]
+fn the_puller() {
+    let daemon = Daemon::with(&["--debounce", "0ms"]);
+    daemon.put(r#"{"data":1,"config":{"speed":0}}"#);
+    let script = printed("interop.md", "js") + EVENT_SOURCE;
+    let output = std::thread::scope(|scope| {
+        let puller = scope.spawn(|| run(&daemon, "node", "puller.mjs", &script));
+        for speed in 1..=200 {
+            daemon.ask(
+                "PATCH",
+                "/api/topics/main/config",
+                &format!("{{\"speed\":{speed}}}"),
+            );
+        }
+        puller.join().unwrap()
+    });
+    let Some(output) = output else {
+        return eprintln!("node is not here: the puller was not tried");
+    };
+    let said = String::from_utf8(output.stdout).unwrap();
+    let shown: Vec<Value> = said
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(shown.last().unwrap()["speed"], json!(200));
+    let revision = |value: &Value| value["revision"].as_str().unwrap().parse::<u64>().unwrap();
+    assert!(
+        shown.is_sorted_by(|a, b| revision(a) < revision(b)),
+        "{said}"
+    );
+}
