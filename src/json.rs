@@ -4,6 +4,8 @@
 //! the digit, keys in their order. It also makes the two hot operations cheap:
 //! comparing is a `memcmp`, encoding a frame is a copy.
 
+mod scan;
+
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
@@ -70,6 +72,9 @@ impl Json {
 
     fn parse_within(levels: usize, bytes: &[u8]) -> Result<Json, JsonError> {
         let text = text(bytes)?;
+        if let Some(compact) = scan::compact(text, levels, RESERVED) {
+            return Ok(Json(Arc::from(&*compact)));
+        }
         Checker::check(text, levels)?;
         Ok(Json(compact(text).into()))
     }
@@ -125,8 +130,9 @@ impl Json {
 
     /// An object's members in their order; `None` for other types.
     pub fn members(&self) -> Option<Vec<(String, Json)>> {
-        let members: Members = serde_json::from_str(&self.0).ok()?;
-        Some(members.0)
+        let members = scan::members(&self.0)?;
+        let owned = |(key, value): (&str, &str)| Some((unquoted(key)?, Json(value.into())));
+        members.into_iter().map(owned).collect()
     }
 
     /// The value as a tree, to be patched.
@@ -136,35 +142,17 @@ impl Json {
 
     /// The first integer in it that JavaScript rounds (above 2^53), if there is one.
     pub fn first_rounded(&self) -> Option<&str> {
-        let outside_strings = |in_string: &mut (bool, bool), byte: u8| {
-            let (inside, escaped) = *in_string;
-            *in_string = match (inside, escaped, byte) {
-                (true, true, _) => (true, false),
-                (true, false, b'\\') => (true, true),
-                (true, false, b'"') | (false, _, _) => (!inside && byte == b'"', false),
-                (true, false, _) => (true, false),
-            };
-            !inside
-        };
-        let mut state = (false, false);
-        let mut start = None;
-        for (at, &byte) in self.0.as_bytes().iter().enumerate() {
-            let plain = outside_strings(&mut state, byte);
-            match (start, plain && is_number_byte(byte)) {
-                (None, true) => start = Some(at),
-                (Some(from), false) if rounds(&self.0[from..at]) => return Some(&self.0[from..at]),
-                (Some(_), false) => start = None,
-                _ => {}
-            }
-        }
-        start
-            .map(|from| &self.0[from..])
-            .filter(|number| rounds(number))
+        const DIGITS: usize = 16;
+        scan::find_number(&self.0, DIGITS, rounds)
     }
 }
 
-fn is_number_byte(byte: u8) -> bool {
-    matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')
+/// A string literal's content.
+fn unquoted(literal: &str) -> Option<String> {
+    match literal.contains('\\') {
+        true => serde_json::from_str(literal).ok(),
+        false => literal.get(1..literal.len() - 1).map(str::to_owned),
+    }
 }
 
 fn rounds(number: &str) -> bool {
@@ -236,28 +224,6 @@ impl fmt::Display for Kind {
             Kind::Array => "array",
             Kind::Object => "object",
         })
-    }
-}
-
-struct Members(Vec<(String, Json)>);
-
-impl<'de> serde::Deserialize<'de> for Members {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Members, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Members;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut members = Vec::new();
-                while let Some((key, value)) = map.next_entry::<String, &RawValue>()? {
-                    members.push((key, Json(value.get().into())));
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Collect)
     }
 }
 

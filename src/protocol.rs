@@ -226,15 +226,19 @@ impl HostMessage {
     /// Reads one line of NDJSON: a message, or without `type` a whole session.
     pub fn parse_line(bytes: &[u8], name: &str) -> Result<HostMessage, MessageError> {
         let document = Json::parse(bytes)?;
-        let members = document.members().unwrap_or_default();
-        if members.iter().any(|(key, _)| key == "type") {
-            return HostMessage::from_members(&members, name);
+        let members = document.members();
+        match members {
+            Some(members) if members.iter().any(|(key, _)| key == "type") => {
+                HostMessage::from_members(&members, name)
+            }
+            members => {
+                let session = Session::from_split(&document, members, name)?;
+                Ok(HostMessage::Write(
+                    Change::Replace(session),
+                    Writer::default(),
+                ))
+            }
         }
-        let session = Session::from_json(&document, name)?;
-        Ok(HostMessage::Write(
-            Change::Replace(session),
-            Writer::default(),
-        ))
     }
 
     fn from_members(members: &[(String, Json)], name: &str) -> Result<HostMessage, MessageError> {

@@ -52,7 +52,19 @@ impl Session {
     /// or `config`, is a session; anything else is the data of a session called
     /// `name`.
     pub fn from_json(document: &Json, name: &str) -> Result<Session, ShapeError> {
-        match document.members() {
+        Session::from_split(document, document.members(), name)
+    }
+
+    /// As [`Session::from_json`], of a document whose members were asked for already.
+    ///
+    /// # Errors
+    /// Names the member that no session can have so.
+    pub fn from_split(
+        document: &Json,
+        members: Option<Vec<(String, Json)>>,
+        name: &str,
+    ) -> Result<Session, ShapeError> {
+        match members {
             Some(members) if is_session(&members) => Session::from_members(members, name),
             _ => Ok(Session::of_data(name, document.clone())),
         }
