@@ -117,8 +117,8 @@ fn topics_are_listed_once_they_have_a_session() {
     assert_eq!(
         daemon.ask("GET", "/api/topics", "").json(),
         json!([
-            {"topic": "a-stage", "revision": stage.json()["revision"], "viewers": 0, "name": "a-stage"},
             {"topic": "main", "revision": main, "viewers": 1, "name": "Demo"},
+            {"topic": "a-stage", "revision": stage.json()["revision"], "viewers": 0, "name": "a-stage"},
         ])
     );
 }
@@ -301,6 +301,11 @@ fn json_patches() {
         422,
         &["\"other\"", "name, data, config, metadata"],
     );
+    let as_written = patch_json(
+        &daemon,
+        r#"[{"op":"test","path":"/config/speed","value":1.5}]"#,
+    );
+    problem(&as_written, 422, &["operation 0"]);
     assert_eq!(
         session(&daemon)["config"]["speed"],
         serde_json::from_str::<Value>("1.50").unwrap(),
@@ -617,7 +622,8 @@ fn a_deleted_topic_is_gone_for_its_viewers() {
     daemon.ask("PUT", "/api/topics/stage", "1");
     let mut main = daemon.viewer();
     let mut stage = daemon.socket("/?topic=stage", &[]);
-    (main.json(), stage.json());
+    main.json();
+    stage.json();
     let answer = daemon.ask("DELETE", "/api/topics/stage", "");
     assert_eq!((answer.status, answer.body.as_str()), (204, ""));
     assert_eq!(stage.close_code(), Some(4404));
@@ -649,7 +655,9 @@ fn a_text_is_broadcast_as_it_is() {
     daemon.ask("PUT", "/api/topics/stage", "1");
     let (mut first, mut second) = (daemon.viewer(), daemon.viewer());
     let mut other = daemon.socket("/?topic=stage", &[]);
-    (first.json(), second.json(), other.json());
+    first.json();
+    second.json();
+    other.json();
     let path = "/api/topics/main/broadcast";
     let text = " {\"any\": [text,\r\n\u{1F680}\u{0} ";
     let kind = [("Content-Type", "text/plain")];
@@ -837,7 +845,8 @@ fn a_path_or_a_method_that_is_none() {
             .split(',')
             .collect();
         let mut expected: Vec<&str> = allowed.split(',').collect();
-        (allow.sort_unstable(), expected.sort_unstable());
+        allow.sort_unstable();
+        expected.sort_unstable();
         assert_eq!(allow, expected, "{method} {path}");
     }
     problem(&daemon.ask("BREW", MAIN, ""), 405, &["BREW"]);

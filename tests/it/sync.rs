@@ -453,7 +453,8 @@ fn stopping_ends_both() {
         daemon.socket("/sync", &[]),
         Events::open(&daemon, "/sync", &[]),
     );
-    (socket.json(), events.json());
+    socket.json();
+    events.json();
     daemon.signal("TERM");
     assert_eq!(socket.close_code(), Some(1001));
     assert_eq!(events.block(), None);
