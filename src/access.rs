@@ -304,6 +304,8 @@ fn forbidden(detail: &str) -> Problem {
 pub fn random_token() -> Result<String, getrandom::Error> {
     let mut bytes = [0; 18];
     getrandom::fill(&mut bytes)?;
+    // Begins with a letter: after `--token` a hyphen would begin another flag.
+    bytes[0] &= 0x7f;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
@@ -580,6 +582,18 @@ mod tests {
         );
         assert_eq!(admit(&access, Need::Viewer, "/", &[host]).unwrap_err(), 401);
         assert!(admit(&access, Need::Nothing, "/", &[host]).is_ok());
+    }
+
+    #[test]
+    fn made_tokens_can_be_typed_after_a_flag() {
+        for _ in 0..500 {
+            let token = random_token().unwrap();
+            assert!(
+                token.starts_with(|c: char| c.is_ascii_alphabetic()),
+                "{token}"
+            );
+            assert_eq!(token.len(), 24);
+        }
     }
 
     #[test]

@@ -241,6 +241,7 @@ fn daemon_args() -> Vec<Arg> {
     };
     let token = Arg::new("token")
         .long("token")
+        .allow_hyphen_values(true)
         .value_name("TOKEN")
         .help("Token to show [default: the one kept on this machine]");
     let more = [
