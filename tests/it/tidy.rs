@@ -20,7 +20,7 @@ const ROOMS: [&[&str]; 8] = [
         "host",
     ],
     &["http"],
-    &["server", "demo"],
+    &["demo", "server"],
     &["config", "terminal", "cli", "main"],
 ];
 
@@ -218,15 +218,13 @@ fn no_unbounded_queue_and_no_blocking_sleep() {
 }
 
 /// The words that the glossary replaces, and what does not belong into a project.
-const BANNED: [&str; 9] = [
+const BANNED: [&str; 7] = [
     "publisher",
     "publishers",
     "subscribers",
     "producer",
     "ingest",
     "backend",
-    "utils",
-    "manager",
     "dump",
 ];
 
