@@ -327,9 +327,13 @@ impl Topic {
     }
 
     fn merged(&self, mut session: Session, patch: &Json) -> Result<Session, Refusal> {
-        let Some(members) = patch.members() else {
-            return Ok(Session::from_json(patch, &self.name)?);
-        };
+        // RFC 7396 would replace the session by it: by accident a JSON Patch, most of the time.
+        let members = patch.members().ok_or_else(|| {
+            Refusal::Invalid(format!(
+                "a merge patch of a session is an object, got {}: a JSON Patch is application/json-patch+json",
+                patch.kind()
+            ))
+        })?;
         for (member, value) in members {
             match (member.as_str(), value.kind()) {
                 ("name", Kind::Null) => session.name = Json::string(&self.name),

@@ -26,6 +26,7 @@ use crate::hub::Cell;
 use crate::invalidation::Feed;
 use crate::name::TopicName;
 use crate::protocol::{Invalidation, Problem};
+use crate::revision::Revision;
 use crate::viewer::ViewerInfo;
 
 /// State is nothing to keep.
@@ -128,7 +129,7 @@ async fn topic(
             .iter()
             .any(|tag| tag == "*" || tag.trim_start_matches("W/") == format!("\"{revision}\""))
     };
-    let mut response = session(&cell, StatusCode::OK).await?;
+    let mut response = session(&cell).await?;
     let revision = response
         .headers()
         .get(ETAG)
@@ -146,7 +147,7 @@ async fn topic(
 ///
 /// # Errors
 /// 404 while there is no session.
-pub async fn session(cell: &Arc<Cell>, status: StatusCode) -> Result<Response, Problem> {
+async fn session(cell: &Arc<Cell>) -> Result<Response, Problem> {
     let catchup = cell.since(None);
     let (Some(frame), Some(revision)) = (catchup.frame, catchup.revision) else {
         return Err(no_topic(cell.name()));
@@ -157,24 +158,22 @@ pub async fn session(cell: &Arc<Cell>, status: StatusCode) -> Result<Response, P
         let _ = tokio::task::spawn_blocking(move || drop(frame.bytes(Encoding::default()).clone()))
             .await;
     }
+    Ok(answer(StatusCode::OK, revision, frame.session()))
+}
+
+/// `{"revision", "data"}`.
+pub fn answer(status: StatusCode, revision: Revision, session: Bytes) -> Response {
     let parts = [
         Bytes::from(format!(r#"{{"revision":"{revision}","data":"#)),
-        frame.session(),
+        session,
         Bytes::from_static(b"}"),
     ];
     let body = Body::from_stream(stream::iter(parts.map(Ok::<_, Infallible>)));
+    let kind = (CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let mut response = (status, [NO_STORE, kind], body).into_response();
     let tag = HeaderValue::from_str(&format!("\"{revision}\"")).ok();
-    let mut response = (
-        status,
-        [
-            NO_STORE,
-            (CONTENT_TYPE, HeaderValue::from_static("application/json")),
-        ],
-        body,
-    )
-        .into_response();
     response.headers_mut().extend(tag.map(|tag| (ETAG, tag)));
-    Ok(response)
+    response
 }
 
 async fn field(

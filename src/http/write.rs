@@ -13,7 +13,7 @@ use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderMap, IF_MATCH};
 use serde_json::{Map, Value, json};
 
-use super::api::{find, session, topic_name};
+use super::api::{answer, find, topic_name};
 use super::app::App;
 use crate::access::{HostPass, Pass};
 use crate::host::problem_of;
@@ -248,7 +248,8 @@ async fn apply(
     } else {
         StatusCode::OK
     };
-    session(&find(app, name)?, status).await
+    let body = receipt.session.to_json();
+    Ok(answer(status, receipt.revision, Bytes::from(body)))
 }
 
 async fn write(
