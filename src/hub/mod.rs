@@ -303,14 +303,19 @@ impl Hub {
         if self.0.stop.is_cancelled() {
             return Err(WriteError::Stopping);
         }
-        let cell = match self.topic(name) {
-            Some(cell) => cell,
-            None if options.existing || options.if_match.is_some() => {
-                return Err(WriteError::NoTopic(name.to_string()));
+        let (cell, written) = loop {
+            let cell = self.to_write(name, &options)?;
+            let written = self.write_durably(&cell, change.clone(), &options).await;
+            match written {
+                // Deleted in between: the name stands for another topic by now, or for none.
+                Err(WriteError::NoTopic(_)) if cell.ended().is_cancelled() => {
+                    if self.0.stop.is_cancelled() {
+                        return Err(WriteError::Stopping);
+                    }
+                }
+                written => break (cell, written),
             }
-            None => self.open(name)?,
         };
-        let written = self.write_durably(&cell, change, &options).await;
         let counts = &self.0.counts;
         let count = if written.is_ok() {
             &counts.writes
@@ -323,6 +328,16 @@ impl Hub {
         }
         self.0.changes.send_replace(());
         written
+    }
+
+    fn to_write(&self, name: &TopicName, options: &WriteOptions) -> Result<Arc<Cell>, WriteError> {
+        match self.topic(name) {
+            Some(cell) => Ok(cell),
+            None if options.existing || options.if_match.is_some() => {
+                Err(WriteError::NoTopic(name.to_string()))
+            }
+            None => self.open(name),
+        }
     }
 
     async fn write_durably(
