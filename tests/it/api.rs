@@ -244,6 +244,11 @@ fn merge_patches() {
         &["\"nmae\"", "name, data, config, metadata"],
     );
     problem(
+        &merge(r#"[{"op":"remove","path":"/data"}]"#),
+        422,
+        &["is an object, got array", "application/json-patch+json"],
+    );
+    problem(
         &merge(r#"{"config":3}"#),
         422,
         &["config: expected an object, got number"],
@@ -647,6 +652,55 @@ fn a_deleted_topic_is_gone_for_its_viewers() {
         json!("anew"),
         "the default topic is there even without a session"
     );
+}
+
+#[test]
+fn who_replaces_while_others_delete_is_never_told_404() {
+    let daemon = Daemon::start();
+    std::thread::scope(|scope| {
+        let deletes = scope.spawn(|| {
+            for _ in 0..300 {
+                let status = daemon.ask("DELETE", "/api/topics/stage", "").status;
+                assert!(status == 204 || status == 404, "{status}");
+            }
+        });
+        let mut last = 0;
+        for count in 0.. {
+            let answer = daemon.ask("PUT", "/api/topics/stage", &format!("[{count}]"));
+            assert!(answer.status == 200 || answer.status == 201, "{answer:?}");
+            assert!(revision(&answer) > last, "{answer:?} after {last}");
+            last = revision(&answer);
+            if deletes.is_finished() {
+                break;
+            }
+        }
+    });
+}
+
+#[test]
+fn racing_writers_are_each_told_of_their_own_write() {
+    let daemon = demo();
+    let told: std::collections::BTreeSet<u64> = std::thread::scope(|scope| {
+        let write = |writer: usize| {
+            let daemon = &daemon;
+            move || -> Vec<u64> {
+                let one = |count| {
+                    let value = json!([writer, count]);
+                    let body = json!({"data": value, "config": {"speed": 1}}).to_string();
+                    let answer = daemon.ask("PUT", MAIN, &body);
+                    assert_eq!(answer.json()["data"]["data"], value);
+                    revision(&answer)
+                };
+                (0..100).map(one).collect()
+            }
+        };
+        let racing: Vec<_> = (0..4).map(|writer| scope.spawn(write(writer))).collect();
+        racing
+            .into_iter()
+            .flat_map(|one| one.join().unwrap())
+            .collect()
+    });
+    assert_eq!(told.len(), 400, "as many revisions as writes");
 }
 
 #[test]
