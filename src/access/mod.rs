@@ -1,0 +1,304 @@
+//! Who may connect: decided once, before routing and before the 101, from the request's
+//! head alone. What is decided becomes a value that the next function demands.
+
+mod head;
+mod names;
+mod token;
+
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use hyper::header::{HOST, HeaderMap, HeaderValue, ORIGIN};
+use hyper::http::request::Parts;
+use hyper::{Method, Version};
+
+pub use head::{list, queries, query, subprotocols};
+use names::{host_name, is_always_ours, is_loopback_name};
+pub use token::random_token;
+use token::{same, shown_token};
+
+use crate::options::{self, HostToken};
+use crate::protocol::Problem;
+
+/// The right to watch.
+#[derive(Clone, Debug)]
+pub struct ViewerPass(());
+
+/// The right to write.
+#[derive(Clone, Debug)]
+pub struct HostPass(());
+
+/// What a request may do.
+#[derive(Clone, Debug)]
+pub struct Pass {
+    /// Watch the state.
+    pub viewer: Option<ViewerPass>,
+    /// Change the state.
+    pub host: Option<HostPass>,
+    /// The other origin that asks, and may read the answer.
+    pub cross_origin: Option<HeaderValue>,
+    /// The host name as the peer knows it, with its port.
+    pub authority: String,
+}
+
+/// What a request needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Only a proper request: pages and probes.
+    Nothing,
+    /// To watch.
+    Viewer,
+    /// To write.
+    Host,
+}
+
+/// Wrong tokens from one address within [`GUESS_SPAN`] until it has to wait.
+const GUESSES: u32 = 10;
+const GUESS_SPAN: Duration = Duration::from_secs(60);
+/// How many addresses and origins are remembered.
+const REMEMBERED: usize = 4096;
+
+/// The rules of one daemon.
+pub struct Access {
+    host_token: Option<String>,
+    viewer_token: Option<String>,
+    allow_origin: Vec<String>,
+    allow_host: Vec<String>,
+    guesses: Mutex<HashMap<IpAddr, (Instant, u32)>>,
+    told: Mutex<HashSet<String>>,
+}
+
+impl Access {
+    /// The rules as they were set; makes a token where none was given. `names` are this
+    /// machine's own.
+    ///
+    /// # Errors
+    /// When the system has no randomness to give.
+    pub fn new(options: &options::Access, names: Vec<String>) -> Result<Access, getrandom::Error> {
+        let host_token = match &options.host_token {
+            HostToken::Random => Some(random_token()?),
+            HostToken::Given(token) => Some(token.clone()),
+            HostToken::LoopbackOnly => None,
+        };
+        let allow_host = options
+            .allow_host
+            .iter()
+            .chain(&names)
+            .map(|name| name.to_ascii_lowercase())
+            .collect();
+        Ok(Access {
+            host_token,
+            viewer_token: options.viewer_token.clone(),
+            allow_origin: options
+                .allow_origin
+                .iter()
+                .map(|origin| origin.trim_end_matches('/').to_ascii_lowercase())
+                .collect(),
+            allow_host,
+            guesses: Mutex::default(),
+            told: Mutex::default(),
+        })
+    }
+
+    /// What writers show; none when writers on this machine need nothing.
+    pub fn host_token(&self) -> Option<&str> {
+        self.host_token.as_deref()
+    }
+
+    /// What viewers show, if they have to.
+    pub fn viewer_token(&self) -> Option<&str> {
+        self.viewer_token.as_deref()
+    }
+
+    /// The one gate: Host, Origin, method and token of a request.
+    ///
+    /// # Errors
+    /// The answer to send instead.
+    pub fn admit(&self, request: &Parts, peer: SocketAddr, need: Need) -> Result<Pass, Problem> {
+        let authority = self.check_host(request)?;
+        let cross_origin = self.check_origin(&request.headers, &authority)?;
+        check_method(&request.method)?;
+        let mut pass = Pass {
+            viewer: None,
+            host: None,
+            cross_origin,
+            authority,
+        };
+        if request.method == Method::OPTIONS {
+            return Ok(pass);
+        }
+        self.check_tokens(request, peer, &mut pass)?;
+        match need {
+            Need::Viewer if pass.viewer.is_none() => Err(unauthorized(
+                "watching needs the viewer token: Authorization: Bearer, ?token= or the link that the host shows",
+            )),
+            Need::Host if pass.host.is_none() && self.host_token.is_none() => Err(forbidden(
+                "writing is for programs on the host's own machine (--host-token none)",
+            )),
+            Need::Host if pass.host.is_none() => Err(unauthorized(
+                "writing needs the host token: Authorization: Bearer TOKEN (`onlooker token` prints it)",
+            )),
+            _ => Ok(pass),
+        }
+    }
+
+    /// Exactly one proper Host that is ours. With DNS rebinding Origin equals Host, so this
+    /// list is the defence.
+    fn check_host(&self, request: &Parts) -> Result<String, Problem> {
+        if request.version < Version::HTTP_11 && !request.headers.contains_key(HOST) {
+            return Err(bad_request("a Host header is needed"));
+        }
+        let mut hosts = request.headers.get_all(HOST).iter();
+        let (Some(host), None) = (hosts.next(), hosts.next()) else {
+            return Err(bad_request("exactly one Host header is needed"));
+        };
+        let text = host
+            .to_str()
+            .map_err(|_| bad_request("the Host header is malformed"))?
+            .to_ascii_lowercase();
+        let name = host_name(&text).ok_or_else(|| bad_request("the Host header is malformed"))?;
+        if request
+            .uri
+            .authority()
+            .is_some_and(|target| target.as_str().to_ascii_lowercase() != text)
+        {
+            return Err(bad_request(
+                "the Host header differs from the request's target",
+            ));
+        }
+        if is_always_ours(name) || self.allow_host.iter().any(|allowed| allowed == name) {
+            return Ok(text);
+        }
+        Err(Problem::new(
+            421,
+            "Misdirected Request",
+            format!("this is not {name:?}: --allow-host {name} makes it answer to that name"),
+        ))
+    }
+
+    /// The origin to answer to, if another one asks and may.
+    fn check_origin(
+        &self,
+        headers: &HeaderMap,
+        authority: &str,
+    ) -> Result<Option<HeaderValue>, Problem> {
+        let mut origins = headers.get_all(ORIGIN).iter();
+        let Some(header) = origins.next() else {
+            return Ok(None);
+        };
+        let origin = header.to_str().unwrap_or_default().to_ascii_lowercase();
+        let name = origin
+            .split_once("://")
+            .and_then(|(_, rest)| host_name(rest));
+        let allowed = match name {
+            Some(name) => {
+                host_name(authority) == Some(name)
+                    || is_loopback_name(name)
+                    || self.allow_origin.contains(&origin)
+            }
+            None => false,
+        };
+        if origins.next().is_some() || !allowed {
+            self.tell_of(&origin);
+            return Err(forbidden(&format!(
+                "the origin {origin:?} may not connect: --allow-origin lets it in"
+            )));
+        }
+        let own = origin
+            .split_once("://")
+            .is_some_and(|(_, rest)| rest == authority);
+        Ok((!own).then(|| header.clone()))
+    }
+
+    fn tell_of(&self, origin: &str) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() < REMEMBERED && told.insert(origin.to_owned()) {
+            tracing::warn!(
+                origin,
+                "refused a page of another origin; --allow-origin {origin} would let it in"
+            );
+        }
+    }
+
+    fn check_tokens(
+        &self,
+        request: &Parts,
+        peer: SocketAddr,
+        pass: &mut Pass,
+    ) -> Result<(), Problem> {
+        let shown = shown_token(request);
+        let is_host = match (&self.host_token, &shown) {
+            (Some(token), Some(shown)) => same(token, shown),
+            (Some(_), None) => false,
+            (None, _) => peer.ip().to_canonical().is_loopback(),
+        };
+        let is_viewer = match (&self.viewer_token, &shown) {
+            (Some(token), Some(shown)) => same(token, shown),
+            (Some(_), None) => false,
+            (None, _) => true,
+        };
+        let wrong = shown.is_some() && !is_host && (self.viewer_token.is_none() || !is_viewer);
+        if shown.is_some() {
+            self.count_guess(peer.ip(), wrong)?;
+        }
+        // A wrong token is nobody's, even where none is needed to watch.
+        pass.host = is_host.then_some(HostPass(()));
+        pass.viewer = (is_host || is_viewer).then_some(ViewerPass(()));
+        Ok(())
+    }
+
+    fn count_guess(&self, address: IpAddr, wrong: bool) -> Result<(), Problem> {
+        let mut guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        guesses.retain(|_, (since, _)| now.duration_since(*since) < GUESS_SPAN);
+        let known = guesses.get(&address).map_or(0, |(_, count)| *count);
+        if known >= GUESSES {
+            return Err(Problem::new(
+                429,
+                "Too Many Requests",
+                "too many wrong tokens from this address: wait a minute",
+            ));
+        }
+        if wrong && guesses.len() < REMEMBERED {
+            guesses.entry(address).or_insert((now, 0)).1 += 1;
+        }
+        Ok(())
+    }
+}
+
+fn check_method(method: &Method) -> Result<(), Problem> {
+    let known = [
+        Method::GET,
+        Method::HEAD,
+        Method::PUT,
+        Method::PATCH,
+        Method::POST,
+        Method::DELETE,
+        Method::OPTIONS,
+    ];
+    match known.contains(method) {
+        true => Ok(()),
+        false => Err(Problem::new(
+            405,
+            "Method Not Allowed",
+            format!("{method} is not understood here"),
+        )),
+    }
+}
+
+fn bad_request(detail: &str) -> Problem {
+    Problem::new(400, "Bad Request", detail)
+}
+
+fn unauthorized(detail: &str) -> Problem {
+    Problem::new(401, "Unauthorized", detail)
+}
+
+fn forbidden(detail: &str) -> Problem {
+    Problem::new(403, "Forbidden", detail)
+}
+
+#[cfg(test)]
+mod tests;
