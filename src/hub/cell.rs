@@ -273,6 +273,11 @@ impl Cell {
         kept.map_err(WriteError::Store)
     }
 
+    /// What the store has of it.
+    pub(super) fn durable(&self) -> Option<(Revision, Session)> {
+        self.state().stored.durable.clone()
+    }
+
     /// Ends the topic, if it still is at the revision that is expected, and with `permit`
     /// tells the store to drop it.
     pub(super) fn retire(

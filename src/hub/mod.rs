@@ -1,6 +1,8 @@
 //! Topics by name, the channel to the viewers, and the tasks that flush.
 
 mod cell;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -418,9 +420,30 @@ impl Hub {
             (cell, commit)
         };
         self.send(Event::Gone(cell.clone()));
-        match commit {
-            Some(commit) => cell.committed(commit).await.map(|()| true),
-            None => Ok(true),
+        let Some(commit) = commit else {
+            return Ok(true);
+        };
+        if let Err(error) = cell.committed(commit).await {
+            self.bring_back(&cell);
+            return Err(error);
+        }
+        Ok(true)
+    }
+
+    /// A topic that the store could not forget is there again, as the store has it.
+    fn bring_back(&self, cell: &Cell) {
+        let Some((revision, session)) = cell.durable() else {
+            return;
+        };
+        let mut topics = self.topics_mut();
+        let name = cell.name();
+        if topics
+            .get(name)
+            .is_none_or(|other| other.session().is_none())
+        {
+            let rules = self.0.rules.clone();
+            let topic = Topic::restore(name.as_str(), rules, session, revision);
+            self.insert(&mut topics, name.clone(), topic);
         }
     }
 

@@ -83,7 +83,7 @@ fn explain(error: &DatabaseError) -> String {
     }
 }
 
-fn prepare(database: &Database) -> Result<(), redb::Error> {
+pub(super) fn prepare(database: &Database) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
     transaction.open_table(META)?.insert("format", FORMAT)?;
     transaction.open_table(REVISIONS)?;

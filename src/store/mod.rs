@@ -70,7 +70,7 @@ pub enum Job {
 pub struct Store(mpsc::Sender<Job>);
 
 /// How the thread gets at the file, also again after the disk was full.
-type Open = Box<dyn FnMut() -> Result<Database, DatabaseError> + Send>;
+pub(crate) type Open = Box<dyn FnMut() -> Result<Database, DatabaseError> + Send>;
 
 impl Store {
     /// Opens or makes the file, and tells what it holds.
@@ -91,7 +91,8 @@ impl Store {
         ))
     }
 
-    fn start(database: Database, open: Open) -> Store {
+    /// The thread on an open file; `open` gets at the file again after a failure.
+    pub(crate) fn start(database: Database, open: Open) -> Store {
         let (jobs, waiting) = mpsc::channel(WAITING);
         std::thread::spawn(move || {
             Writer {
@@ -110,5 +111,7 @@ impl Store {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod disk;
 #[cfg(test)]
 mod tests;
