@@ -16,7 +16,8 @@ struct Room {
 impl Room {
     fn new() -> Room {
         let disk = Disk::default();
-        let store = Some((disk.store(), Vec::new()));
+        let store = disk.store().expect("there is room at first");
+        let store = Some((store, Vec::new()));
         let stop = CancellationToken::new();
         let hub = Hub::new(&Options::default(), store, TaskTracker::new(), stop);
         let topic = hub.default_topic().clone();

@@ -18,11 +18,11 @@ pub struct Disk {
 
 impl Disk {
     /// A store on this disk.
-    pub fn store(&self) -> Store {
-        let database = self.open().expect("there is room at first");
-        file::prepare(&database).expect("there is room at first");
+    pub fn store(&self) -> Result<Store, redb::Error> {
+        let database = self.open()?;
+        file::prepare(&database)?;
         let disk = self.clone();
-        Store::start(database, Box::new(move || disk.open()))
+        Ok(Store::start(database, Box::new(move || disk.open())))
     }
 
     /// From now on it is full, or has room again.
