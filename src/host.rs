@@ -41,6 +41,9 @@ impl Host {
         let limit = self.hub.limits().session + ENVELOPE;
         let config = WebSocketConfig::default()
             .read_buffer_size(16 * 1024)
+            // Room for an answer that repeats a long id. Pongs that are not read must not pile up.
+            .write_buffer_size(0)
+            .max_write_buffer_size(limit + ENVELOPE)
             .max_message_size(Some(limit))
             .max_frame_size(Some(limit));
         let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;

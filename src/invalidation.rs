@@ -3,21 +3,20 @@
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use futures_util::{SinkExt, StreamExt};
 use indexmap::IndexMap;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::broadcast::{Receiver, error::RecvError, error::TryRecvError};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::ViewerPass;
+use crate::frame::{self, Encoding, Frame};
 use crate::hub::{Cell, Event, Hub, millis};
 use crate::name::TopicName;
-use crate::protocol::Invalidation;
+use crate::protocol::{Invalidation, close};
 use crate::revision::Revision;
+use crate::viewer::{Inbound, Signal};
 
 /// The events of one reader: one per topic at first, then one per flush. Events that wait
 /// are merged to the newest of each topic, so that a slow reader costs a line per topic.
@@ -105,47 +104,119 @@ impl Feed {
         self.waiting.insert(cell.name().clone(), event);
     }
 
-    /// Serves a WebSocket to its end, or closes it with 1001 on `stop`; what the reader sends is dropped.
+    /// Serves a WebSocket to its end, or closes it with 1001 on `stop`. What the reader sends
+    /// is dropped, within the budget of a viewer.
     pub async fn serve(mut self, io: impl AsyncRead + AsyncWrite + Unpin, stop: CancellationToken) {
-        let limit = Some(self.hub.limits().inbound_bytes);
-        let config = WebSocketConfig::default()
-            .read_buffer_size(4 * 1024)
-            .max_message_size(limit)
-            .max_frame_size(limit);
-        let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-        let ping = self.hub.flow().ping;
-        let mut unanswered = 0;
+        let mut line = Line::new(io, &self.hub);
+        let end = tokio::select! {
+            end = self.tell(&mut line) => end,
+            () = stop.cancelled() => End::Close(Some(close::GOING_AWAY)),
+        };
+        // Fails for a reader that takes nothing any more.
+        let _ = tokio::time::timeout(LINGER, line.end(end)).await;
+    }
+
+    async fn tell<S: AsyncRead + AsyncWrite + Unpin>(&mut self, line: &mut Line<S>) -> End {
+        let mut buffer = [0; 1024];
         loop {
-            tokio::select! {
-                event = self.next() => {
-                    let Some(event) = event else { return };
-                    // A reader that is slow must not delay the daemon's end.
-                    match stop.run_until_cancelled(socket.send(Message::text(event.text()))).await {
-                        Some(Ok(())) => {}
-                        Some(Err(_)) => return,
-                        None => return say_goodbye(socket).await,
-                    }
-                }
-                message = socket.next() => match message {
-                    Some(Ok(_)) => unanswered = 0,
-                    _ => return,
+            let done = tokio::select! {
+                event = self.next() => match event {
+                    Some(event) => line.send(Frame::json(event.text()).bytes(Encoding::default())).await,
+                    None => Err(End::Gone),
                 },
-                () = stop.cancelled() => return say_goodbye(socket).await,
-                () = tokio::time::sleep(ping) => {
-                    unanswered += 1;
-                    if unanswered > 2 || socket.send(Message::Ping(Default::default())).await.is_err() {
-                        return;
-                    }
-                }
+                read = line.io.read(&mut buffer) => match read {
+                    Ok(length) if length > 0 => line.heard(&mut buffer[..length]).await,
+                    _ => Err(End::Gone),
+                },
+                () = tokio::time::sleep_until(line.next_ping) => line.ping().await,
+            };
+            if let Err(end) = done {
+                return end;
             }
         }
     }
 }
 
-async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(mut socket: WebSocketStream<S>) {
-    let frame = CloseFrame {
-        code: CloseCode::Away,
-        reason: "stopping".into(),
-    };
-    let _ = tokio::time::timeout(Duration::from_secs(1), socket.close(Some(frame))).await;
+/// How long a reader may take to see the close frame.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// The socket of one reader. While a frame is written nothing is read, so that whoever
+/// sends without reading waits, and costs nothing.
+struct Line<S> {
+    io: S,
+    inbound: Inbound,
+    start: Instant,
+    ping: Duration,
+    next_ping: Instant,
+    unanswered: u8,
+    /// A frame has begun and not ended: nothing else can follow it.
+    midway: bool,
+}
+
+/// How a socket ends.
+enum End {
+    /// It has ended.
+    Gone,
+    /// With a close frame, and this code in it.
+    Close(Option<u16>),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
+    fn new(io: S, hub: &Hub) -> Line<S> {
+        let (start, ping) = (Instant::now(), hub.flow().ping);
+        Line {
+            io,
+            inbound: Inbound::new(hub.limits(), false),
+            start,
+            ping,
+            next_ping: start + ping,
+            unanswered: 0,
+            midway: false,
+        }
+    }
+
+    async fn send(&mut self, bytes: &[u8]) -> Result<(), End> {
+        self.midway = true;
+        self.io.write_all(bytes).await.map_err(|_| End::Gone)?;
+        self.io.flush().await.map_err(|_| End::Gone)?;
+        self.midway = false;
+        Ok(())
+    }
+
+    async fn ping(&mut self) -> Result<(), End> {
+        if self.unanswered >= 2 {
+            return Err(End::Gone);
+        }
+        self.unanswered += 1;
+        self.next_ping = Instant::now() + self.ping;
+        self.send(&frame::control(Control::Ping, &[])).await
+    }
+
+    async fn heard(&mut self, bytes: &mut [u8]) -> Result<(), End> {
+        let pings = std::mem::take(&mut self.unanswered);
+        for signal in self.inbound.feed(bytes, self.start.elapsed(), pings) {
+            match signal {
+                Signal::Ping(payload) => {
+                    self.send(&frame::control(Control::Pong, &payload)).await?;
+                }
+                Signal::Close(code) => return Err(End::Close(code)),
+                Signal::Fail(code) => return Err(End::Close(Some(code))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes, and reads on for a moment so that the close frame is not lost to a reset.
+    async fn end(mut self, end: End) {
+        let End::Close(code) = end else { return };
+        if self.midway {
+            return;
+        }
+        let payload = code.map(u16::to_be_bytes);
+        let payload = payload.as_ref().map_or(&[][..], |code| &code[..]);
+        let sent = self.send(&frame::control(Control::Close, payload)).await;
+        let shut = self.io.shutdown().await;
+        let mut rest = [0; 1024];
+        while sent.is_ok() && shut.is_ok() && self.io.read(&mut rest).await.is_ok_and(|n| n > 0) {}
+    }
 }

@@ -478,6 +478,71 @@ fn what_a_reader_says_is_dropped() {
 }
 
 #[test]
+fn a_reader_has_the_budget_of_a_viewer() {
+    let daemon = Daemon::with(&["--debounce", "0ms"]);
+    let mut pinging = daemon.socket("/sync", &[]);
+    let pings: Vec<u8> = (0..101).flat_map(|_| masked(FIN | PING, b"")).collect();
+    pinging.send(&pings);
+    let codes = std::iter::repeat_with(|| pinging.frame()).find(|frame| {
+        frame
+            .as_ref()
+            .is_none_or(|frame| frame.first == FIN | CLOSE)
+    });
+    assert_eq!(codes.flatten().unwrap().payload, 1008_u16.to_be_bytes());
+    let mut talking = daemon.socket("/sync", &[]);
+    talking.send(&masked(FIN | TEXT, &[b'x'; 70_000]));
+    assert_eq!(talking.close_code(), Some(1009));
+    let mut unmasked = daemon.socket("/sync", &[]);
+    unmasked.send(b"\x81\x02{}");
+    assert_eq!(unmasked.close_code(), Some(1002));
+    let mut leaving = daemon.socket("/sync", &[]);
+    leaving.send(&masked(FIN | CLOSE, &1000_u16.to_be_bytes()));
+    assert_eq!(leaving.close_code(), Some(1000));
+}
+
+#[test]
+fn who_pings_and_does_not_read_costs_no_memory() {
+    let daemon = Daemon::with(&["--debounce", "0ms"]);
+    let token = format!("Bearer {}", daemon.token);
+    let before = daemon.memory();
+    for path in ["/sync", "/host"] {
+        let tcp = daemon.connect();
+        tcp.set_write_timeout(Some(std::time::Duration::from_millis(500)))
+            .unwrap();
+        let mut writer = tcp.try_clone().unwrap();
+        let _socket = Socket::open(tcp, path, &[("Authorization", &token)]);
+        let pings: Vec<u8> = (0..1000)
+            .flat_map(|_| masked(FIN | PING, &[7; 125]))
+            .collect();
+        // 64 MB, or until it takes no more, or has gone.
+        let taken = (0..500)
+            .take_while(|_| writer.write_all(&pings).is_ok())
+            .count();
+        let grown = daemon.memory().saturating_sub(before);
+        assert!(
+            grown < 24 << 20,
+            "{path}: {grown} bytes were kept after {taken} rounds"
+        );
+    }
+}
+
+#[test]
+fn silence_loses_a_reader() {
+    let daemon = Daemon::with(&["--ping", "100ms"]);
+    let mut polite = daemon.socket("/sync", &[]);
+    for _ in 0..6 {
+        let ping = polite.frame().unwrap();
+        assert_eq!(ping.first, FIN | PING);
+        polite.send(&masked(FIN | PONG, &ping.payload));
+    }
+    let mut silent = daemon.socket("/sync", &[]);
+    for _ in 0..2 {
+        assert_eq!(silent.frame().unwrap().first, FIN | PING);
+    }
+    assert_eq!(silent.frame(), None, "two pings were not answered");
+}
+
+#[test]
 fn a_slow_reader_is_told_the_newest() {
     const UPDATES: usize = 50_000;
     let long = "t".repeat(128);
