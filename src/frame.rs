@@ -1,5 +1,6 @@
 //! A message as bytes ready for the socket, made once however many viewers receive it.
 
+use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
@@ -133,16 +134,18 @@ impl Frame {
         }
     }
 
-    fn payload(&self, encoding: Encoding) -> (Data, Vec<u8>) {
+    fn payload(&self, encoding: Encoding) -> (Data, Cow<'_, [u8]>) {
         let text = match &self.content {
-            Content::Update(topic, update) => protocol::update(topic, update),
-            Content::Json(text) => text.clone(),
-            Content::Verbatim(text) => return (Data::Text, text.clone().into_bytes()),
+            Content::Update(topic, update) => Cow::Owned(protocol::update(topic, update)),
+            Content::Json(text) => Cow::Borrowed(text.as_str()),
+            Content::Verbatim(text) => return (Data::Text, text.as_bytes().into()),
         };
         if encoding.msgpack {
-            (Data::Binary, msgpack(&text))
-        } else {
-            (Data::Text, text.into_bytes())
+            return (Data::Binary, msgpack(&text).into());
+        }
+        match text {
+            Cow::Owned(text) => (Data::Text, text.into_bytes().into()),
+            Cow::Borrowed(text) => (Data::Text, text.as_bytes().into()),
         }
     }
 }

@@ -122,11 +122,15 @@ async fn connection(gate: Arc<Gate>, tcp: TcpStream, address: SocketAddr, place:
     let served = async {
         match &app.tls {
             None => requests(gate, peer, tcp).await,
+            // Apart, so that it does not make every plain connection larger.
             Some(tls) => {
-                let shaken = timeout(app.hub.limits().head_timeout, tls.accept(tcp)).await;
-                if let Ok(Ok(stream)) = shaken {
-                    requests(gate, peer, stream).await;
-                }
+                let serve = async {
+                    let shaken = timeout(app.hub.limits().head_timeout, tls.accept(tcp)).await;
+                    if let Ok(Ok(stream)) = shaken {
+                        requests(gate, peer, stream).await;
+                    }
+                };
+                Box::pin(serve).await;
             }
         }
     };

@@ -1,11 +1,11 @@
 //! The read side of one viewer: no buffer between reads, nothing but signals to the shard.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::Interest;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -40,14 +40,16 @@ pub struct Reader {
 
 impl Reader {
     /// Reads until the socket ends, and tells the shard. `early` is what arrived behind the request.
-    pub async fn run(mut self, mut early: Vec<u8>) {
-        let over = !early.is_empty() && self.take(&mut early).await;
+    pub async fn run(&mut self, early: &mut [u8]) {
+        // What is rarely waited for is boxed, so that an idle viewer is small.
+        let over = !early.is_empty() && Box::pin(self.take(early)).await;
         if over || self.read().await {
             // Unread bytes would make the kernel answer with a reset, which can overtake the close frame.
-            let _ = tokio::time::timeout(LINGER, self.discard()).await;
+            let discard = tokio::time::timeout(LINGER, self.discard());
+            let _ = Box::pin(discard).await;
             self.link.shutdown(Shutdown::Both);
         }
-        let _ = self.shard.send(Command::Gone(self.key)).await;
+        let _ = Box::pin(self.shard.send(Command::Gone(self.key))).await;
     }
 
     /// Reads to the end (false) or to a close in either direction (true).
@@ -61,7 +63,7 @@ impl Reader {
             }
             match read(&self.link) {
                 Read::Some(mut bytes) => {
-                    if self.take(&mut bytes).await {
+                    if Box::pin(self.take(&mut bytes)).await {
                         return true;
                     }
                 }
@@ -73,13 +75,9 @@ impl Reader {
 
     /// Waits for bytes (true), or tells the shard that a socket it found full takes more (false).
     async fn wait(&self, blocked: &mut bool) -> io::Result<bool> {
-        let interest = if *blocked {
-            Interest::READABLE | Interest::WRITABLE
-        } else {
-            Interest::READABLE
-        };
+        let wanted = *blocked;
         let ready = tokio::select! {
-            ready = self.link.wire().ready(interest) => ready?,
+            ready = poll_fn(|context| self.link.wire().poll_ready(wanted, context)) => ready?,
             () = self.link.blocked.notified() => {
                 *blocked = true;
                 return Ok(false);
@@ -87,7 +85,7 @@ impl Reader {
         };
         if *blocked && ready.is_writable() {
             *blocked = false;
-            let _ = self.shard.send(Command::Writable(self.key)).await;
+            let _ = Box::pin(self.shard.send(Command::Writable(self.key))).await;
         }
         Ok(ready.is_readable())
     }

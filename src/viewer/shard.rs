@@ -311,14 +311,17 @@ impl Shard {
         entry.insert(viewer).greet();
         self.catch_up(key);
         let inbound = Inbound::new(self.hub.limits(), new.encoding.deflate);
-        let reader = Reader {
+        let mut reader = Reader {
             key,
             link,
             inbound,
             shard: self.commands.clone(),
             start: self.start,
         };
-        self.tasks.spawn(reader.run(new.early.to_vec()));
+        let mut early = new.early.to_vec();
+        // Borrowed from the task itself: moved into `run`, it would be in the task twice.
+        self.tasks
+            .spawn(async move { reader.run(&mut early).await });
     }
 
     /// Sends what waits, then what the viewer has missed meanwhile.

@@ -3,10 +3,11 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
 use rustls::ServerConnection;
 use socket2::SockRef;
-use tokio::io::{Interest, Ready};
+use tokio::io::Ready;
 use tokio::net::TcpStream;
 
 /// The stream.
@@ -64,9 +65,24 @@ impl Wire {
         }
     }
 
-    /// Waits until the stream can be read, or written too.
-    pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-        self.tcp().ready(interest).await
+    /// Whether the stream can be read, or written if that is `wanted` too. One task at a time
+    /// is told of it. It takes the place of the one that served the request, whose memory,
+    /// kilobytes of it, would else stay for as long as the stream does.
+    pub fn poll_ready(&self, wanted: bool, context: &mut Context<'_>) -> Poll<io::Result<Ready>> {
+        let mut ready = Ready::EMPTY;
+        if let Poll::Ready(read) = self.tcp().poll_read_ready(context) {
+            read?;
+            ready |= Ready::READABLE;
+        }
+        if wanted && let Poll::Ready(written) = self.tcp().poll_write_ready(context) {
+            written?;
+            ready |= Ready::WRITABLE;
+        }
+        if ready.is_empty() {
+            Poll::Pending
+        } else {
+            Poll::Ready(Ok(ready))
+        }
     }
 
     /// Ends the sending half, or both.
