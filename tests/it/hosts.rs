@@ -115,6 +115,19 @@ fn the_rust_host_is_the_example() {
     );
 }
 
+/// What the Tauri host asks for: state that any thread may use, and futures that may move.
+#[test]
+fn a_daemon_can_be_an_apps_state() {
+    fn managed<T: Send + Sync + 'static>() {}
+    fn moves<T: Send>(_: &T) {}
+    managed::<onlooker::server::Server>();
+    managed::<onlooker::server::TopicHandle>();
+    let _never_run = |topic: onlooker::server::TopicHandle, value: Value| {
+        moves(&topic.set(&value));
+        moves(&topic.set_fields(&value));
+    };
+}
+
 /// Node 20 has no `EventSource` yet: as much of one as the puller uses.
 const EVENT_SOURCE: &str = r#"
 class EventSource {
