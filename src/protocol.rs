@@ -7,6 +7,7 @@ use json_patch::{
     ReplaceOperation, TestOperation,
 };
 use serde::Serialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use crate::fields::FieldError;
@@ -225,6 +226,9 @@ impl HostMessage {
 
     /// Reads one line of NDJSON: a message, or without `type` a whole session.
     pub fn parse_line(bytes: &[u8], name: &str) -> Result<HostMessage, MessageError> {
+        if let Some(text) = plain_broadcast(bytes) {
+            return Ok(HostMessage::Broadcast(text));
+        }
         let document = Json::parse(bytes)?;
         let members = document.members();
         match members {
@@ -268,6 +272,21 @@ impl HostMessage {
         };
         Ok(HostMessage::Write(change, writer))
     }
+}
+
+/// The text of a line that is a broadcast and nothing else, read in one pass. Any other line,
+/// and one with a fault, is read with care instead.
+fn plain_broadcast(bytes: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Plain {
+        #[serde(rename = "type")]
+        _kind: IgnoredAny,
+        text: String,
+    }
+    let likely = bytes.starts_with(br#"{"type":"broadcast","#);
+    let plain: Option<Plain> = likely.then(|| serde_json::from_slice(bytes).ok()).flatten();
+    plain.map(|plain| plain.text)
 }
 
 fn unknown_type(got: &Json) -> MessageError {
@@ -489,5 +508,30 @@ impl Problem {
     /// As `application/problem+json`.
     pub fn text(&self) -> String {
         json(self).as_str().to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broadcast_is_read_alike_in_one_pass_and_with_care() {
+        let text = |line: &str| match HostMessage::parse_line(line.as_bytes(), "main") {
+            Ok(HostMessage::Broadcast(text)) => Ok(text),
+            other => Err(format!("{other:?}")),
+        };
+        let quick = r#"{"type":"broadcast","text":"{\"n\":1,\"é\":\"\u00e9\"}"}"#;
+        let careful = quick.replacen("{\"type", "{ \"type", 1);
+        assert_eq!(text(quick).as_deref(), Ok(r#"{"n":1,"é":"é"}"#));
+        assert_eq!(text(quick), text(&careful));
+        for fault in [
+            r#"{"type":"broadcast","text":"a","text":"b"}"#,
+            r#"{"type":"broadcast","text":1}"#,
+            r#"{"type":"broadcast","text":"\ud800"}"#,
+            r#"{"type":"broadcast"}"#,
+        ] {
+            assert!(text(fault).is_err(), "{fault}");
+        }
     }
 }
