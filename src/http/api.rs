@@ -19,8 +19,9 @@ use serde_json::json;
 use tower_http::compression::CompressionLayer;
 
 use super::app::{App, Status, TopicStatus};
-use super::{operations, pages, upgrade, write};
-use crate::access::{self, HostPass, Pass};
+use super::write::{self, FieldAnswer};
+use super::{operations, pages, upgrade};
+use crate::access::{self, Pass};
 use crate::frame::Encoding;
 use crate::hub::Cell;
 use crate::invalidation::Feed;
@@ -70,7 +71,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/api/topics/{topic}/broadcast", post(write::broadcast))
         .route("/api/topics/{topic}/resend", post(write::resend))
         .route("/api/viewers", get(viewers))
-        .route("/api/viewers/{id}", delete(disconnect))
+        .route("/api/viewers/{id}", delete(write::disconnect))
         .route("/api/{*path}", any(unknown))
         .merge(pages)
 }
@@ -180,17 +181,17 @@ async fn field(
     State(app): State<Arc<App>>,
     Path((name, field)): Path<(String, String)>,
 ) -> Result<impl IntoResponse, Problem> {
-    let (value, origin) = find(&app, &name)?.field(&field).ok_or_else(|| {
+    let known = find(&app, &name)?.field(&field);
+    let missing = || {
         Problem::new(
             404,
             "Not Found",
             format!("the session has no field {field:?}"),
         )
-    })?;
-    Ok((
-        [NO_STORE],
-        Json(write::field_answer(&value, origin.revision, &origin.writer)),
-    ))
+    };
+    let (value, origin) = known.ok_or_else(missing)?;
+    let answer = FieldAnswer::new(value, origin.revision, origin.writer);
+    Ok(([NO_STORE], Json(answer)))
 }
 
 async fn fields(
@@ -209,22 +210,6 @@ async fn viewers(State(app): State<Arc<App>>) -> impl IntoResponse {
         [NO_STORE],
         Json::<Vec<ViewerInfo>>(app.viewers.list().await),
     )
-}
-
-async fn disconnect(
-    State(app): State<Arc<App>>,
-    Extension(pass): Extension<Pass>,
-    Path(id): Path<u64>,
-) -> Result<StatusCode, Problem> {
-    let _: HostPass = write::host_pass(&pass)?;
-    match app.viewers.disconnect(id).await {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(Problem::new(
-            404,
-            "Not Found",
-            format!("there is no viewer {id}"),
-        )),
-    }
 }
 
 /// `GET /sync` without an upgrade: Server-Sent Events. A reader that comes back is told

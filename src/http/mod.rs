@@ -6,6 +6,7 @@ mod app;
 mod connection;
 mod device;
 mod gate;
+mod incoming;
 mod operations;
 mod pages;
 mod pending;
