@@ -90,10 +90,7 @@ impl Outbox {
 
     /// The last thing to send.
     pub fn push_close(&mut self, bytes: Bytes) {
-        self.behind
-            .get_or_insert_default()
-            .close
-            .get_or_insert(bytes);
+        self.behind.get_or_insert_default().close = Some(bytes);
     }
 
     /// Sends as much as the socket takes, the rest in flight first. Tells how many bytes that was.
@@ -128,15 +125,18 @@ impl Outbox {
 
     fn next(&mut self) -> Option<Bytes> {
         let behind = self.behind.as_mut()?;
-        let next = behind
-            .pong
-            .take()
-            .or_else(|| behind.texts.pop_front())
-            .or_else(|| behind.close.take());
-        if next.is_none() {
+        if let Some(pong) = behind.pong.take() {
+            return Some(pong);
+        }
+        if let Some(text) = behind.texts.pop_front() {
+            behind.text_bytes -= text.len();
+            return Some(text);
+        }
+        let close = behind.close.take();
+        if close.is_none() {
             self.behind = None;
         }
-        next
+        close
     }
 }
 

@@ -254,10 +254,12 @@ impl Shard {
                 }
             }
             Command::Pong(key, payload) => {
-                self.viewers[key]
-                    .outbox
-                    .push_pong(control(Control::Pong, &payload));
-                self.pump(key);
+                let viewer = &mut self.viewers[key];
+                // Nothing follows a close frame (RFC 6455 §5.5.1).
+                if viewer.closing.is_none() {
+                    viewer.outbox.push_pong(control(Control::Pong, &payload));
+                    self.pump(key);
+                }
             }
             Command::Close(key, code) => {
                 let bytes = code.map_or_else(|| control(Control::Close, &[]), close_frame);
@@ -496,8 +498,10 @@ impl Viewer {
     }
 
     fn close(&mut self, bytes: Bytes) {
-        self.closing.get_or_insert_with(Instant::now);
-        self.outbox.push_close(bytes);
+        if self.closing.is_none() {
+            self.closing = Some(Instant::now());
+            self.outbox.push_close(bytes);
+        }
         self.pump();
     }
 
