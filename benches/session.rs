@@ -1,0 +1,159 @@
+//! What a change costs on its way from the host's text to the viewers' bytes, by the size of
+//! the session: `cargo bench --bench session`.
+
+use std::fmt::Write;
+use std::hint::black_box;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use onlooker::fields::Whitelist;
+use onlooker::frame::{Encoding, Frame};
+use onlooker::json::Json;
+use onlooker::name::TopicName;
+use onlooker::session::Session;
+use onlooker::topic::{Change, Rules, Topic, Update, Writer, Written};
+
+const SIZES: [(&str, usize); 3] = [("1 KB", 1_000), ("100 KB", 100_000), ("10 MB", 10_000_000)];
+
+/// A session's text of about `size` bytes, most of it data. `mark` makes it another one.
+fn text(size: usize, mark: u64) -> String {
+    let mut text = format!("{{\"config\":{{\"speed\":{mark},\"mode\":\"wave\"}},\"data\":[");
+    let mut index = 0_u64;
+    while text.len() < size {
+        let x = index.wrapping_mul(2_654_435_761) % 100_000;
+        // Writing to a String never fails.
+        let _ = write!(
+            text,
+            "{{\"id\":{index},\"label\":\"item {index}\",\"x\":0.{x:05}}},"
+        );
+        index += 1;
+    }
+    text.push_str("null]}");
+    text
+}
+
+fn session(text: &str) -> Session {
+    let document = Json::parse(text.as_bytes()).expect("the text is JSON");
+    Session::from_json(&document, "main").expect("the text is a session")
+}
+
+fn topic(session: Session) -> Topic {
+    let rules = Rules {
+        whitelist: Whitelist::learning(),
+        ignore: Vec::new(),
+        max_session: 64 * 1024 * 1024,
+    };
+    let mut topic = Topic::new("main", rules);
+    write(&mut topic, Change::Replace(session));
+    topic.flush();
+    topic
+}
+
+fn write(topic: &mut Topic, change: Change) -> Written {
+    let written = topic.write(change, 1_000_000, &Writer::default());
+    written.expect("the change is accepted")
+}
+
+fn encode(update: Update) -> usize {
+    let name = TopicName::from_lossy("main");
+    Frame::update(&name, update)
+        .bytes(Encoding::default())
+        .len()
+}
+
+/// A whole session, parsed already: written, answered, and encoded for the viewers.
+fn replace(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("write, since and encode a session");
+    for (name, size) in SIZES {
+        let mut topic = topic(session(&text(size, 0)));
+        let mut sessions = [1, 2]
+            .map(|mark| session(&text(size, mark)))
+            .into_iter()
+            .cycle();
+        // A structural change: what viewers receive is everything.
+        let mut next = move || {
+            let mut session = sessions.next().expect("the sessions go round");
+            session.name = Json::string(session.config["speed"].as_str());
+            Change::Replace(session)
+        };
+        group.throughput(Throughput::Bytes(size as u64));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                write(&mut topic, next());
+                encode(
+                    topic
+                        .flush()
+                        .and_then(|flush| flush.update)
+                        .expect("it changed"),
+                )
+            });
+        });
+    }
+    group.finish();
+}
+
+/// One field: what it costs must not depend on the session around it.
+fn one_field(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("write, since and encode one field");
+    for (name, size) in SIZES {
+        let mut topic = topic(session(&text(size, 0)));
+        let mut speed = 0_u64;
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                speed += 1;
+                let value = Json::parse(speed.to_string().as_bytes()).expect("a number");
+                write(
+                    &mut topic,
+                    Change::Fields(vec![("speed".to_owned(), value)]),
+                );
+                encode(
+                    topic
+                        .flush()
+                        .and_then(|flush| flush.update)
+                        .expect("it changed"),
+                )
+            });
+        });
+    }
+    group.finish();
+}
+
+/// A file read again, its text the same: one parse and one comparison.
+fn reload(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("parse and compare a file");
+    group.sample_size(20);
+    for (name, size) in SIZES {
+        let text = text(size, 0);
+        let mut topic = topic(session(&text));
+        group.throughput(Throughput::Bytes(size as u64));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let written = write(&mut topic, Change::Replace(session(black_box(&text))));
+                assert!(matches!(written, Written::Unchanged(_)));
+            });
+        });
+    }
+    group.finish();
+}
+
+/// The rarer encodings, each made once for everybody who wants it.
+fn encodings(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("encode 100 KB");
+    let topic = topic(session(&text(100_000, 0)));
+    let name = TopicName::from_lossy("main");
+    let frame = || Frame::update(&name, topic.since(None).expect("there is a session"));
+    for (encoding, msgpack, deflate) in [
+        ("text", false, false),
+        ("MessagePack", true, false),
+        ("deflate", false, true),
+    ] {
+        let wanted = Encoding { msgpack, deflate };
+        group.bench_function(encoding, |bencher| {
+            let encode = |frame: Frame| frame.bytes(wanted).len();
+            bencher.iter_batched(frame, encode, BatchSize::SmallInput);
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, replace, one_field, reload, encodings);
+criterion_main!(benches);
