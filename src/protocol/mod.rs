@@ -1,0 +1,234 @@
+//! The only place where the wire's JSON is named: what viewers receive, what hosts send,
+//! how errors look, and the close codes.
+
+mod host;
+mod patch;
+mod problem;
+
+use serde::Serialize;
+
+pub use host::{HostMessage, Identified, MAX_SOURCE_ID, MessageError, device_number, fields};
+pub use patch::patch;
+pub use problem::Problem;
+
+use crate::json::{Json, write_object};
+use crate::name::TopicName;
+use crate::revision::Revision;
+use crate::topic::{Origin, Update, Writer};
+
+/// The subprotocol of our own viewers: adds `hello`, `heartbeat` and `bye`.
+pub const SUBPROTOCOL: &str = "onlooker.v1";
+/// The same, as MessagePack in binary messages.
+pub const SUBPROTOCOL_MSGPACK: &str = "onlooker.v1.msgpack";
+/// What a token's subprotocol starts with; base64url of the token follows.
+pub const TOKEN_SUBPROTOCOL: &str = "onlooker.token.";
+/// How this program names itself.
+pub const SERVER: &str = concat!("onlooker/", env!("CARGO_PKG_VERSION"));
+
+/// Close codes (RFC 6455 §7.4) that onlooker sends.
+pub mod close {
+    /// The daemon stops.
+    pub const GOING_AWAY: u16 = 1001;
+    /// The peer broke the framing rules.
+    pub const PROTOCOL: u16 = 1002;
+    /// A text or close reason that is not UTF-8.
+    pub const INVALID: u16 = 1007;
+    /// More frames or bytes than a viewer may send; disconnected by the host.
+    pub const POLICY: u16 = 1008;
+    /// A message over the limit.
+    pub const TOO_LARGE: u16 = 1009;
+    /// The topic was deleted.
+    pub const TOPIC_GONE: u16 = 4404;
+}
+
+/// One `session_update` or `config_update`, as text.
+pub fn update(topic: &TopicName, update: &Update) -> String {
+    match update {
+        Update::Snapshot { revision, session } => {
+            let mut out = String::with_capacity(session.text_len() + 256);
+            open(&mut out, "session_update", topic, *revision);
+            session.write_to(&mut out);
+            out.push('}');
+            out
+        }
+        Update::Delta {
+            revision,
+            fields,
+            origins,
+        } => {
+            let mut out = String::new();
+            open(&mut out, "config_update", topic, *revision);
+            write_object(
+                &mut out,
+                fields.iter().map(|(field, value)| (field.as_str(), value)),
+            );
+            write_origins(&mut out, origins);
+            out.push('}');
+            out
+        }
+    }
+}
+
+fn open(out: &mut String, kind: &str, topic: &TopicName, revision: Revision) {
+    out.push_str(&format!(
+        r#"{{"type":"{kind}","topic":"{topic}","revision":"{revision}","payload":"#
+    ));
+}
+
+fn write_origins(out: &mut String, origins: &[(String, Origin)]) {
+    if origins.is_empty() {
+        return;
+    }
+    let values: Vec<(&str, Json)> = origins
+        .iter()
+        .map(|(field, origin)| (field.as_str(), origin_json(origin)))
+        .collect();
+    out.push_str(",\"origins\":");
+    write_object(out, values.iter().map(|(field, value)| (*field, value)));
+}
+
+#[derive(Serialize)]
+struct OriginText<'a> {
+    revision: u64,
+    #[serde(flatten)]
+    writer: &'a Writer,
+}
+
+fn origin_json(origin: &Origin) -> Json {
+    json(&OriginText {
+        revision: origin.revision.get(),
+        writer: &origin.writer,
+    })
+}
+
+/// How a resuming viewer was served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Resumed {
+    /// A snapshot follows, or will when there is a session.
+    Snapshot,
+    /// The changed fields follow.
+    Delta,
+    /// Nothing changed since.
+    Current,
+}
+
+/// What `hosts` do at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceState {
+    /// Something can still change the topic and did lately.
+    Alive,
+    /// Nothing was heard of the host for a while.
+    Silent,
+    /// The only source came to its end.
+    Ended,
+}
+
+/// Frames that only our own viewers receive.
+#[derive(Clone, Debug, Serialize)]
+#[serde(
+    tag = "type",
+    rename_all = "lowercase",
+    rename_all_fields = "camelCase"
+)]
+pub enum Own {
+    /// The first frame.
+    Hello {
+        /// The version of this vocabulary.
+        protocol: u8,
+        /// Program and version.
+        server: &'static str,
+        /// Which topic follows.
+        topic: String,
+        /// The topic's revision.
+        revision: String,
+        /// What comes next.
+        resumed: Resumed,
+        /// How often a heartbeat comes, in milliseconds.
+        heartbeat_ms: u64,
+    },
+    /// The link is alive.
+    Heartbeat {
+        /// The topic's revision as far as the viewers know it.
+        revision: String,
+        /// How long the host has been silent, in milliseconds.
+        host_seen_ms: u64,
+        /// What the host does.
+        source: SourceState,
+    },
+    /// The daemon is about to close.
+    Bye {
+        /// Why.
+        reason: &'static str,
+        /// When to come back, in milliseconds, spread over the viewers.
+        retry_after_ms: u64,
+    },
+}
+
+impl Own {
+    /// As text.
+    pub fn text(&self) -> String {
+        json(self).as_str().to_owned()
+    }
+}
+
+/// Our own serializable values never fail to serialize.
+fn json(value: &impl Serialize) -> Json {
+    serde_json::to_value(value)
+        .map_or_else(|_| Json::empty_object(), |value| Json::from_value(&value))
+}
+
+/// The answer to a host's message that was accepted. A broadcast has no revision.
+pub fn ack(id: Option<&Json>, revision: Option<Revision>) -> String {
+    let revision = revision.map(|revision| Json::string(&revision.to_string()));
+    message("ack", [("id", id), ("revision", revision.as_ref())])
+}
+
+/// The answer to a host's message that was refused.
+pub fn error(id: Option<&Json>, problem: &Problem) -> String {
+    let status = Json::from_value(&problem.status.into());
+    let detail = Json::string(&problem.detail);
+    let errors = (!problem.errors.is_empty()).then(|| json(&problem.errors));
+    message(
+        "error",
+        [
+            ("id", id),
+            ("status", Some(&status)),
+            ("detail", Some(&detail)),
+            ("errors", errors.as_ref()),
+        ],
+    )
+}
+
+fn message<'a, const N: usize>(kind: &str, members: [(&'a str, Option<&'a Json>); N]) -> String {
+    let kind = Json::string(kind);
+    let present = members
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value?)));
+    Json::object(std::iter::once(("type", &kind)).chain(present))
+        .as_str()
+        .to_owned()
+}
+
+/// An invalidation event for clients that fetch what changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Invalidation {
+    /// What changed.
+    pub topic: String,
+    /// The revision that can be fetched by now.
+    pub revision: String,
+    /// Who wrote last, if it named itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_id: Option<String>,
+    /// When the event was made: milliseconds since 1970.
+    pub timestamp_ms: u64,
+}
+
+impl Invalidation {
+    /// As text.
+    pub fn text(&self) -> String {
+        json(self).as_str().to_owned()
+    }
+}

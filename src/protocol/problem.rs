@@ -1,0 +1,44 @@
+//! Errors as HTTP has them.
+
+use serde::Serialize;
+
+use super::json;
+use crate::fields::FieldError;
+
+/// An error as RFC 9457 has it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Problem {
+    /// Always `about:blank`: the status says it.
+    pub r#type: &'static str,
+    /// The status in words.
+    pub title: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong here, and the way out.
+    pub detail: String,
+    /// The fields at fault.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+    /// The present revision, where the one given was stale.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+}
+
+impl Problem {
+    /// A problem without fields at fault. `title` is the status in words.
+    pub fn new(status: u16, title: &'static str, detail: impl Into<String>) -> Problem {
+        Problem {
+            r#type: "about:blank",
+            title,
+            status,
+            detail: detail.into(),
+            errors: Vec::new(),
+            revision: None,
+        }
+    }
+
+    /// As `application/problem+json`.
+    pub fn text(&self) -> String {
+        json(self).as_str().to_owned()
+    }
+}
