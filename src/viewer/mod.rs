@@ -10,6 +10,7 @@ mod outbox;
 mod reader;
 mod shard;
 mod wire;
+mod write_side;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

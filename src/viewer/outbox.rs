@@ -12,7 +12,7 @@ const TEXTS: usize = 64;
 /// How many bytes of them.
 const TEXT_BYTES: usize = 1024 * 1024;
 
-/// The write side of one viewer.
+/// What is on its way, and what waits behind it.
 #[derive(Default)]
 pub struct Outbox {
     flight: Flight,

@@ -1,11 +1,10 @@
 //! A shard: one task that owns the write side of its viewers.
 
 use std::collections::HashMap;
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use slab::Slab;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::{mpsc, oneshot};
@@ -16,22 +15,16 @@ use tokio_util::task::TaskTracker;
 
 use super::burst::{Burst, Load};
 use super::inbound::Inbound;
-use super::link::Link;
-use super::outbox::Outbox;
 use super::reader::{LINGER, Reader};
+use super::write_side::{HEARTBEAT, Viewer};
 use super::{NewViewer, ViewerInfo};
-use crate::frame::{Encoding, Frame, close as close_frame, control};
-use crate::hub::{Catchup, Cell, Event, Hub, Presence, millis};
+use crate::frame::{Frame, close as close_frame, control};
+use crate::hub::{Catchup, Cell, Event, Hub, millis};
 use crate::name::TopicName;
-use crate::protocol::{Own, SERVER, close};
-use crate::revision::Revision;
+use crate::protocol::{Own, close};
 
-/// How often our own viewers hear that the link is alive.
-const HEARTBEAT: Duration = Duration::from_secs(5);
 /// After so many viewers of one flush, other tasks get a turn.
 const TURN: usize = 128;
-/// After this many unanswered pings a viewer is gone.
-const UNANSWERED: u8 = 2;
 
 /// What readers and the rest of the daemon ask of a shard.
 pub enum Command {
@@ -47,28 +40,6 @@ pub enum Command {
     Gone(usize),
     List(oneshot::Sender<Vec<ViewerInfo>>),
     Disconnect(u64, oneshot::Sender<bool>),
-}
-
-struct Viewer {
-    link: Arc<Link>,
-    presence: Presence,
-    revision: Option<Revision>,
-    encoding: Encoding,
-    own: bool,
-    outbox: Outbox,
-    /// Since when nothing but a close may be sent.
-    closing: Option<Instant>,
-    next_ping: Instant,
-    /// Its place in its topic's list.
-    place: usize,
-    since: Instant,
-    bytes: u64,
-    /// What it had sent at the last ping.
-    pinged_bytes: u64,
-    id: u64,
-    address: SocketAddr,
-    device: Box<str>,
-    _admission: Arc<dyn Send + Sync>,
 }
 
 /// One task's viewers.
@@ -285,34 +256,20 @@ impl Shard {
     }
 
     fn join(&mut self, new: NewViewer, since: Instant) {
-        let link = Arc::new(Link::new(new.wire));
-        let name = new.presence.cell().name().clone();
-        let list = self.topics.entry(name).or_default();
+        let list = self
+            .topics
+            .entry(new.presence.cell().name().clone())
+            .or_default();
         self.joined += 1;
-        let entry = self.viewers.vacant_entry();
-        let key = entry.key();
-        let viewer = Viewer {
-            link: link.clone(),
-            presence: new.presence,
-            revision: new.since,
-            encoding: new.encoding,
-            own: new.own,
-            outbox: Outbox::default(),
-            closing: None,
-            next_ping: since + self.hub.flow().ping,
-            place: list.len(),
-            since,
-            bytes: 0,
-            pinged_bytes: 0,
-            id: self.joined * self.shards as u64 + self.index as u64,
-            address: new.address,
-            device: new.device,
-            _admission: new.admission,
-        };
+        let id = self.joined * self.shards as u64 + self.index as u64;
+        let (viewer, early) = Viewer::new(new, id, since, list.len());
+        let (link, encoding) = (viewer.link.clone(), viewer.encoding);
+        let key = self.viewers.insert(viewer);
         list.push(key);
-        entry.insert(viewer).greet();
+        self.viewers[key].next_ping = since + self.hub.flow().ping;
+        self.viewers[key].greet();
         self.catch_up(key);
-        let inbound = Inbound::new(self.hub.limits(), new.encoding.deflate);
+        let inbound = Inbound::new(self.hub.limits(), encoding.deflate);
         let mut reader = Reader {
             key,
             link,
@@ -320,7 +277,7 @@ impl Shard {
             shard: self.commands.clone(),
             start: self.start,
         };
-        let mut early = new.early.to_vec();
+        let mut early = early.to_vec();
         // Borrowed from the task itself: moved into `run`, it would be in the task twice.
         self.tasks
             .spawn(async move { reader.run(&mut early).await });
@@ -406,116 +363,6 @@ impl Shard {
             self.viewers
                 .iter()
                 .for_each(|(_, viewer)| viewer.link.shutdown(Shutdown::Both));
-        }
-    }
-}
-
-impl Viewer {
-    fn send(&mut self, bytes: &Bytes) {
-        let sent = self.outbox.send(self.link.wire(), bytes);
-        self.account(sent.map(Option::unwrap_or_default));
-    }
-
-    fn send_text(&mut self, bytes: &Bytes) {
-        if self.outbox.is_busy() {
-            self.outbox.push_text(bytes);
-        } else {
-            self.send(bytes);
-        }
-    }
-
-    fn pump(&mut self) {
-        let sent = self.outbox.pump(self.link.wire());
-        self.account(sent);
-        if self.closing.is_some() && self.outbox.is_empty() {
-            self.link.shutdown(Shutdown::Write);
-        }
-    }
-
-    fn account(&mut self, sent: std::io::Result<usize>) {
-        match sent {
-            Ok(sent) => {
-                self.bytes += sent as u64;
-                if self.outbox.is_busy() {
-                    self.link.blocked.notify_one();
-                }
-            }
-            // The reader learns of it and says that the viewer is gone.
-            Err(_) => self.link.shutdown(Shutdown::Both),
-        }
-    }
-
-    /// Our own viewers are told what follows.
-    fn greet(&mut self) {
-        if !self.own {
-            return;
-        }
-        let cell = self.presence.cell();
-        let Catchup {
-            resumed, revision, ..
-        } = cell.since(self.revision);
-        let hello = Own::Hello {
-            protocol: 1,
-            server: SERVER,
-            topic: cell.name().to_string(),
-            revision: revision.unwrap_or_default().to_string(),
-            resumed,
-            heartbeat_ms: millis(HEARTBEAT),
-        };
-        let bytes = Frame::json(hello.text()).bytes(self.encoding).clone();
-        self.send(&bytes);
-    }
-
-    fn ping(&mut self) {
-        if self.bytes != self.pinged_bytes && self.outbox.is_busy() {
-            // It takes what is in flight, slowly: that is an answer too.
-            self.link.heard();
-        }
-        self.pinged_bytes = self.bytes;
-        if self.link.unanswered() >= UNANSWERED {
-            return self.link.shutdown(Shutdown::Both);
-        }
-        self.link.pinged();
-        if !self.outbox.is_busy() {
-            self.send(&control(Control::Ping, &[]));
-        }
-    }
-
-    /// Says why, closes, and tells when to come back.
-    fn leave(&mut self, reason: &'static str, code: u16, retry_after_ms: u64) {
-        if self.own && self.closing.is_none() {
-            let bye = Frame::json(
-                Own::Bye {
-                    reason,
-                    retry_after_ms,
-                }
-                .text(),
-            );
-            let bytes = bye.bytes(self.encoding).clone();
-            self.send_text(&bytes);
-        }
-        self.close(close_frame(code));
-    }
-
-    fn close(&mut self, bytes: Bytes) {
-        if self.closing.is_none() {
-            self.closing = Some(Instant::now());
-            self.outbox.push_close(bytes);
-        }
-        self.pump();
-    }
-
-    fn info(&self) -> ViewerInfo {
-        let cell = self.presence.cell();
-        ViewerInfo {
-            id: self.id,
-            topic: cell.name().to_string(),
-            device: self.device.to_string(),
-            address: self.address.ip().to_string(),
-            connected_ms: millis(self.since.elapsed()),
-            revision: self.revision.map(|revision| revision.to_string()),
-            current: self.revision.unwrap_or_default() == cell.revision(),
-            bytes: self.bytes,
         }
     }
 }

@@ -1,0 +1,193 @@
+//! One viewer's write side: what it is sent, in which order, and when it is given up.
+
+use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
+
+use super::link::Link;
+use super::outbox::Outbox;
+use super::{NewViewer, ViewerInfo};
+use crate::frame::{Encoding, Frame, close as close_frame, control};
+use crate::hub::{Catchup, Presence, millis};
+use crate::protocol::{Own, SERVER};
+use crate::revision::Revision;
+
+/// How often our own viewers hear that the link is alive.
+pub const HEARTBEAT: Duration = Duration::from_secs(5);
+/// After this many unanswered pings a viewer is gone.
+const UNANSWERED: u8 = 2;
+
+/// One viewer as its shard has it.
+pub struct Viewer {
+    /// Its socket.
+    pub link: Arc<Link>,
+    /// Its topic, and its place among the viewers.
+    pub presence: Presence,
+    /// Where it is.
+    pub revision: Option<Revision>,
+    /// How it wants its messages.
+    pub encoding: Encoding,
+    /// Whether it speaks `onlooker.v1`.
+    pub own: bool,
+    /// What is on its way.
+    pub outbox: Outbox,
+    /// Since when nothing but a close may be sent.
+    pub closing: Option<Instant>,
+    /// When it is pinged again.
+    pub next_ping: Instant,
+    /// Its place in its topic's list.
+    pub place: usize,
+    since: Instant,
+    bytes: u64,
+    /// What it had sent at the last ping.
+    pinged_bytes: u64,
+    /// Unique while the daemon runs.
+    pub id: u64,
+    address: SocketAddr,
+    device: Box<str>,
+    _admission: Arc<dyn Send + Sync>,
+}
+
+impl Viewer {
+    /// A viewer that has joined at a time, and what arrived of it by then. `place`: in the list
+    /// of its topic's viewers.
+    pub fn new(new: NewViewer, id: u64, since: Instant, place: usize) -> (Viewer, Bytes) {
+        let viewer = Viewer {
+            link: Arc::new(Link::new(new.wire)),
+            presence: new.presence,
+            revision: new.since,
+            encoding: new.encoding,
+            own: new.own,
+            outbox: Outbox::default(),
+            closing: None,
+            next_ping: since,
+            place,
+            since,
+            bytes: 0,
+            pinged_bytes: 0,
+            id,
+            address: new.address,
+            device: new.device,
+            _admission: new.admission,
+        };
+        (viewer, new.early)
+    }
+
+    /// Sends shared bytes, if nothing is in flight.
+    pub fn send(&mut self, bytes: &Bytes) {
+        let sent = self.outbox.send(self.link.wire(), bytes);
+        self.account(sent.map(Option::unwrap_or_default));
+    }
+
+    /// Sends a host's own text, or lets it wait.
+    pub fn send_text(&mut self, bytes: &Bytes) {
+        if self.outbox.is_busy() {
+            self.outbox.push_text(bytes);
+        } else {
+            self.send(bytes);
+        }
+    }
+
+    /// Sends what waits.
+    pub fn pump(&mut self) {
+        let sent = self.outbox.pump(self.link.wire());
+        self.account(sent);
+        if self.closing.is_some() && self.outbox.is_empty() {
+            self.link.shutdown(Shutdown::Write);
+        }
+    }
+
+    fn account(&mut self, sent: std::io::Result<usize>) {
+        match sent {
+            Ok(sent) => {
+                self.bytes += sent as u64;
+                if self.outbox.is_busy() {
+                    self.link.blocked.notify_one();
+                }
+            }
+            // The reader learns of it and says that the viewer is gone.
+            Err(_) => self.link.shutdown(Shutdown::Both),
+        }
+    }
+
+    /// Our own viewers are told what follows.
+    pub fn greet(&mut self) {
+        if !self.own {
+            return;
+        }
+        let cell = self.presence.cell();
+        let Catchup {
+            resumed, revision, ..
+        } = cell.since(self.revision);
+        let hello = Own::Hello {
+            protocol: 1,
+            server: SERVER,
+            topic: cell.name().to_string(),
+            revision: revision.unwrap_or_default().to_string(),
+            resumed,
+            heartbeat_ms: millis(HEARTBEAT),
+        };
+        let bytes = Frame::json(hello.text()).bytes(self.encoding).clone();
+        self.send(&bytes);
+    }
+
+    /// Asks whether it is still there, and gives it up when it did not answer.
+    pub fn ping(&mut self) {
+        if self.bytes != self.pinged_bytes && self.outbox.is_busy() {
+            // It takes what is in flight, slowly: that is an answer too.
+            self.link.heard();
+        }
+        self.pinged_bytes = self.bytes;
+        if self.link.unanswered() >= UNANSWERED {
+            return self.link.shutdown(Shutdown::Both);
+        }
+        self.link.pinged();
+        if !self.outbox.is_busy() {
+            self.send(&control(Control::Ping, &[]));
+        }
+    }
+
+    /// Says why, closes, and tells when to come back.
+    pub fn leave(&mut self, reason: &'static str, code: u16, retry_after_ms: u64) {
+        if self.own && self.closing.is_none() {
+            let bye = Frame::json(
+                Own::Bye {
+                    reason,
+                    retry_after_ms,
+                }
+                .text(),
+            );
+            let bytes = bye.bytes(self.encoding).clone();
+            self.send_text(&bytes);
+        }
+        self.close(close_frame(code));
+    }
+
+    /// The last frame; nothing follows it (RFC 6455 §5.5.1).
+    pub fn close(&mut self, bytes: Bytes) {
+        if self.closing.is_none() {
+            self.closing = Some(Instant::now());
+            self.outbox.push_close(bytes);
+        }
+        self.pump();
+    }
+
+    /// For the list of viewers.
+    pub fn info(&self) -> ViewerInfo {
+        let cell = self.presence.cell();
+        ViewerInfo {
+            id: self.id,
+            topic: cell.name().to_string(),
+            device: self.device.to_string(),
+            address: self.address.ip().to_string(),
+            connected_ms: millis(self.since.elapsed()),
+            revision: self.revision.map(|revision| revision.to_string()),
+            current: self.revision.unwrap_or_default() == cell.revision(),
+            bytes: self.bytes,
+        }
+    }
+}
