@@ -1,9 +1,10 @@
 //! All viewers on one thread: connected, read, and each delivery timed.
 
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -11,6 +12,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use socket2::{Domain, Socket, Type};
 
 use crate::frames::{Arrival, Frames, number};
+use crate::stream::{Certificate, Stream};
 
 /// How long a message may take to reach everybody before it counts as missing.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -22,12 +24,14 @@ const NAP: Duration = Duration::from_micros(20);
 const AT_A_TIME: usize = 64;
 
 /// What the viewers ask for.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Wish {
     /// They offer permessage-deflate. Their messages are told apart by their order.
     pub deflate: bool,
     /// They count as connected when their first message is there.
     pub first_message: bool,
+    /// They speak TLS and trust this.
+    pub tls: Option<Rc<Certificate>>,
 }
 
 /// Viewers of one server.
@@ -77,7 +81,7 @@ enum Stage {
 }
 
 struct Viewer {
-    tcp: Option<TcpStream>,
+    stream: Option<Stream>,
     stage: Stage,
     frames: Frames,
     answer: Vec<u8>,
@@ -170,8 +174,12 @@ impl Load {
         let key = self.viewers.len() as u64;
         self.epoll
             .add(&socket, EpollEvent::new(EpollFlags::EPOLLOUT, key))?;
+        let stream = match &self.wish.tls {
+            None => Stream::Plain(socket.into()),
+            Some(certificate) => certificate.connect(socket.into())?,
+        };
         self.viewers.push(Viewer {
-            tcp: Some(socket.into()),
+            stream: Some(stream),
             stage: Stage::Dialling,
             frames: Frames::default(),
             answer: Vec::new(),
@@ -263,19 +271,19 @@ impl Load {
         let Some(viewer) = self.viewers.get_mut(key) else {
             return Ok(());
         };
-        let Some(tcp) = &mut viewer.tcp else {
+        let Some(stream) = &mut viewer.stream else {
             return Ok(());
         };
         if viewer.stage == Stage::Dialling {
             viewer.stage = Stage::Upgrading;
             let mut event = EpollEvent::new(EpollFlags::EPOLLIN, key as u64);
-            self.epoll.modify(tcp.as_fd(), &mut event)?;
-            if tcp.write_all(&self.request).is_err() {
+            self.epoll.modify(stream.tcp().as_fd(), &mut event)?;
+            if stream.write_all(&self.request).is_err() {
                 self.drop_viewer(key);
             }
             return Ok(());
         }
-        let read = match tcp.read(&mut self.buffer) {
+        let read = match stream.read(&mut self.buffer) {
             Ok(read) => read,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
             Err(_) => 0,
@@ -293,7 +301,7 @@ impl Load {
 
     fn drop_viewer(&mut self, key: usize) {
         let viewer = &mut self.viewers[key];
-        viewer.tcp = None;
+        viewer.stream = None;
         self.open -= usize::from(viewer.stage == Stage::Open);
         viewer.stage = Stage::Closed;
         self.totals.dropped += 1;
@@ -313,7 +321,7 @@ impl Load {
             return Ok(());
         };
         let answer = std::mem::take(&mut viewer.answer);
-        check(&answer[..end], self.wish)?;
+        check(&answer[..end], self.wish.deflate)?;
         viewer.stage = Stage::Waiting;
         if !self.wish.first_message {
             self.opened(key, start);
@@ -336,7 +344,7 @@ impl Load {
         let deflate = self.wish.deflate;
         let viewer = &mut self.viewers[key];
         let (mut messages, mut closed, mut answered) = (0, false, true);
-        let (flights, totals, tcp) = (&mut self.flights, &mut self.totals, &mut viewer.tcp);
+        let (flights, totals, stream) = (&mut self.flights, &mut self.totals, &mut viewer.stream);
         let last = &mut viewer.last;
         viewer.frames.feed(bytes, |arrival| match arrival {
             Arrival::Message(head) => {
@@ -356,9 +364,9 @@ impl Load {
                 }
             }
             Arrival::Ping(payload) => {
-                answered &= tcp
+                answered &= stream
                     .as_mut()
-                    .is_some_and(|tcp| tcp.write_all(&pong(payload)).is_ok());
+                    .is_some_and(|stream| stream.write_all(&pong(payload)).is_ok());
             }
             Arrival::Close => closed = true,
             Arrival::Pong => {}
@@ -377,7 +385,7 @@ fn flight(flights: &mut VecDeque<Flight>, number: u64) -> Option<&mut Flight> {
     flights.get_mut(usize::try_from(place).ok()?)
 }
 
-fn check(answer: &[u8], wish: Wish) -> Result<()> {
+fn check(answer: &[u8], deflate: bool) -> Result<()> {
     let answer = String::from_utf8_lossy(answer);
     ensure!(
         answer.starts_with("HTTP/1.1 101"),
@@ -385,7 +393,7 @@ fn check(answer: &[u8], wish: Wish) -> Result<()> {
     );
     let deflates = answer.to_lowercase().contains("permessage-deflate");
     ensure!(
-        deflates == wish.deflate,
+        deflates == deflate,
         "permessage-deflate was not agreed on as wished"
     );
     Ok(())

@@ -11,6 +11,7 @@ mod process;
 mod recipe;
 mod rounds;
 mod stats;
+mod stream;
 
 use std::time::Duration;
 
@@ -63,6 +64,11 @@ enum Part {
     /// Compressed messages of 100 KiB
     Deflate {
         #[arg(long, default_value_t = 300)]
+        viewers: usize,
+    },
+    /// What TLS costs
+    Tls {
+        #[arg(long, default_value_t = 1000)]
         viewers: usize,
     },
     /// Memory of a viewer that waits
@@ -119,6 +125,7 @@ fn main() -> Result<()> {
         Part::Window { viewers } => parts::window(&setting, viewers),
         Part::Latency { viewers } => parts::latency(&setting, viewers),
         Part::Deflate { viewers } => parts::deflate(&setting, viewers),
+        Part::Tls { viewers } => parts::tls(&setting, viewers),
         Part::Idle { viewers } => parts::idle(&setting, viewers),
         Part::Storm { viewers, times } => parts::storm(&setting, viewers, times),
         Part::Slow { viewers } => parts::slow(&setting, viewers),

@@ -44,6 +44,7 @@ pub fn all(setting: &Setting) -> Result<()> {
     window(setting, 1000)?;
     latency(setting, 1000)?;
     deflate(setting, 300)?;
+    tls(setting, 1000)?;
     idle(setting, 5000)?;
     storm(setting, 5000, 3)?;
     slow(setting, 1000)?;
@@ -88,6 +89,18 @@ pub fn deflate(setting: &Setting, viewers: usize) -> Result<()> {
     let mut contenders = assemble(&PEERS, &plan)?;
     let title = format!("{viewers} viewers, 102400 B, permessage-deflate");
     print(&title, &PEERS, &measure(&mut contenders, &plan)?);
+    Ok(())
+}
+
+/// TLS beside the plain figures.
+pub fn tls(setting: &Setting, viewers: usize) -> Result<()> {
+    const PEERS: [Peer; 3] = [Peer::Limit, Peer::Onlooker, Peer::OnlookerTls];
+    let plan = |size| plan(setting, viewers, size, 1);
+    let mut contenders = assemble(&PEERS, &plan(0))?;
+    for size in [100, 4096, 102_400] {
+        let title = format!("{viewers} viewers, {size} B, TLS");
+        print(&title, &PEERS, &measure(&mut contenders, &plan(size))?);
+    }
     Ok(())
 }
 
@@ -309,8 +322,8 @@ pub fn session(setting: &Setting) -> Result<()> {
 
 fn newcomer(server: &crate::process::Running) -> Result<Load> {
     let wish = Wish {
-        deflate: false,
         first_message: true,
+        ..Wish::default()
     };
     Load::new(server.address, wish)
 }

@@ -15,6 +15,7 @@ pub enum Peer {
     LimitAgain,
     Onlooker,
     OnlookerDeflate,
+    OnlookerTls,
     Bun,
     BunDeflate,
     Ws,
@@ -29,6 +30,7 @@ impl Peer {
             Peer::LimitAgain => "LIMIT again (noise gauge)",
             Peer::Onlooker => "onlooker",
             Peer::OnlookerDeflate => "onlooker, deflate",
+            Peer::OnlookerTls => "onlooker, TLS",
             Peer::Bun => "Bun",
             Peer::BunDeflate => "Bun, deflate",
             Peer::Ws => "ws",
@@ -46,7 +48,10 @@ impl Peer {
     }
 
     fn is_onlooker(self) -> bool {
-        matches!(self, Peer::Onlooker | Peer::OnlookerDeflate)
+        matches!(
+            self,
+            Peer::Onlooker | Peer::OnlookerDeflate | Peer::OnlookerTls
+        )
     }
 
     /// The line that makes it send `text` to everybody.
@@ -62,14 +67,21 @@ impl Peer {
 
     /// Starts it on a free port.
     pub fn start(self, cores: Option<Cores>) -> Result<Running> {
+        self.start_with(&[], cores)
+    }
+
+    /// Starts it with more arguments.
+    pub fn start_with(self, more: &[String], cores: Option<Cores>) -> Result<Running> {
         let port = free_port()?;
-        Running::start(&self.command(port)?, port, cores).with_context(|| self.name())
+        let mut command = self.command(port)?;
+        command.extend_from_slice(more);
+        Running::start(&command, port, cores).with_context(|| self.name())
     }
 
     /// Why it cannot be started here, if it cannot.
     pub fn missing(self) -> Option<String> {
         let file = match self {
-            Peer::Onlooker | Peer::OnlookerDeflate => onlooker(),
+            Peer::Onlooker | Peer::OnlookerDeflate | Peer::OnlookerTls => onlooker(),
             Peer::Bun | Peer::BunDeflate => bun(),
             Peer::Ws | Peer::WsDeflate => here("node_modules/ws/package.json"),
             _ => return None,
@@ -90,7 +102,7 @@ impl Peer {
         let mut command = match self {
             Peer::Limit | Peer::LimitAgain => own("limit")?,
             Peer::Recipe => own("recipe")?,
-            Peer::Onlooker | Peer::OnlookerDeflate => return Ok(serve(port)),
+            Peer::Onlooker | Peer::OnlookerDeflate | Peer::OnlookerTls => return Ok(serve(port)),
             Peer::Bun | Peer::BunDeflate => script(bun(), "peers/bun.ts"),
             Peer::Ws | Peer::WsDeflate => script("node".into(), "peers/ws.mjs"),
         };

@@ -1,6 +1,7 @@
 //! Alternating bursts: all servers are up at once, and short bursts go round them, so that a slow
 //! phase of the machine meets all of them alike. What counts is the ratio inside a round.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -10,6 +11,7 @@ use crate::message::Message;
 use crate::peer::Peer;
 use crate::process::{Cores, Running};
 use crate::stats::{Spread, spread};
+use crate::stream::Certificate;
 
 /// How the bursts go.
 #[derive(Clone, Copy, Debug)]
@@ -54,10 +56,16 @@ pub struct Outcome {
 
 impl Contender {
     pub fn start(peer: Peer, viewers: usize, cores: Option<Cores>) -> Result<Contender> {
-        let server = peer.start(cores)?;
+        let tls = match peer {
+            Peer::OnlookerTls => Some(Rc::new(Certificate::new()?)),
+            _ => None,
+        };
+        let flags = tls.as_ref().map_or(Vec::new(), |tls| tls.flags());
+        let server = peer.start_with(&flags, cores)?;
         let wish = Wish {
             deflate: peer.deflates(),
             first_message: false,
+            tls,
         };
         let mut load = Load::new(server.address, wish)?;
         load.connect(viewers).with_context(|| peer.name())?;
