@@ -7,7 +7,7 @@
 //! | --- | --- | --- |
 //! | 1 | [`json`] [`name`] [`revision`] [`session`] [`fields`] [`options`] | the state's shape and version, the whitelist, what can be set |
 //! | 2 | [`topic`] [`debounce`] [`protocol`] | `write` and `since`; when changes leave; the wire's JSON |
-//! | 3 | [`frame`] | a message as bytes, encoded once |
+//! | 3 | [`frame`] [`store`] | a message as bytes, encoded once; topics that survive, by one thread that writes |
 //! | 4 | [`hub`] | topics by name, flushers, the channel to the viewers |
 //! | 5 | [`access`] [`discovery`] [`viewer`] [`host`] [`source`] [`invalidation`] | who may connect; the address and its code; those who watch, write and fetch |
 //! | 6 | [`http`] | connections, the gate, routes, pages |
@@ -29,10 +29,12 @@
 //! 1. Layers 1 to 3 never await, read a clock, or touch a socket.
 //! 2. Nothing but `Topic::write` changes a session; nothing but `Topic::since` answers what a viewer lacks.
 //! 3. No lock is held across an await, or while something large is encoded.
-//! 4. No unbounded queue, no detached task: every task ends on a token and is waited for.
+//! 4. No unbounded queue, no detached task: every task ends on a token and is waited for. The one
+//!    exception is the thread that reads standard input: a blocking read cannot be called off.
 //! 5. A viewer can delay neither a write nor another viewer. It can read, answer pings and close.
 //! 6. Access is decided once, before the 101, and becomes a value that the next function takes.
 //! 7. A frame is encoded and compressed once, however many viewers receive it.
+//! 8. Without a store nothing is different except that an `Option` is `None`.
 
 pub mod access;
 #[doc(hidden)]
