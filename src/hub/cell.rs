@@ -18,7 +18,7 @@ use crate::options::Flow;
 use crate::protocol::{Resumed, SourceState};
 use crate::revision::Revision;
 use crate::session::Session;
-use crate::store::{Job, Record};
+use crate::store::{Durable, Job, Record};
 use crate::topic::{Change, Origin, Topic, Update, Writer, Written};
 
 /// A topic and what the hub keeps beside it.
@@ -48,17 +48,17 @@ struct State {
 
 /// What the store has of this topic, or will have.
 struct Stored {
-    /// The revision of the last record that was handed over.
-    last: Revision,
-    /// What is durable.
-    durable: Option<(Revision, Session)>,
+    /// The revision of the last record that was handed over; none after a loss: the next
+    /// record is the whole session anew.
+    last: Option<Revision>,
+    /// What is durable, in the store's own words.
+    durable: Durable,
     /// Counts the times that changes were lost: answers to older ones mean nothing.
     losses: u64,
 }
 
 /// A change on its way to the disk.
 pub(super) struct Commit {
-    to: Option<(Revision, Session)>,
     losses: u64,
     done: oneshot::Receiver<Result<(), String>>,
 }
@@ -83,12 +83,10 @@ impl Cell {
         flow: &Flow,
         ended: CancellationToken,
     ) -> Cell {
-        let durable = topic
-            .session()
-            .map(|session| (topic.revision(), session.clone()));
+        let kept = topic.session().cloned();
         let stored = Stored {
-            last: topic.revision(),
-            durable,
+            last: Some(topic.revision()),
+            durable: Durable::new(kept.map(|session| (topic.revision(), session))),
             losses: 0,
         };
         let state = State {
@@ -260,22 +258,17 @@ impl Cell {
         let ended = Err("the store has ended".to_owned());
         let kept = commit.done.await.unwrap_or(ended);
         let mut state = self.state();
-        if state.stored.losses == commit.losses {
-            match &kept {
-                Ok(()) => state.stored.keep(commit.to),
-                Err(_) => {
-                    let durable = state.stored.lose();
-                    state.topic.revert(durable, unix_micros());
-                    self.wake(&mut state);
-                }
-            }
+        if kept.is_err() && state.stored.losses == commit.losses {
+            let durable = state.stored.lose();
+            state.topic.revert(durable, unix_micros());
+            self.wake(&mut state);
         }
         kept.map_err(WriteError::Store)
     }
 
     /// What the store has of it.
     pub(super) fn durable(&self) -> Option<(Revision, Session)> {
-        self.state().stored.durable.clone()
+        self.state().stored.durable.get()
     }
 
     /// Ends the topic, if it still is at the revision that is expected, and with `permit`
@@ -367,38 +360,29 @@ impl Stored {
         fields: Option<Vec<String>>,
         permit: Permit<'_>,
     ) -> Commit {
+        let whole = self.last.is_none();
         let record = Record {
             topic: topic.clone(),
             from: self.last,
-            to: to.clone(),
-            fields,
+            fields: fields.filter(|_| !whole),
+            durable: self.durable.clone(),
+            to,
         };
-        self.last = to
-            .as_ref()
-            .map_or(Revision::ZERO, |(revision, _)| *revision);
+        let revision = record.to.as_ref().map(|(revision, _)| *revision);
+        self.last = Some(revision.unwrap_or_default());
         let (answer, done) = oneshot::channel();
         permit.send(Job::Commit(Box::new(record), answer));
         Commit {
-            to,
             losses: self.losses,
             done,
         }
     }
 
-    /// Answers may come in any order.
-    fn keep(&mut self, to: Option<(Revision, Session)>) {
-        let known = self.durable.as_ref().map(|(revision, _)| *revision);
-        if to.as_ref().map(|(revision, _)| *revision) > known {
-            self.durable = to;
-        }
-    }
-
-    /// Forgets what was not kept; the next record follows what is durable.
+    /// Forgets what was not kept.
     fn lose(&mut self) -> Option<Session> {
         self.losses += 1;
-        let (revision, session) = self.durable.clone().unzip();
-        self.last = revision.unwrap_or_default();
-        session
+        self.last = None;
+        self.durable.get().map(|(_, session)| session)
     }
 }
 

@@ -394,12 +394,13 @@ impl Hub {
         Ok(self.insert_empty(&mut topics, name.clone()))
     }
 
-    /// Drops a topic, if it still is at the revision that is `expected`; its viewers are closed. The default topic stays, without a session.
-    /// Tells whether there was a session to drop.
+    /// Drops a topic, if it still is at the revision that is `expected`; its viewers are
+    /// closed. The default topic stays, without a session. Tells whether there was a session
+    /// to drop.
     ///
     /// # Errors
-    /// When it is at another revision by now, or when the store cannot forget it: then it
-    /// comes back with the next start.
+    /// When it is at another revision by now, or when the store cannot forget it: then it is
+    /// there again, as it was kept.
     pub async fn delete(
         &self,
         name: &TopicName,

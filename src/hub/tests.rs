@@ -73,3 +73,24 @@ async fn a_topic_that_cannot_be_forgotten_is_there_again() {
     assert_eq!(room.hub.delete(&room.topic, None).await, Ok(true));
     assert_eq!(room.data(), None);
 }
+
+#[tokio::test]
+async fn a_writer_that_goes_away_leaves_a_durable_change() {
+    let room = Room::new();
+    room.write("[1]").await.expect("there is room");
+    let gone = tokio::time::timeout(std::time::Duration::ZERO, room.write("[2]")).await;
+    // The disk is quick at times: then the writer has heard of it, which is as good.
+    drop(gone);
+    let other: TopicName = "other".parse().expect("a name");
+    let session = Session::of_data("x", Json::empty_object());
+    let behind = room
+        .hub
+        .write(&other, Change::Replace(session), WriteOptions::default());
+    behind.await.expect("what came before it is durable by now");
+    room.disk.set_full(true);
+    room.write("[3]").await.expect_err("there is none");
+    assert_eq!(room.data().as_deref(), Some("[2]"), "what is durable stays");
+    room.disk.set_full(false);
+    room.write("[4]").await.expect("there is room again");
+    assert_eq!(room.data().as_deref(), Some("[4]"));
+}

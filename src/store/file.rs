@@ -141,7 +141,7 @@ pub(super) fn apply(
         .open_table(REVISIONS)?
         .get(name)?
         .map_or(0, |revision| revision.value());
-    if present != record.from.get() {
+    if record.from.is_some_and(|from| present != from.get()) {
         return Ok(Err("an earlier change could not be kept".to_owned()));
     }
     match &record.to {

@@ -6,6 +6,7 @@ mod transfer;
 mod writer;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use redb::{Database, DatabaseError};
 use tokio::sync::{mpsc, oneshot};
@@ -46,12 +47,39 @@ pub struct Kept {
 pub struct Record {
     /// Whose.
     pub topic: TopicName,
-    /// The revision of the change before this one, which has to be durable first.
-    pub from: Revision,
+    /// The revision of the change before this one, which has to be durable first; none: it
+    /// follows a loss, and brings the whole session.
+    pub from: Option<Revision>,
     /// The revision it makes, and the session then; none: the topic is dropped.
     pub to: Option<(Revision, Session)>,
     /// Only these fields differ; none: anything may.
     pub fields: Option<Vec<String>>,
+    /// Where the thread says that it is durable.
+    pub durable: Durable,
+}
+
+/// What is durable of one topic. The thread that writes says so itself and in order: those
+/// who wait for an answer may have gone, or hear of a later one first.
+#[derive(Clone, Debug, Default)]
+pub struct Durable(Arc<Mutex<Option<(Revision, Session)>>>);
+
+impl Durable {
+    /// As it was loaded.
+    pub fn new(kept: Option<(Revision, Session)>) -> Durable {
+        Durable(Arc::new(Mutex::new(kept)))
+    }
+
+    /// The last durable revision and its session.
+    pub fn get(&self) -> Option<(Revision, Session)> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn set(&self, to: Option<(Revision, Session)>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = to;
+    }
 }
 
 /// Learns whether a change is durable, or why not.

@@ -32,7 +32,8 @@ fn record(from: u64, to: u64, text: &str, fields: Option<&[&str]>) -> Record {
     let fields = fields.map(|fields| fields.iter().map(|field| (*field).to_owned()).collect());
     Record {
         topic: "main".parse().unwrap(),
-        from: Revision::new(from).unwrap(),
+        from: Revision::new(from),
+        durable: Durable::default(),
         to: Some((Revision::new(to).unwrap(), session(text))),
         fields,
     }
@@ -83,7 +84,8 @@ fn what_was_committed_is_there_again() {
     );
     let dropped = Record {
         topic: again.topic,
-        from: Revision::new(6).unwrap(),
+        from: Revision::new(6),
+        durable: Durable::default(),
         to: None,
         fields: None,
     };

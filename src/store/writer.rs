@@ -45,7 +45,10 @@ impl Writer {
             self.database = None;
         }
         let answers = written.unwrap_or_else(|error| vec![Err(error.to_string()); records.len()]);
-        for ((_, done), answer) in records.into_iter().zip(answers) {
+        for ((record, done), answer) in records.into_iter().zip(answers) {
+            if answer.is_ok() {
+                record.durable.set(record.to);
+            }
             // A writer that has gone does not need to know.
             let _ = done.send(answer);
         }
