@@ -125,23 +125,15 @@ async fn topic(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let cell = find(&app, &name)?;
-    let unchanged = |revision: &str| {
-        access::list(&headers, IF_NONE_MATCH)
-            .iter()
-            .any(|tag| tag == "*" || tag.trim_start_matches("W/") == format!("\"{revision}\""))
-    };
-    let mut response = session(&cell).await?;
-    let revision = response
-        .headers()
-        .get(ETAG)
-        .and_then(|tag| tag.to_str().ok())
-        .unwrap_or_default();
-    if unchanged(revision.trim_matches('"')) {
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-        *response.body_mut() = Body::empty();
-        response.headers_mut().remove(CONTENT_TYPE);
+    let (revision, _) = cell.session().ok_or_else(|| no_topic(cell.name()))?;
+    let tag = format!("\"{revision}\"");
+    let known = access::list(&headers, IF_NONE_MATCH);
+    let same = |known: &String| known == "*" || known.trim_start_matches("W/") == tag;
+    if known.iter().any(same) {
+        // Nothing is encoded for who has it already.
+        return Ok((StatusCode::NOT_MODIFIED, [NO_STORE], [(ETAG, tag)]).into_response());
     }
-    Ok(response)
+    session(&cell).await
 }
 
 /// `{"revision", "data"}` of a topic, from the bytes that viewers share.
