@@ -3,14 +3,16 @@
 
 use std::fmt::Write;
 use std::hint::black_box;
+use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use onlooker::fields::Whitelist;
 use onlooker::frame::{Encoding, Frame};
 use onlooker::json::Json;
 use onlooker::name::TopicName;
+use onlooker::revision::Revision;
 use onlooker::session::Session;
-use onlooker::topic::{Change, Rules, Topic, Update, Writer, Written};
+use onlooker::topic::{Change, Rules, Topic, Update, Written};
 
 const SIZES: [(&str, usize); 3] = [("1 KB", 1_000), ("100 KB", 100_000), ("10 MB", 10_000_000)];
 
@@ -42,14 +44,14 @@ fn topic(session: Session) -> Topic {
         ignore: Vec::new(),
         max_session: 64 * 1024 * 1024,
     };
-    let mut topic = Topic::new("main", rules);
+    let mut topic = Topic::new("main", rules, Revision::ZERO);
     write(&mut topic, Change::Replace(session));
     topic.flush();
     topic
 }
 
 fn write(topic: &mut Topic, change: Change) -> Written {
-    let written = topic.write(change, 1_000_000, &Writer::default());
+    let written = topic.write(&change, 1_000_000, &Arc::default());
     written.expect("the change is accepted")
 }
 
@@ -72,7 +74,7 @@ fn replace(criterion: &mut Criterion) {
         // A structural change: what viewers receive is everything.
         let mut next = move || {
             let mut session = sessions.next().expect("the sessions go round");
-            session.name = Json::string(session.config["speed"].as_str());
+            session.name = Json::string(session.config.get("speed").expect("it is there").as_str());
             Change::Replace(session)
         };
         group.throughput(Throughput::Bytes(size as u64));
@@ -128,7 +130,7 @@ fn reload(criterion: &mut Criterion) {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 let written = write(&mut topic, Change::Replace(session(black_box(&text))));
-                assert!(matches!(written, Written::Unchanged(_)));
+                assert!(matches!(written, Written::Unchanged { .. }));
             });
         });
     }
@@ -138,9 +140,10 @@ fn reload(criterion: &mut Criterion) {
 /// The rarer encodings, each made once for everybody who wants it.
 fn encodings(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("encode 100 KB");
-    let topic = topic(session(&text(100_000, 0)));
+    let mut topic = topic(session(&text(100_000, 0)));
     let name = TopicName::from_lossy("main");
-    let frame = || Frame::update(&name, topic.since(None).expect("there is a session"));
+    let snapshot = topic.since(None).expect("there is a session");
+    let frame = || Frame::update(&name, snapshot.clone());
     for (encoding, msgpack, deflate) in [
         ("text", false, false),
         ("MessagePack", true, false),

@@ -207,7 +207,7 @@ impl Whitelist {
                 .iter()
                 .filter(|(_, value)| value.kind() != Kind::Null);
             *fields = known
-                .map(|(name, value)| (name.clone(), Field::of(value.kind())))
+                .map(|(name, value)| (name.to_owned(), Field::of(value.kind())))
                 .collect();
         }
     }

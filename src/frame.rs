@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-use crate::json::value_of;
+use crate::json::{LARGE, value_of};
 use crate::name::TopicName;
 use crate::protocol;
 use crate::topic::Update;
@@ -84,13 +84,13 @@ impl Frame {
 
     /// Whether encoding it may take long enough to hold up other viewers.
     pub fn is_large(&self) -> bool {
-        self.text_len() > 256 * 1024
+        self.text_len() > LARGE
     }
 
     /// About how long the text is, in bytes.
     pub fn text_len(&self) -> usize {
         match &self.content {
-            Content::Update(_, Update::Snapshot { session, .. }) => session.text_len(),
+            Content::Update(_, Update::Snapshot(version)) => version.session.text_len(),
             Content::Update(_, Update::Delta { fields, .. }) => fields
                 .iter()
                 .map(|(field, value)| field.len() + value.as_str().len())
@@ -102,7 +102,7 @@ impl Frame {
     /// The session inside a snapshot's text, sharing its bytes; empty for other frames.
     pub fn session(&self) -> Bytes {
         const PAYLOAD: &[u8] = b"\"payload\":";
-        let Content::Update(_, Update::Snapshot { .. }) = &self.content else {
+        let Content::Update(_, Update::Snapshot(version)) = &self.content else {
             return Bytes::new();
         };
         let bytes = self.bytes(Encoding::default());
@@ -110,8 +110,9 @@ impl Frame {
         let at = bytes
             .windows(PAYLOAD.len())
             .position(|window| window == PAYLOAD);
+        let behind = protocol::origins(version.named_origins()).len() + "}".len();
         at.map_or_else(Bytes::new, |at| {
-            bytes.slice(at + PAYLOAD.len()..bytes.len() - 1)
+            bytes.slice(at + PAYLOAD.len()..bytes.len() - behind)
         })
     }
 

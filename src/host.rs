@@ -1,6 +1,7 @@
 //! The host socket: a host speaks the viewers' vocabulary upstream and learns of each
 //! message whether it stands.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -15,9 +16,9 @@ use tokio_tungstenite::tungstenite::{Bytes, Error};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::HostPass;
-use crate::hub::{Hub, SourceGuard, WriteOptions};
+use crate::hub::{Hub, SourceGuard, WriteError, WriteOptions};
 use crate::name::TopicName;
-use crate::protocol::{self, HostMessage, MessageError, Problem, close};
+use crate::protocol::{self, Ack, HostMessage, MessageError, Problem, close};
 
 /// What an envelope may add to a session, in bytes.
 const ENVELOPE: usize = 64 * 1024;
@@ -28,6 +29,8 @@ pub struct Host {
     pub hub: Hub,
     /// What it writes.
     pub topic: TopicName,
+    /// That it is there.
+    pub source: SourceGuard,
     /// That it may.
     pub pass: HostPass,
     /// Ends the connection with 1001.
@@ -47,7 +50,6 @@ impl Host {
             .max_message_size(Some(limit))
             .max_frame_size(Some(limit));
         let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-        let _attached = self.attach();
         let ping = self.hub.flow().ping.max(Duration::from_millis(1));
         let mut pings = interval_at(Instant::now() + ping, ping);
         let mut unanswered = 0;
@@ -82,10 +84,6 @@ impl Host {
         }
     }
 
-    fn attach(&self) -> Option<SourceGuard> {
-        self.hub.topic(&self.topic).map(|cell| cell.attach())
-    }
-
     async fn answer(&self, message: Message) -> Option<Message> {
         match message {
             Message::Text(text) => Some(Message::text(self.obey(text.as_bytes()).await)),
@@ -103,34 +101,37 @@ impl Host {
 
     async fn obey(&self, text: &[u8]) -> String {
         let (id, message) = HostMessage::parse(text, self.topic.as_str());
-        match self.apply(message).await {
-            Ok(revision) => protocol::ack(id.as_ref(), revision),
+        let done = match message {
+            Ok(message) => self.apply(message).await.map_err(|error| error.problem()),
+            Err(error) => {
+                let problem = problem_of(&error);
+                if problem.is_refusal() {
+                    self.hub.announce(&self.topic).await;
+                }
+                Err(problem)
+            }
+        };
+        match done {
+            Ok(ack) => ack.text(id.as_ref()),
             Err(problem) => protocol::error(id.as_ref(), &problem),
         }
     }
 
-    async fn apply(
-        &self,
-        message: Result<HostMessage, MessageError>,
-    ) -> Result<Option<crate::revision::Revision>, Problem> {
-        match message.map_err(|error| problem_of(&error))? {
+    async fn apply(&self, message: HostMessage) -> Result<Ack, WriteError> {
+        match message {
             HostMessage::Write(change, writer) => {
                 let options = WriteOptions {
-                    writer,
+                    writer: Arc::new(writer),
                     ..WriteOptions::default()
                 };
                 let written = self.hub.write(&self.topic, change, options).await;
-                written
-                    .map(|receipt| Some(receipt.revision))
-                    .map_err(|error| error.problem())
+                written.map(|receipt| Ack::Written(receipt.revision))
             }
             HostMessage::Broadcast(text) => {
-                let cell = self
-                    .hub
-                    .open(&self.topic)
-                    .map_err(|error| error.problem())?;
-                self.hub.broadcast(&cell, text);
-                Ok(None)
+                let cell = self.hub.topic(&self.topic);
+                let cell = cell.ok_or_else(|| WriteError::NoTopic(self.topic.to_string()))?;
+                let delivered = self.hub.broadcast(&cell, text).await.delivered().await;
+                Ok(Ack::Broadcast(delivered.passed_over))
             }
         }
     }

@@ -1,6 +1,6 @@
 //! `/sync`: tells clients that fetch for themselves what has changed.
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use indexmap::IndexMap;
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::ViewerPass;
 use crate::frame::{self, Encoding, Frame};
-use crate::hub::{Cell, Event, Hub, millis};
+use crate::hub::{Hub, Invalidated, Place, millis};
 use crate::name::TopicName;
 use crate::protocol::{Invalidation, close};
 use crate::revision::Revision;
@@ -22,86 +22,97 @@ use crate::viewer::{Inbound, Signal};
 /// are merged to the newest of each topic, so that a slow reader costs a line per topic.
 pub struct Feed {
     hub: Hub,
-    events: Receiver<Event>,
+    events: Receiver<Invalidated>,
     /// Empty: all topics.
     only: Vec<TopicName>,
-    waiting: IndexMap<TopicName, Invalidation>,
-    ready: VecDeque<Invalidation>,
+    /// What is to be told, one event a topic.
+    waiting: IndexMap<TopicName, Invalidated>,
+    /// What was told last: a revision never goes back.
+    told: HashMap<TopicName, Revision>,
+    _place: Place,
 }
 
 impl Feed {
-    /// A feed of all topics, or of `only` these.
-    pub fn new(hub: &Hub, only: Vec<TopicName>, _pass: &ViewerPass) -> Feed {
-        let events = hub.subscribe();
+    /// A feed of all topics, or of `only` these; none when everybody who may watch does.
+    pub fn new(hub: &Hub, only: Vec<TopicName>, _pass: &ViewerPass) -> Option<Feed> {
+        let place = hub.place()?;
+        let events = hub.invalidations();
         let mut feed = Feed {
             hub: hub.clone(),
             events,
             only,
             waiting: IndexMap::new(),
-            ready: VecDeque::new(),
+            told: HashMap::new(),
+            _place: place,
         };
         feed.announce_all();
-        feed
+        Some(feed)
     }
 
     /// The next event; none when the daemon has ended.
     pub async fn next(&mut self) -> Option<Invalidation> {
         loop {
             self.collect();
-            if let Some(event) = self.ready.pop_front() {
-                return Some(event);
+            if let Some((_, event)) = self.waiting.shift_remove_index(0) {
+                self.told.insert(event.topic.clone(), event.revision);
+                self.forget_ended();
+                return Some(told_now(event));
             }
             match self.events.recv().await {
-                Ok(event) => self.take(&event),
+                Ok(event) => self.take(event),
                 Err(RecvError::Lagged(_)) => self.announce_all(),
                 Err(RecvError::Closed) => return None,
             }
         }
     }
 
-    /// Takes all that waits in the channel, and makes it ready to be sent.
+    /// Takes all that waits in the channel.
     fn collect(&mut self) {
         loop {
             match self.events.try_recv() {
-                Ok(event) => self.take(&event),
+                Ok(event) => self.take(event),
                 Err(TryRecvError::Lagged(_)) => self.announce_all(),
-                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
             }
         }
-        let newer: Vec<_> = self.waiting.drain(..).map(|(_, event)| event).collect();
-        self.ready
-            .retain(|event| newer.iter().all(|newer| newer.topic != event.topic));
-        self.ready.extend(newer);
     }
 
-    fn take(&mut self, event: &Event) {
-        if let Event::Flush(flushed) = event {
-            self.announce(&flushed.cell, flushed.to, flushed.source_id.clone());
+    /// A topic that comes back after its end goes on from where it was.
+    fn forget_ended(&mut self) {
+        if self.told.len() > 2 * self.hub.limits().topics {
+            self.told.retain(|topic, _| self.hub.topic(topic).is_some());
         }
     }
 
     fn announce_all(&mut self) {
         for cell in self.hub.topics() {
             if let Some((revision, _)) = cell.session() {
-                self.announce(&cell, revision, None);
+                self.take(Invalidated {
+                    topic: cell.name().clone(),
+                    revision,
+                    source_id: None,
+                });
             }
         }
     }
 
-    fn announce(&mut self, cell: &Cell, revision: Revision, source_id: Option<String>) {
-        if !self.only.is_empty() && !self.only.contains(cell.name()) {
+    /// Merges an event with what waits of its topic: the newest revision, and a name only if
+    /// all of it is of the one with that name.
+    fn take(&mut self, event: Invalidated) {
+        let picked = self.only.is_empty() || self.only.contains(&event.topic);
+        let newer = self.told.get(&event.topic) < Some(&event.revision);
+        if !picked || !newer {
             return;
         }
-        let since_1970 = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let event = Invalidation {
-            topic: cell.name().to_string(),
-            revision: revision.to_string(),
-            source_id,
-            timestamp_ms: millis(since_1970),
-        };
-        self.waiting.insert(cell.name().clone(), event);
+        match self.waiting.get_mut(&event.topic) {
+            Some(waiting) => {
+                waiting.revision = waiting.revision.max(event.revision);
+                if waiting.source_id != event.source_id {
+                    waiting.source_id = None;
+                }
+            }
+            None => _ = self.waiting.insert(event.topic.clone(), event),
+        }
     }
 
     /// Serves a WebSocket to its end, or closes it with 1001 on `stop`. What the reader sends
@@ -134,6 +145,18 @@ impl Feed {
                 return end;
             }
         }
+    }
+}
+
+fn told_now(event: Invalidated) -> Invalidation {
+    let since_1970 = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Invalidation {
+        topic: event.topic.to_string(),
+        revision: event.revision.to_string(),
+        source_id: event.source_id,
+        timestamp_ms: millis(since_1970),
     }
 }
 

@@ -21,6 +21,10 @@ pub const MAX_DEPTH: usize = 128;
 /// The most levels that this program puts around a document it accepted.
 const ENVELOPES: usize = 8;
 
+/// Reading or writing a text of more bytes may take a millisecond, which is too long for a
+/// thread that others wait for.
+pub const LARGE: usize = 256 * 1024;
+
 /// The largest integer JavaScript holds exactly (2^53 - 1).
 pub const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
@@ -87,6 +91,11 @@ impl Json {
     /// A JSON string.
     pub fn string(text: &str) -> Json {
         Json::from_value(&Value::String(text.to_owned()))
+    }
+
+    /// `null`.
+    pub fn null() -> Json {
+        Json("null".into())
     }
 
     /// `{}`.
@@ -179,11 +188,21 @@ pub fn write_object<'a>(out: &mut String, members: impl Iterator<Item = (&'a str
         if index > 0 {
             out.push(',');
         }
-        out.push_str(Json::string(key).as_str());
+        write_key(out, key);
         out.push(':');
         out.push_str(value.as_str());
     }
     out.push('}');
+}
+
+fn write_key(out: &mut String, key: &str) {
+    if scan::is_plain(key) {
+        out.push('"');
+        out.push_str(key);
+        out.push('"');
+    } else {
+        out.push_str(Json::string(key).as_str());
+    }
 }
 
 impl PartialEq for Json {
@@ -211,6 +230,17 @@ impl serde::Serialize for Json {
         // RawValue is how serde_json takes text as it is.
         let raw: &RawValue = serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
         raw.serialize(serializer)
+    }
+}
+
+impl Kind {
+    /// As a sentence has it: "an object".
+    pub fn with_article(self) -> String {
+        let article = match self {
+            Kind::Array | Kind::Object => "an",
+            _ => "a",
+        };
+        format!("{article} {self}")
     }
 }
 

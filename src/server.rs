@@ -203,11 +203,12 @@ impl Server {
         TopicHandle { hub, name }
     }
 
-    /// Sends a text to every viewer of the default topic, verbatim. Tells to how many.
+    /// Sends a text to every viewer of the default topic, verbatim. Tells to how many: to none
+    /// when the texts before it are still on their way.
     pub fn broadcast(&self, text: impl Into<String>) -> usize {
         let hub = &self.app.hub;
         hub.topic(hub.default_topic())
-            .map_or(0, |cell| hub.broadcast(&cell, text.into()))
+            .map_or(0, |cell| hub.try_broadcast(&cell, text.into()))
     }
 
     /// Flushes what waits, closes the viewers with 1001 and frees the port: within five seconds.

@@ -1,14 +1,12 @@
 //! A topic's whole state.
 
-use std::sync::Arc;
+mod config;
 
-use indexmap::IndexMap;
 use serde_json::Value;
 
-use crate::json::{Json, Kind, write_object};
+pub use config::{Config, FieldName};
 
-/// The flat map of parameters, in the host's order.
-pub type Config = IndexMap<String, Json>;
+use crate::json::{Json, Kind, write_object};
 
 /// `{name, data, config, metadata}`. Cloning shares every part.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,24 +16,25 @@ pub struct Session {
     /// Anything.
     pub data: Json,
     /// The parameters that may change without a redraw.
-    pub config: Arc<Config>,
+    pub config: Config,
     /// Anything.
     pub metadata: Json,
 }
 
 /// A document that looks like a session and is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{member}: expected {expected}, got {got}")]
+#[error("{member}: expected {}, got {got}", expected.with_article())]
 pub struct ShapeError {
     /// Which member of the session.
     pub member: String,
     /// What belongs there.
-    pub expected: &'static str,
+    pub expected: Kind,
     /// What was there.
     pub got: Kind,
 }
 
-const MEMBERS: [&str; 4] = ["name", "data", "config", "metadata"];
+/// What a session has, in this order.
+pub const MEMBERS: [&str; 4] = ["name", "data", "config", "metadata"];
 
 impl Session {
     /// A session that holds only data.
@@ -43,7 +42,7 @@ impl Session {
         Session {
             name: Json::string(name),
             data,
-            config: Arc::default(),
+            config: Config::default(),
             metadata: Json::empty_object(),
         }
     }
@@ -80,15 +79,11 @@ impl Session {
 
     fn set_member(&mut self, member: &str, value: Json) -> Result<(), ShapeError> {
         match member {
-            "name" => self.name = expect(member, value, Kind::String, "a string")?,
+            "name" => self.name = expect(member, value, Kind::String)?,
             "data" => self.data = value,
             "config" => {
-                self.config = Arc::new(config_of(&expect(
-                    member,
-                    value,
-                    Kind::Object,
-                    "an object",
-                )?))
+                let config = expect(member, value, Kind::Object)?;
+                self.config = config.members().unwrap_or_default().into_iter().collect();
             }
             _ => self.metadata = value,
         }
@@ -109,12 +104,7 @@ impl Session {
         out.push_str(",\"data\":");
         out.push_str(self.data.as_str());
         out.push_str(",\"config\":");
-        write_object(
-            out,
-            self.config
-                .iter()
-                .map(|(field, value)| (field.as_str(), value)),
-        );
+        write_object(out, self.config.iter());
         out.push_str(",\"metadata\":");
         out.push_str(self.metadata.as_str());
         out.push('}');
@@ -122,16 +112,9 @@ impl Session {
 
     /// About how long [`Session::write_to`]'s text is, in bytes.
     pub fn text_len(&self) -> usize {
-        let config: usize = self
-            .config
-            .iter()
-            .map(|(field, value)| field.len() + value.as_str().len() + 4)
-            .sum();
-        self.name.as_str().len()
-            + self.data.as_str().len()
-            + config
-            + self.metadata.as_str().len()
-            + 64
+        let parts = [&self.name, &self.data, &self.metadata];
+        let parts: usize = parts.iter().map(|part| part.as_str().len()).sum();
+        parts + self.config.text_len() + 64
     }
 
     /// The session as a tree, to be patched.
@@ -139,7 +122,7 @@ impl Session {
         let config = self
             .config
             .iter()
-            .map(|(field, value)| (field.clone(), value.value()));
+            .map(|(field, value)| (field.to_owned(), value.value()));
         let members = [
             self.name.value(),
             self.data.value(),
@@ -151,10 +134,10 @@ impl Session {
 
     /// The first integer that JavaScript will round (above 2^53), if there is one.
     pub fn first_rounded(&self) -> Option<&str> {
-        let config = self.config.values();
+        let fields = self.config.iter().map(|(_, value)| value);
         [&self.data, &self.metadata]
             .into_iter()
-            .chain(config)
+            .chain(fields)
             .find_map(Json::first_rounded)
     }
 }
@@ -171,24 +154,19 @@ fn is_session(members: &[(String, Json)]) -> bool {
             .any(|(key, _)| key == "data" || key == "config")
 }
 
-fn expect(
-    member: &str,
-    value: Json,
-    kind: Kind,
-    expected: &'static str,
-) -> Result<Json, ShapeError> {
+/// The value, if it is of the type that a member of the session has.
+///
+/// # Errors
+/// Names the member.
+pub fn expect(member: &str, value: Json, kind: Kind) -> Result<Json, ShapeError> {
     match value.kind() {
         got if got == kind => Ok(value),
         got => Err(ShapeError {
             member: member.to_owned(),
-            expected,
+            expected: kind,
             got,
         }),
     }
-}
-
-fn config_of(object: &Json) -> Config {
-    object.members().unwrap_or_default().into_iter().collect()
 }
 
 #[cfg(test)]

@@ -1,18 +1,21 @@
 //! A topic: one session, its revisions, and the two functions everything rests on:
 //! [`Topic::write`] and [`Topic::since`]. Pure: no clock, no socket, no lock.
 
-use std::collections::HashMap;
+mod apply;
+mod ignore;
+mod patch;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use indexmap::IndexMap;
-use json_patch::{Patch, PatchOperation};
+use json_patch::Patch;
+use rpds::HashTrieMapSync;
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::fields::{FieldError, Whitelist};
-use crate::json::{Json, Kind, MAX_DEPTH};
+use crate::json::Json;
 use crate::revision::Revision;
-use crate::session::{self, Config, Session, ShapeError};
+use crate::session::{FieldName, Session};
 
 /// What a topic holds its writers to.
 #[derive(Clone, Debug)]
@@ -34,8 +37,32 @@ pub enum Change {
     Merge(Json),
     /// A JSON Patch (RFC 6902) of the session.
     Patch(Patch),
-    /// These fields of the config; null removes one.
+    /// These fields of the config, each named once; null removes one.
     Fields(Vec<(String, Json)>),
+}
+
+impl Change {
+    /// About how long it is as text, in bytes.
+    pub fn text_len(&self) -> usize {
+        let field = |(field, value): &(String, Json)| field.len() + value.as_str().len();
+        match self {
+            Change::Replace(session) => session.text_len(),
+            Change::Merge(patch) => patch.as_str().len(),
+            // An operation may bring anything; most bring little.
+            Change::Patch(patch) => patch.len() * 64,
+            Change::Fields(fields) => fields.iter().map(field).sum(),
+        }
+    }
+
+    /// The first integer in it that JavaScript rounds (above 2^53), if there is one.
+    pub fn first_rounded(&self) -> Option<&str> {
+        match self {
+            Change::Replace(session) => session.first_rounded(),
+            Change::Fields(fields) => fields.iter().find_map(|(_, value)| value.first_rounded()),
+            Change::Merge(patch) => patch.first_rounded(),
+            Change::Patch(_) => None,
+        }
+    }
 }
 
 /// How a writer names itself, to recognise its own change when it comes back.
@@ -61,10 +88,15 @@ pub enum Written {
         /// The revision it has.
         revision: Revision,
         /// The fields that changed, when nothing else did.
-        fields: Option<Vec<String>>,
+        fields: Option<Vec<FieldName>>,
     },
     /// The session already was so: no revision, no frame.
-    Unchanged(Revision),
+    Unchanged {
+        /// The revision that made it so.
+        revision: Revision,
+        /// That of the last change of the fields that were named, where only fields were.
+        touched: Revision,
+    },
 }
 
 /// Why a change was not accepted; the session is what it was.
@@ -81,6 +113,29 @@ pub enum Refusal {
     TooLarge(usize),
 }
 
+/// Who wrote a field's present value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The revision of that write.
+    pub revision: Revision,
+    /// The name the writer gave itself; all empty when it gave none.
+    pub writer: Arc<Writer>,
+}
+
+/// Who wrote what, by field. Copies share all but what differs.
+pub type Origins = HashTrieMapSync<FieldName, Origin>;
+
+/// A topic's state at one revision. A copy shares every part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Which one it is.
+    pub revision: Revision,
+    /// What is shown.
+    pub session: Session,
+    /// Who wrote the fields that have changed since the topic came to be.
+    pub origins: Origins,
+}
+
 /// The smallest thing that brings a viewer to now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Update {
@@ -89,26 +144,12 @@ pub enum Update {
         /// The revision a viewer is at after this.
         revision: Revision,
         /// In the order in which they last changed.
-        fields: Vec<(String, Json)>,
+        fields: Vec<(FieldName, Json)>,
         /// For fields whose writer named itself.
-        origins: Vec<(String, Origin)>,
+        origins: Vec<(FieldName, Origin)>,
     },
     /// Everything.
-    Snapshot {
-        /// The revision a viewer is at after this.
-        revision: Revision,
-        /// The whole session.
-        session: Session,
-    },
-}
-
-/// Who wrote a field's present value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
-    /// The revision of that write.
-    pub revision: Revision,
-    /// The name the writer gave itself; all empty when it gave none.
-    pub writer: Writer,
+    Snapshot(Version),
 }
 
 /// Debounced changes that leave for the viewers.
@@ -118,9 +159,13 @@ pub struct Flush {
     pub from: Revision,
     /// Where they are after it.
     pub to: Revision,
-    /// Nothing when every change was taken back before it left.
+    /// Nothing when only a refusal was announced.
     pub update: Option<Update>,
 }
+
+/// How many revisions that left are remembered: a viewer that comes back with an older one is
+/// sent everything.
+const REMEMBERED: usize = 4096;
 
 /// One topic's state.
 #[derive(Debug)]
@@ -132,38 +177,61 @@ pub struct Topic {
     /// The last change that needs a redraw.
     structural: Revision,
     flushed: Revision,
-    /// Who last changed each field. Latest last.
-    origins: IndexMap<String, Origin>,
-    /// What fields held at the last flush, for those that changed since.
-    before: HashMap<String, Option<Json>>,
+    origins: Origins,
+    /// Which field changed when, since the last structural change. Oldest first; an entry whose
+    /// field has changed again means nothing.
+    recent: Vec<(Revision, FieldName)>,
+    /// Revisions that left for a viewer, and those made last, which writers were told. Oldest
+    /// first. Only of these it is known what their holder has: another number was made before
+    /// a restart, or is nobody's.
+    sent: VecDeque<Revision>,
+    made: VecDeque<Revision>,
+    /// The revision that made this state, and those under which it was announced since.
+    same: VecDeque<Revision>,
 }
 
 impl Topic {
-    /// A topic that waits for its first session, which is called `name` unless it says otherwise.
-    pub fn new(name: &str, rules: Rules) -> Topic {
+    /// A topic that waits for its first session, which is called `name` unless it says
+    /// otherwise. Its revisions are greater than `floor`, which an earlier topic of that name
+    /// may have reached.
+    pub fn new(name: &str, rules: Rules, floor: Revision) -> Topic {
         Topic {
             name: name.to_owned(),
             rules,
             session: None,
-            revision: Revision::ZERO,
-            structural: Revision::ZERO,
-            flushed: Revision::ZERO,
-            origins: IndexMap::new(),
-            before: HashMap::new(),
+            revision: floor,
+            structural: floor,
+            flushed: floor,
+            origins: Origins::new_sync(),
+            recent: Vec::new(),
+            sent: VecDeque::new(),
+            made: VecDeque::new(),
+            same: VecDeque::new(),
         }
     }
 
     /// A topic as it was kept. It keeps its revision, so that viewers resume without redrawing.
-    pub fn restore(name: &str, mut rules: Rules, session: Session, revision: Revision) -> Topic {
-        rules.whitelist.learn(&session.config);
-        let topic = Topic::new(name, rules);
-        Topic {
-            session: Some(session),
-            revision,
-            structural: revision,
-            flushed: revision,
-            ..topic
+    pub fn restore(name: &str, rules: Rules, kept: Version) -> Topic {
+        let mut topic = Topic::new(name, rules, kept.revision);
+        topic.adopt(kept.revision, Some(kept));
+        topic.sent.push_back(topic.revision);
+        topic.flushed = topic.revision;
+        topic
+    }
+
+    /// Takes a state that comes with its revision, or none, in place of the present one.
+    pub fn adopt(&mut self, revision: Revision, version: Option<Version>) {
+        self.revision = revision;
+        self.begin_anew();
+        let (session, origins) = version.map_or_else(
+            || (None, Origins::new_sync()),
+            |version| (Some(version.session), version.origins),
+        );
+        if let Some(session) = &session {
+            self.rules.whitelist.learn(&session.config);
         }
+        (self.session, self.origins) = (session, origins);
+        self.same = [revision].into();
     }
 
     /// The present session; none before the first write.
@@ -171,9 +239,23 @@ impl Topic {
         self.session.as_ref()
     }
 
-    /// The revision of the last accepted change.
+    /// The present state; none before the first write.
+    pub fn version(&self) -> Option<Version> {
+        Some(Version {
+            revision: self.revision,
+            session: self.session.clone()?,
+            origins: self.origins.clone(),
+        })
+    }
+
+    /// The revision of the last accepted change, or of an announcement since.
     pub fn revision(&self) -> Revision {
         self.revision
+    }
+
+    /// Whether the state is still that of a revision.
+    pub fn is_still(&self, revision: Revision) -> bool {
+        self.session.is_some() && self.same.contains(&revision)
     }
 
     /// The fields that may change without a redraw.
@@ -186,12 +268,10 @@ impl Topic {
         let value = self.session.as_ref()?.config.get(field)?.clone();
         let unknown = || Origin {
             revision: self.structural,
-            writer: Writer::default(),
+            writer: Arc::default(),
         };
-        Some((
-            value,
-            self.origins.get(field).cloned().unwrap_or_else(unknown),
-        ))
+        let origin = self.origins.get(field).cloned().unwrap_or_else(unknown);
+        Some((value, origin))
     }
 
     /// Applies a change as a whole or refuses it as a whole. `unix_micros` is the present
@@ -201,98 +281,62 @@ impl Topic {
     /// A [`Refusal`]: the session stays as it was.
     pub fn write(
         &mut self,
-        change: Change,
+        change: &Change,
         unix_micros: u64,
-        writer: &Writer,
+        writer: &Arc<Writer>,
     ) -> Result<Written, Refusal> {
-        let next = self.without_ignored(self.candidate(change)?)?;
-        self.check(&next)?;
-        let changed = self.changed_fields(&next.config);
-        let structural = self.is_structural(&next, &changed);
-        if !structural && changed.is_empty() {
-            return Ok(Written::Unchanged(self.revision));
+        let next = apply::apply(self.session.as_ref(), change, &self.name, &self.rules)?;
+        if !next.structural && next.changed.is_empty() {
+            let revision = self.same.front().copied().unwrap_or(self.revision);
+            let touched = self.touched(change).unwrap_or(revision);
+            return Ok(Written::Unchanged { revision, touched });
         }
         self.revision = self.revision.next(unix_micros);
-        if structural {
-            self.structural = self.revision;
-            self.rules.whitelist.learn(&next.config);
+        self.same = [self.revision].into();
+        if next.structural {
+            self.begin_anew();
+            self.rules.whitelist.learn(&next.session.config);
+            self.forget_removed(&next.session);
         }
-        for field in &changed {
-            self.note(field, writer);
+        for field in &next.changed {
+            let (revision, writer) = (self.revision, writer.clone());
+            self.origins
+                .insert_mut(field.clone(), Origin { revision, writer });
         }
-        self.origins
-            .retain(|field, _| next.config.contains_key(field));
-        self.session = Some(next);
+        if !next.structural {
+            self.note(&next.changed);
+        }
+        remember(&mut self.made, self.revision);
+        self.session = Some(next.session);
         Ok(Written::Applied {
             revision: self.revision,
-            fields: (!structural).then_some(changed),
+            fields: (!next.structural).then_some(next.changed),
         })
     }
 
     /// Gives the unchanged session a new revision, so that optimistic writers whose write
     /// was refused fetch the truth again. A topic without a session stays as it is.
-    pub fn reannounce(&mut self, unix_micros: u64) {
+    pub fn announce(&mut self, unix_micros: u64) {
         if self.session.is_some() {
             self.revision = self.revision.next(unix_micros);
+            remember(&mut self.same, self.revision);
+            remember(&mut self.made, self.revision);
         }
-    }
-
-    /// Goes back to a session that was kept, under a new revision, because later changes could
-    /// not be kept.
-    pub fn revert(&mut self, session: Option<Session>, unix_micros: u64) {
-        self.revision = self.revision.next(unix_micros);
-        self.structural = self.revision;
-        if let Some(session) = &session {
-            self.rules.whitelist.learn(&session.config);
-        }
-        self.origins.clear();
-        self.session = session;
     }
 
     /// The one rule: the smallest thing that brings a viewer at `revision` (none for a
-    /// newcomer) to now; nothing when it is there already.
-    pub fn since(&self, revision: Option<Revision>) -> Option<Update> {
-        let session = self.session.as_ref()?;
-        match revision {
-            Some(at) if at == self.revision => None,
-            Some(at) if at >= self.structural && at < self.revision => self.delta(session, at),
-            _ => Some(Update::Snapshot {
-                revision: self.revision,
-                session: session.clone(),
-            }),
+    /// newcomer) to now; nothing when it is there already. The present revision has left then.
+    pub fn since(&mut self, revision: Option<Revision>) -> Option<Update> {
+        self.session.as_ref()?;
+        let known = revision.filter(|at| *at == self.revision || self.has_left(*at));
+        if self.sent.back() != Some(&self.revision) {
+            remember(&mut self.sent, self.revision);
         }
-    }
-
-    fn delta(&self, session: &Session, at: Revision) -> Option<Update> {
-        let newer: Vec<(&String, &Origin)> = self
-            .origins
-            .iter()
-            .filter(|(field, o)| o.revision > at && !self.taken_back(session, field, at))
-            .collect();
-        let fields = newer
-            .iter()
-            .filter_map(|(field, _)| Some(((*field).clone(), session.config.get(*field)?.clone())));
-        let fields: Vec<_> = fields.collect();
-        let named = newer
-            .into_iter()
-            .filter(|(_, origin)| origin.writer != Writer::default());
-        let origins = named
-            .map(|(field, origin)| (field.clone(), origin.clone()))
-            .collect();
-        (!fields.is_empty()).then_some(Update::Delta {
-            revision: self.revision,
-            fields,
-            origins,
-        })
-    }
-
-    /// Whether a viewer at the last flush already shows this value, because it changed there and back.
-    fn taken_back(&self, session: &Session, field: &str, at: Revision) -> bool {
-        at == self.flushed
-            && self
-                .before
-                .get(field)
-                .is_some_and(|value| value.as_ref() == session.config.get(field))
+        match known {
+            Some(at) if at == self.revision => None,
+            Some(at) => self.delta(at),
+            None => self.version().map(Update::Snapshot),
+        }
     }
 
     /// Whether changes wait to be flushed.
@@ -308,274 +352,127 @@ impl Topic {
         let (from, to) = (self.flushed, self.revision);
         let update = self.since(Some(from));
         self.flushed = to;
-        self.before.clear();
         Some(Flush { from, to, update })
     }
 
-    fn candidate(&self, change: Change) -> Result<Session, Refusal> {
-        let present = || {
-            self.session
-                .clone()
-                .unwrap_or_else(|| Session::of_data(&self.name, Json::empty_object()))
+    /// About how long what waits to be flushed is as text, in bytes.
+    pub fn waiting_len(&self) -> usize {
+        let Some(session) = self.session.as_ref().filter(|_| self.is_dirty()) else {
+            return 0;
         };
-        match change {
-            Change::Replace(session) => Ok(session),
-            Change::Merge(patch) => self.merged(present(), &patch),
-            Change::Patch(patch) => self.patched(&present(), &patch),
-            Change::Fields(fields) => Ok(with_fields(present(), fields)),
+        if self.flushed < self.structural {
+            return session.text_len();
         }
+        let values = self.after(self.flushed).iter().map(|(_, field)| {
+            let value = session.config.get(field);
+            field.len() + value.map_or(0, |value| value.as_str().len())
+        });
+        values.sum()
     }
 
-    fn merged(&self, mut session: Session, patch: &Json) -> Result<Session, Refusal> {
-        // RFC 7396 would replace the session by it: by accident a JSON Patch, most of the time.
-        let members = patch.members().ok_or_else(|| {
-            Refusal::Invalid(format!(
-                "a merge patch of a session is an object, got {}: a JSON Patch is application/json-patch+json",
-                patch.kind()
-            ))
-        })?;
-        for (member, value) in members {
-            match (member.as_str(), value.kind()) {
-                ("name", Kind::Null) => session.name = Json::string(&self.name),
-                ("name", Kind::String) => session.name = value,
-                ("data", Kind::Null) => session.data = Json::empty_object(),
-                ("data", _) => session.data = merge(Some(&session.data), &value),
-                ("metadata", Kind::Null) => session.metadata = Json::empty_object(),
-                ("metadata", _) => session.metadata = merge(Some(&session.metadata), &value),
-                ("config", Kind::Null) => session.config = Arc::default(),
-                ("config", Kind::Object) => {
-                    session = with_fields(session.clone(), merged_fields(&session.config, &value))
-                }
-                ("name", got) => {
-                    return Err(ShapeError {
-                        member,
-                        expected: "a string",
-                        got,
-                    }
-                    .into());
-                }
-                ("config", got) => {
-                    return Err(ShapeError {
-                        member,
-                        expected: "an object",
-                        got,
-                    }
-                    .into());
-                }
-                _ => return Err(no_member(&member)),
-            }
-        }
-        Ok(session)
+    /// Whether it is known what a viewer at this revision holds, and that only fields have
+    /// changed since.
+    fn has_left(&self, revision: Revision) -> bool {
+        let known = |all: &VecDeque<Revision>| all.binary_search(&revision).is_ok();
+        revision >= self.structural && (known(&self.sent) || known(&self.made))
     }
 
-    fn patched(&self, session: &Session, patch: &Patch) -> Result<Session, Refusal> {
-        let mut value = session.value();
-        let mut size = session.text_len();
-        for (index, operation) in patch.iter().enumerate() {
-            json_patch::patch(&mut value, std::slice::from_ref(operation))
-                .map_err(|error| Refusal::Invalid(format!("operation {index}: {}", error.kind)))?;
-            // Copies can double the session again and again: measured as they come.
-            size += grown(&value, operation).ok_or_else(too_deep)?;
-            if size > 2 * self.rules.max_session {
-                return Err(Refusal::TooLarge(self.rules.max_session));
-            }
-        }
-        let document = checked(&value)?;
-        let members = document.members().unwrap_or_default();
-        if let Some((other, _)) = members.iter().find(|(key, _)| !session::is_member(key)) {
-            return Err(no_member(other));
-        }
-        if !members
-            .iter()
-            .any(|(key, _)| key == "data" || key == "config")
-        {
-            return Err(Refusal::Invalid(
-                "what the patch leaves is no session: it needs data or config".to_owned(),
-            ));
-        }
-        Ok(Session::from_json(&document, &self.name)?)
+    fn after(&self, revision: Revision) -> &[(Revision, FieldName)] {
+        let start = self.recent.partition_point(|(at, _)| *at <= revision);
+        &self.recent[start..]
     }
 
-    fn without_ignored(&self, mut session: Session) -> Result<Session, Refusal> {
-        if self.rules.ignore.is_empty() {
-            return Ok(session);
-        }
-        let mut value = session.value();
-        let found = self
-            .rules
-            .ignore
-            .iter()
-            .filter(|pointer| remove(&mut value, pointer))
-            .count();
-        if found > 0 {
-            session = Session::from_json(&Json::from_value(&value), &self.name)?;
-        }
-        Ok(session)
-    }
-
-    fn check(&self, next: &Session) -> Result<(), Refusal> {
-        if next.text_len() > self.rules.max_session.saturating_add(64) {
-            return Err(Refusal::TooLarge(self.rules.max_session));
-        }
-        match self.rules.whitelist.check(&next.config) {
-            faults if faults.is_empty() => Ok(()),
-            faults => Err(Refusal::Fields(faults)),
-        }
-    }
-
-    fn changed_fields(&self, next: &Config) -> Vec<String> {
-        let present = self.session.as_ref().map(|session| &session.config);
-        if present.is_some_and(|config| std::ptr::eq(&**config, next)) {
-            return Vec::new();
-        }
-        let differs = |(field, value): &(&String, &Json)| {
-            present.and_then(|config| config.get(*field)) != Some(*value)
+    fn delta(&self, at: Revision) -> Option<Update> {
+        let session = self.session.as_ref()?;
+        let last = |(revision, field): &&(Revision, FieldName)| {
+            let origin = self.origins.get(field);
+            origin.is_some_and(|origin| origin.revision == *revision)
         };
-        next.iter()
-            .filter(differs)
-            .map(|(field, _)| field.clone())
-            .collect()
+        let (mut fields, mut origins) = (Vec::new(), Vec::new());
+        for (_, field) in self.after(at).iter().filter(last) {
+            let value = session.config.get(field)?.clone();
+            fields.push((field.clone(), value));
+            let named = self.origins.get(field).filter(|origin| origin.is_named());
+            origins.extend(named.map(|origin| (field.clone(), origin.clone())));
+        }
+        (!fields.is_empty()).then_some(Update::Delta {
+            revision: self.revision,
+            fields,
+            origins,
+        })
     }
 
-    /// Whether the change is more than whitelisted fields taking other values.
-    fn is_structural(&self, next: &Session, changed: &[String]) -> bool {
-        let Some(session) = &self.session else {
-            return true;
+    /// The last change of the fields that a change names, as far as is known.
+    fn touched(&self, change: &Change) -> Option<Revision> {
+        let Change::Fields(fields) = change else {
+            return None;
         };
-        let removed = || {
-            session
-                .config
-                .keys()
-                .any(|field| !next.config.contains_key(field))
-        };
-        let covered = |field: &String| {
-            next.config
-                .get(field)
-                .is_some_and(|value| self.rules.whitelist.covers(field, value))
-        };
-        session.name != next.name
-            || session.data != next.data
-            || session.metadata != next.metadata
-            || removed()
-            || !changed.iter().all(covered)
+        let known = fields.iter().filter_map(|(field, _)| self.field(field));
+        known.map(|(_, origin)| origin.revision).max()
     }
 
-    fn note(&mut self, field: &str, writer: &Writer) {
-        let before = self
+    /// Who holds anything older needs everything.
+    fn begin_anew(&mut self) {
+        self.structural = self.revision;
+        self.recent.clear();
+        self.sent.clear();
+        self.made.clear();
+    }
+
+    fn forget_removed(&mut self, next: &Session) {
+        let removed: Vec<FieldName> = self
             .session
-            .as_ref()
-            .and_then(|session| session.config.get(field).cloned());
-        self.before.entry(field.to_owned()).or_insert(before);
-        self.origins.shift_remove(field);
-        self.origins.insert(
-            field.to_owned(),
-            Origin {
-                revision: self.revision,
-                writer: writer.clone(),
-            },
-        );
+            .iter()
+            .flat_map(|session| session.config.names())
+            .filter(|field| next.config.get(field).is_none())
+            .cloned()
+            .collect();
+        for field in removed {
+            self.origins.remove_mut(&field);
+        }
+    }
+
+    fn note(&mut self, fields: &[FieldName]) {
+        let revision = self.revision;
+        let noted = fields.iter().map(|field| (revision, field.clone()));
+        self.recent.extend(noted);
+        // Half of it may be stale before it is looked through, so that costs little on average.
+        if self.recent.len() > 2 * self.origins.size() + REMEMBERED {
+            let origins = &self.origins;
+            self.recent.retain(|(revision, field)| {
+                let last = origins.get(field);
+                last.is_some_and(|last| last.revision == *revision)
+            });
+        }
     }
 }
 
-impl From<ShapeError> for Refusal {
-    fn from(error: ShapeError) -> Refusal {
-        Refusal::Invalid(error.to_string())
+impl Origin {
+    /// Whether the writer gave a name.
+    pub fn is_named(&self) -> bool {
+        *self.writer != Writer::default()
     }
 }
 
-fn no_member(name: &str) -> Refusal {
-    Refusal::Invalid(format!(
-        "{name:?} is no member of a session: expected name, data, config, metadata"
-    ))
+impl Version {
+    /// Who wrote the fields whose writer named itself, in the config's order.
+    pub fn named_origins(&self) -> impl Iterator<Item = (&str, &Origin)> {
+        let origin = |field| {
+            let (name, origin) = self.origins.get_key_value(field)?;
+            origin.is_named().then_some((&**name, origin))
+        };
+        self.session.config.names().filter_map(origin)
+    }
+}
+
+fn remember(revisions: &mut VecDeque<Revision>, revision: Revision) {
+    if revisions.len() == REMEMBERED {
+        revisions.pop_front();
+    }
+    revisions.push_back(revision);
 }
 
 fn describe(faults: &[FieldError]) -> String {
     let fault = |f: &FieldError| format!("{}: expected {}, got {}", f.field, f.expected, f.got);
     faults.iter().map(fault).collect::<Vec<_>>().join("; ")
-}
-
-fn too_deep() -> Refusal {
-    Refusal::Invalid(format!("nesting deeper than {MAX_DEPTH} levels"))
-}
-
-fn checked(value: &Value) -> Result<Json, Refusal> {
-    Json::parse(value.to_string().as_bytes()).map_err(|error| Refusal::Invalid(error.reason))
-}
-
-fn with_fields(mut session: Session, fields: Vec<(String, Json)>) -> Session {
-    let config = Arc::make_mut(&mut session.config);
-    for (field, value) in fields {
-        match value.kind() {
-            Kind::Null => _ = config.shift_remove(&field),
-            _ => _ = config.insert(field, value),
-        }
-    }
-    session
-}
-
-/// RFC 7396 §2, on text: what the patch does not name stays as it was written.
-fn merge(target: Option<&Json>, patch: &Json) -> Json {
-    let Some(changes) = patch.members() else {
-        return patch.clone();
-    };
-    let mut members: Config = target
-        .and_then(Json::members)
-        .unwrap_or_default()
-        .into_iter()
-        .collect();
-    for (key, value) in changes {
-        match value.kind() {
-            Kind::Null => _ = members.shift_remove(&key),
-            _ => _ = members.insert(key.clone(), merge(members.get(&key), &value)),
-        }
-    }
-    Json::object(members.iter().map(|(key, value)| (key.as_str(), value)))
-}
-
-fn merged_fields(config: &Config, patch: &Json) -> Vec<(String, Json)> {
-    let merged = |(field, value): (String, Json)| {
-        let value = if value.kind() == Kind::Object {
-            merge(config.get(&field), &value)
-        } else {
-            value
-        };
-        (field, value)
-    };
-    patch
-        .members()
-        .unwrap_or_default()
-        .into_iter()
-        .map(merged)
-        .collect()
-}
-
-/// By how many bytes an operation made the document grow at most; none when it is too deep now.
-fn grown(document: &Value, operation: &PatchOperation) -> Option<usize> {
-    let path = operation.path();
-    let subtree = document.pointer(path.as_str());
-    let deep = subtree.is_some_and(|value| path.tokens().count() + depth(value) > MAX_DEPTH);
-    let copied = matches!(operation, PatchOperation::Copy(_));
-    (!deep).then(|| {
-        subtree
-            .filter(|_| copied)
-            .map_or(0, |value| value.to_string().len())
-    })
-}
-
-fn depth(value: &Value) -> usize {
-    match value {
-        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
-        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
-        _ => 0,
-    }
-}
-
-/// Removes the object member at a pointer (RFC 6901), if it is there.
-fn remove(value: &mut Value, pointer: &str) -> bool {
-    let Some((parent, last)) = pointer.rsplit_once('/') else {
-        return false;
-    };
-    let key = last.replace("~1", "/").replace("~0", "~");
-    let parent = value.pointer_mut(parent).and_then(Value::as_object_mut);
-    parent.is_some_and(|members| members.shift_remove(&key).is_some())
 }

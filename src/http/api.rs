@@ -182,7 +182,7 @@ async fn field(
         )
     };
     let (value, origin) = known.ok_or_else(missing)?;
-    let answer = FieldAnswer::new(value, origin.revision, origin.writer);
+    let answer = FieldAnswer::new(value, origin.revision, &origin.writer);
     Ok(([NO_STORE], Json(answer)))
 }
 
@@ -221,7 +221,8 @@ async fn events(
             "events are read with GET",
         ));
     }
-    let feed = Feed::new(&app.hub, upgrade::topics(request.uri().query())?, pass);
+    let only = upgrade::topics(request.uri().query())?;
+    let feed = Feed::new(&app.hub, only, pass).ok_or_else(|| upgrade::full(&app))?;
     let stop = app.stop.clone();
     let events = stream::unfold((feed, stop), |(mut feed, stop)| async move {
         let event = stop.run_until_cancelled(feed.next()).await??;

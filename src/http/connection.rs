@@ -110,6 +110,7 @@ async fn connection(gate: Arc<Gate>, tcp: TcpStream, address: SocketAddr, place:
     if tcp.set_nodelay(true).is_err() {
         return;
     }
+    bound_kernel_queue(&tcp);
     let app = gate.app.clone();
     let (counted, count) = Counted::new(&app.addresses, address.ip().to_canonical());
     let evicted = place.evicted.clone();
@@ -135,6 +136,18 @@ async fn connection(gate: Arc<Gate>, tcp: TcpStream, address: SocketAddr, place:
         }
     };
     evicted.run_until_cancelled(served).await;
+}
+
+/// How much the kernel may hold that has not begun to leave, in bytes.
+const UNSENT: u32 = 32 * 1024;
+
+/// What waits in the kernel can neither be merged with what is newer, nor is it seen whether
+/// the peer takes it. Where this cannot be set, both are only less good.
+fn bound_kernel_queue(tcp: &TcpStream) {
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    let _ = socket2::SockRef::from(tcp).set_tcp_notsent_lowat(UNSENT);
+    #[cfg(not(any(target_os = "android", target_os = "linux")))]
+    let _ = (tcp, UNSENT);
 }
 
 /// Serves requests until the connection ends, is upgraded, or the daemon stops.

@@ -33,8 +33,8 @@ pub struct Host {
 pub struct Incoming {
     /// Its head.
     pub host: Host,
-    /// Its body.
-    pub body: Bytes,
+    /// Its body, or why it could not be read.
+    pub body: Result<Bytes, Problem>,
 }
 
 impl FromRequestParts<Arc<App>> for Host {
@@ -59,7 +59,7 @@ impl FromRequest<Arc<App>> for Incoming {
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Incoming, Problem> {
         let (mut parts, body) = request.into_parts();
         let host = Host::from_request_parts(&mut parts, app).await?;
-        let body = read(&host.headers, body, app.hub.limits().session).await?;
+        let body = read(&host.headers, body, app.hub.limits().session).await;
         Ok(Incoming { host, body })
     }
 }
@@ -96,7 +96,7 @@ impl Incoming {
     /// 415, or 400 with line and column.
     pub fn json<'a>(&self, known: &[&'a str]) -> Result<(&'a str, Json), Problem> {
         let kind = self.host.media_type(known)?;
-        let json = Json::parse(&self.body);
+        let json = Json::parse(self.body.as_ref().map_err(Problem::clone)?);
         let json = json.map_err(|error| problem_of(&MessageError::Json(error)))?;
         Ok((kind, json))
     }
@@ -131,7 +131,7 @@ impl Host {
     /// 400 for a header that is not understood.
     pub fn options(&self, existing: bool) -> Result<WriteOptions, Problem> {
         Ok(WriteOptions {
-            writer: self.writer()?,
+            writer: Arc::new(self.writer()?),
             if_match: self.if_match()?,
             existing: existing || self.headers.contains_key(IF_MATCH),
         })

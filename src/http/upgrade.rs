@@ -73,12 +73,7 @@ fn viewer(
         .transpose();
     // What is no revision of ours is an unknown one: that means a snapshot.
     let since = since.unwrap_or_default();
-    let limit = app.hub.limits().viewers;
-    let presence = app.hub.enter(&cell).ok_or_else(|| {
-        unavailable(format!(
-            "{limit} viewers are connected already (--max-viewers)"
-        ))
-    })?;
+    let presence = app.hub.enter(&cell).ok_or_else(|| full(app))?;
     let protocol = choose_protocol(request.headers());
     let deflate = access::list(request.headers(), SEC_WEBSOCKET_EXTENSIONS)
         .iter()
@@ -138,11 +133,12 @@ fn host(
     };
     let mut response = switching(request)?;
     let topic = topic_name(app, request)?;
-    app.hub.open(&topic).map_err(|error| error.problem())?;
+    let source = app.hub.attach(&topic).map_err(|error| error.problem())?;
     agree(&mut response, choose_protocol(request.headers()));
     let host = Host {
         hub: app.hub.clone(),
         topic,
+        source,
         pass,
         stop: app.stop.clone(),
     };
@@ -165,7 +161,8 @@ fn sync(
     };
     let mut response = switching(request)?;
     agree(&mut response, choose_protocol(request.headers()));
-    let feed = Feed::new(&app.hub, topics(request.uri().query())?, pass);
+    let only = topics(request.uri().query())?;
+    let feed = Feed::new(&app.hub, only, pass).ok_or_else(|| full(app))?;
     let (stop, upgrade) = (app.stop.clone(), hyper::upgrade::on(request));
     app.tasks.spawn(async move {
         if let Some(io) = upgraded(upgrade).await {
@@ -173,6 +170,14 @@ fn sync(
         }
     });
     Ok(response)
+}
+
+/// 503: everybody who may watch does.
+pub fn full(app: &App) -> Problem {
+    let limit = app.hub.limits().viewers;
+    unavailable(format!(
+        "{limit} viewers are connected already (--max-viewers)"
+    ))
 }
 
 /// The 101, or what is wrong with the request (RFC 6455 §4.2.1).

@@ -10,12 +10,13 @@ use hyper::StatusCode;
 use serde::Serialize;
 use serde_json::json;
 
+use super::answer::unavailable;
 use super::api::{answer, find, topic_name};
 use super::app::App;
 use super::incoming::{Host, Incoming, bad_request};
 use crate::host::problem_of;
 use crate::hub::{Receipt, WriteOptions};
-use crate::json::Json as ExactJson;
+use crate::json::{Json as ExactJson, LARGE};
 use crate::protocol::{self, Problem};
 use crate::revision::Revision;
 use crate::session::Session;
@@ -28,32 +29,45 @@ const JSON_PATCH: &str = "application/json-patch+json";
 type Answer = Result<Response, Problem>;
 type Shared = State<Arc<App>>;
 type Name = Path<String>;
+/// What a request asks for.
+type Asked = Result<(Change, WriteOptions), Problem>;
 
 /// `PUT /api/topics/{topic}`.
 pub async fn replace(State(app): Shared, Path(name): Name, request: Incoming) -> Answer {
-    let (_, document) = request.json(&[JSON])?;
-    let session = Session::from_json(&document, &name);
-    let session = session.map_err(|error| unprocessable(error.to_string()))?;
-    let options = request.host.options(false)?;
-    apply(&app, &name, Change::Replace(session), options).await
+    let called = name.clone();
+    let read = move |request: &Incoming| {
+        let (_, document) = request.json(&[JSON])?;
+        let session = Session::from_json(&document, &called);
+        let session = session.map_err(|error| unprocessable(error.to_string()))?;
+        Ok((Change::Replace(session), request.host.options(false)?))
+    };
+    let (receipt, _) = write(&app, &name, request, read).await?;
+    whole(receipt).await
 }
 
 /// `PATCH /api/topics/{topic}`.
 pub async fn change(State(app): Shared, Path(name): Name, request: Incoming) -> Answer {
-    let (kind, document) = request.json(&[MERGE_PATCH, JSON, JSON_PATCH])?;
-    let change = match kind {
-        JSON_PATCH => protocol::patch(&document).map(Change::Patch),
-        _ => Ok(Change::Merge(document)),
+    let read = |request: &Incoming| {
+        let (kind, document) = request.json(&[MERGE_PATCH, JSON, JSON_PATCH])?;
+        let change = match kind {
+            JSON_PATCH => protocol::patch(&document).map(Change::Patch),
+            _ => Ok(Change::Merge(document)),
+        };
+        let change = change.map_err(|error| bad_request(error.to_string()))?;
+        Ok((change, request.host.options(true)?))
     };
-    let change = change.map_err(|error| bad_request(error.to_string()))?;
-    apply(&app, &name, change, request.host.options(true)?).await
+    let (receipt, _) = write(&app, &name, request, read).await?;
+    whole(receipt).await
 }
 
 /// `PATCH /api/topics/{topic}/config`.
 pub async fn config(State(app): Shared, Path(name): Name, request: Incoming) -> Answer {
-    let fields = request.members(&[MERGE_PATCH, JSON])?;
-    let options = request.host.options(true)?;
-    apply(&app, &name, Change::Fields(fields), options).await
+    let read = |request: &Incoming| {
+        let fields = request.members(&[MERGE_PATCH, JSON])?;
+        Ok((Change::Fields(fields), request.host.options(true)?))
+    };
+    let (receipt, _) = write(&app, &name, request, read).await?;
+    whole(receipt).await
 }
 
 /// `PUT /api/topics/{topic}/config/{field}`.
@@ -62,6 +76,15 @@ pub async fn field(
     Path((name, field)): Path<(String, String)>,
     request: Incoming,
 ) -> Answer {
+    let named = field.clone();
+    let read = move |request: &Incoming| field_asked(request, named);
+    let (receipt, writer) = write(&app, &name, request, read).await?;
+    let value = receipt.session.config.get(&field).cloned();
+    let value = value.unwrap_or_else(ExactJson::null);
+    Ok(Json(FieldAnswer::new(value, receipt.touched, &writer)).into_response())
+}
+
+fn field_asked(request: &Incoming, field: String) -> Asked {
     let members = request.members(&[JSON])?;
     let get = |key: &str| {
         members
@@ -76,23 +99,13 @@ pub async fn field(
         number.transpose().map_err(|error| problem_of(&error))
     };
     let mut options = request.host.options(true)?;
-    let writer = &mut options.writer;
-    writer.device_id = number("deviceId")?.or(writer.device_id);
-    writer.local_revision = number("localRevision")?.or(writer.local_revision);
-    let writer = writer.clone();
-    let change = Change::Fields(vec![(field.clone(), value.clone())]);
-    let receipt = write(&app, &name, change, options).await?;
-    let revision = match receipt.changed {
-        true => receipt.revision,
-        false => field_revision(&app, &name, &field)?,
-    };
-    Ok(Json(FieldAnswer::new(value, revision, writer)).into_response())
-}
-
-fn field_revision(app: &App, name: &str, field: &str) -> Result<Revision, Problem> {
-    let cell = find(app, name)?;
-    let known = cell.field(field).map(|(_, origin)| origin.revision);
-    Ok(known.unwrap_or_else(|| cell.revision()))
+    let named = &options.writer;
+    options.writer = Arc::new(Writer {
+        source_id: named.source_id.clone(),
+        device_id: number("deviceId")?.or(named.device_id),
+        local_revision: number("localRevision")?.or(named.local_revision),
+    });
+    Ok((Change::Fields(vec![(field, value)]), options))
 }
 
 /// One field, and who wrote it.
@@ -109,7 +122,7 @@ pub struct FieldAnswer {
 
 impl FieldAnswer {
     /// A field's value, of a revision made by a writer.
-    pub fn new(value: ExactJson, revision: Revision, writer: Writer) -> FieldAnswer {
+    pub fn new(value: ExactJson, revision: Revision, writer: &Writer) -> FieldAnswer {
         FieldAnswer {
             value,
             server_revision: revision.get(),
@@ -135,10 +148,15 @@ pub async fn delete(State(app): Shared, Path(name): Name, host: Host) -> Answer 
 /// `POST /api/topics/{topic}/broadcast`.
 pub async fn broadcast(State(app): Shared, Path(name): Name, request: Incoming) -> Answer {
     let cell = find(&app, &name)?;
-    let text = String::from_utf8(request.body.into());
+    let text = String::from_utf8(request.body?.into());
     let not_text = |_| bad_request("the body is not UTF-8: viewers receive it as a text message");
-    let viewers = app.hub.broadcast(&cell, text.map_err(not_text)?);
-    Ok(Json(json!({ "viewers": viewers })).into_response())
+    let text = text.map_err(not_text)?;
+    let delivered = app.hub.broadcast(&cell, text).await.delivered().await;
+    let mut answer = json!({ "viewers": delivered.viewers });
+    if delivered.passed_over > 0 {
+        answer["passedOver"] = delivered.passed_over.into();
+    }
+    Ok(Json(answer).into_response())
 }
 
 /// `POST /api/topics/{topic}/resend`.
@@ -159,24 +177,53 @@ pub async fn disconnect(State(app): Shared, Path(id): Path<u64>, _host: Host) ->
     }
 }
 
-async fn apply(app: &App, name: &str, change: Change, options: WriteOptions) -> Answer {
-    let receipt = write(app, name, change, options).await?;
+/// The answer that holds the whole session.
+async fn whole(receipt: Receipt) -> Answer {
     let status = match receipt.created {
         true => StatusCode::CREATED,
         false => StatusCode::OK,
     };
-    let body = Bytes::from(receipt.session.to_json());
-    Ok(answer(status, receipt.revision, body))
+    let session = receipt.session;
+    let text = off_thread(session.text_len(), move || session.to_json()).await?;
+    Ok(answer(status, receipt.revision, text.into()))
 }
 
+/// Reads a request and does what it asks for. Tells who the writer was, too. A refusal is
+/// announced, wherever it comes from.
 async fn write(
     app: &App,
     name: &str,
-    change: Change,
-    options: WriteOptions,
-) -> Result<Receipt, Problem> {
-    let written = app.hub.write(&topic_name(name)?, change, options).await;
-    written.map_err(|error| error.problem())
+    request: Incoming,
+    read: impl FnOnce(&Incoming) -> Asked + Send + 'static,
+) -> Result<(Receipt, Arc<Writer>), Problem> {
+    let name = topic_name(name)?;
+    let size = request.body.as_ref().map_or(0, Bytes::len);
+    let (change, options) = match off_thread(size, move || read(&request)).await? {
+        Ok(asked) => asked,
+        Err(refused) => {
+            if refused.is_refusal() {
+                app.hub.announce(&name).await;
+            }
+            return Err(refused);
+        }
+    };
+    let writer = options.writer.clone();
+    let written = app.hub.write(&name, change, options).await;
+    let receipt = written.map_err(|error| error.problem())?;
+    Ok((receipt, writer))
+}
+
+/// Does what takes long for a text of this size on a thread that nobody waits for.
+async fn off_thread<T: Send + 'static>(
+    size: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    if size <= LARGE {
+        return Ok(work());
+    }
+    let done = tokio::task::spawn_blocking(work).await;
+    // Ends early only with the daemon.
+    done.map_err(|_| unavailable("the daemon is stopping"))
 }
 
 fn unprocessable(detail: impl Into<String>) -> Problem {

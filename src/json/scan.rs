@@ -287,6 +287,11 @@ fn plain(bytes: &[u8]) -> usize {
     at + end.unwrap_or(rest.len())
 }
 
+/// Whether a text stands for itself between quotes.
+pub fn is_plain(text: &str) -> bool {
+    plain(text.as_bytes()) == text.len()
+}
+
 /// The length of the string literal that these bytes start with.
 fn literal(bytes: &[u8]) -> usize {
     let mut at = 1;

@@ -44,25 +44,27 @@ pub mod close {
 /// One `session_update` or `config_update`, as text.
 pub fn update(topic: &TopicName, update: &Update) -> String {
     match update {
-        Update::Snapshot { revision, session } => {
-            let mut out = String::with_capacity(session.text_len() + 256);
-            open(&mut out, "session_update", topic, *revision);
-            session.write_to(&mut out);
+        Update::Snapshot(version) => {
+            let mut out = String::with_capacity(version.session.text_len() + 256);
+            open(&mut out, "session_update", topic, version.revision);
+            version.session.write_to(&mut out);
+            out.push_str(&origins(version.named_origins()));
             out.push('}');
             out
         }
         Update::Delta {
             revision,
             fields,
-            origins,
+            origins: named,
         } => {
             let mut out = String::new();
             open(&mut out, "config_update", topic, *revision);
             write_object(
                 &mut out,
-                fields.iter().map(|(field, value)| (field.as_str(), value)),
+                fields.iter().map(|(field, value)| (&**field, value)),
             );
-            write_origins(&mut out, origins);
+            let named = named.iter().map(|(field, origin)| (&**field, origin));
+            out.push_str(&origins(named));
             out.push('}');
             out
         }
@@ -75,16 +77,20 @@ fn open(out: &mut String, kind: &str, topic: &TopicName, revision: Revision) {
     ));
 }
 
-fn write_origins(out: &mut String, origins: &[(String, Origin)]) {
-    if origins.is_empty() {
-        return;
-    }
-    let values: Vec<(&str, Json)> = origins
-        .iter()
-        .map(|(field, origin)| (field.as_str(), origin_json(origin)))
+/// The member that names writers, with the comma before it; nothing when none gave a name.
+pub fn origins<'a>(named: impl Iterator<Item = (&'a str, &'a Origin)>) -> String {
+    let values: Vec<(&str, Json)> = named
+        .map(|(field, origin)| (field, origin_json(origin)))
         .collect();
-    out.push_str(",\"origins\":");
-    write_object(out, values.iter().map(|(field, value)| (*field, value)));
+    let mut out = String::new();
+    if !values.is_empty() {
+        out.push_str(",\"origins\":");
+        write_object(
+            &mut out,
+            values.iter().map(|(field, value)| (*field, value)),
+        );
+    }
+    out
 }
 
 #[derive(Serialize)]
@@ -179,10 +185,30 @@ fn json(value: &impl Serialize) -> Json {
         .map_or_else(|_| Json::empty_object(), |value| Json::from_value(&value))
 }
 
-/// The answer to a host's message that was accepted. A broadcast has no revision.
-pub fn ack(id: Option<&Json>, revision: Option<Revision>) -> String {
-    let revision = revision.map(|revision| Json::string(&revision.to_string()));
-    message("ack", [("id", id), ("revision", revision.as_ref())])
+/// The answer to a host's message that was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ack {
+    /// A change stands, under this revision.
+    Written(Revision),
+    /// A text was sent, and so many viewers were passed over.
+    Broadcast(usize),
+}
+
+impl Ack {
+    /// As text, with the message's id.
+    pub fn text(self, id: Option<&Json>) -> String {
+        let (revision, passed_over) = match self {
+            Ack::Written(revision) => (Some(Json::string(&revision.to_string())), None),
+            Ack::Broadcast(0) => (None, None),
+            Ack::Broadcast(viewers) => (None, Some(Json::from_value(&viewers.into()))),
+        };
+        let members = [
+            ("id", id),
+            ("revision", revision.as_ref()),
+            ("passedOver", passed_over.as_ref()),
+        ];
+        message("ack", members)
+    }
 }
 
 /// The answer to a host's message that was refused.

@@ -25,6 +25,12 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// Whether a write was understood, and refused for what it brings. Its topic is announced
+    /// then. What is not understood is no write, and who won a race announces that.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.status, 413 | 422)
+    }
+
     /// A problem without fields at fault. `title` is the status in words.
     pub fn new(status: u16, title: &'static str, detail: impl Into<String>) -> Problem {
         Problem {

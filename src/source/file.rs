@@ -33,7 +33,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// Shows `path` as `topic` until `stop`. The session is called as the file is, without
 /// its extension, unless it says otherwise.
 pub async fn run(path: PathBuf, hub: Hub, topic: TopicName, stop: CancellationToken) {
-    let _source = hub.open(&topic).map(|cell| cell.attach());
+    let _source = hub.attach(&topic);
     let wake = Arc::new(Notify::new());
     let mut eyes = Eyes {
         disk: Disk::new(&path, hub.limits().session),

@@ -1,6 +1,7 @@
 //! Standard input as NDJSON: one message or one whole session to a line.
 
 use std::io::{self, BufRead, BufReader, Read};
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -30,7 +31,7 @@ pub async fn run_from(
     topic: TopicName,
     stop: CancellationToken,
 ) {
-    let source = hub.open(&topic).map(|cell| cell.attach());
+    let source = hub.attach(&topic);
     let (sender, mut lines) = mpsc::channel(AHEAD);
     let reader = Reader {
         input: BufReader::with_capacity(CHUNK, input),
@@ -68,12 +69,16 @@ async fn obey(
     let written = match message? {
         HostMessage::Write(change, writer) => {
             let options = WriteOptions {
-                writer,
+                writer: Arc::new(writer),
                 ..WriteOptions::default()
             };
             hub.write(topic, change, options).await.map(drop)
         }
-        HostMessage::Broadcast(text) => hub.open(topic).map(|cell| _ = hub.broadcast(&cell, text)),
+        HostMessage::Broadcast(text) => match hub.topic(topic) {
+            // What becomes of it is counted; the next line need not wait for that.
+            Some(cell) => Ok(_ = hub.broadcast(&cell, text).await),
+            None => Err(WriteError::NoTopic(topic.to_string())),
+        },
     };
     match written {
         Ok(()) | Err(WriteError::Stopping) => Ok(()),

@@ -1,27 +1,32 @@
 //! The tables of the file, and what is checked before anything is written to it.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use redb::{
     Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase, ReadableTable, StorageError,
     Table, TableDefinition, WriteTransaction,
 };
 
+use super::origins;
 use super::{Kept, Record};
 use crate::json::Json;
+use crate::name::TopicName;
 use crate::revision::Revision;
-use crate::session::Session;
+use crate::session::{FieldName, Session};
+use crate::topic::Version;
 
 /// Grows when what is kept changes its shape.
-pub(super) const FORMAT: u64 = 1;
+pub(super) const FORMAT: u64 = 2;
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("onlooker");
 /// Topic → its revision.
 const REVISIONS: TableDefinition<'_, &str, u64> = TableDefinition::new("revisions");
-/// Topic → the session's text as of its last structural change.
-const SESSIONS: TableDefinition<'_, &str, &str> = TableDefinition::new("sessions");
-/// Topic and field → the value, for fields that changed since.
-const FIELDS: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("fields");
+/// Topic → the session's text as of its last structural change, and who wrote its fields.
+const SNAPSHOTS: TableDefinition<'_, &str, (&str, &str)> = TableDefinition::new("snapshots");
+/// Topic and field → the value and who wrote it, for fields that changed since.
+const CHANGES: TableDefinition<'_, (&str, &str), (&str, &str)> = TableDefinition::new("changes");
+/// What format 1 had in place of the last two: without the writers.
+pub(super) const SESSIONS_1: TableDefinition<'_, &str, &str> = TableDefinition::new("sessions");
+const FIELDS_1: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("fields");
 
 /// Opens the file, or makes it where there is none. One that is not ours is not written to.
 pub(super) fn open(path: &Path) -> Result<Database, String> {
@@ -56,7 +61,7 @@ fn check_format(path: &Path) -> Result<(), String> {
         )
     };
     match format() {
-        Ok(Some(FORMAT)) => Ok(()),
+        Ok(Some(1 | FORMAT)) => Ok(()),
         Ok(Some(newer)) => Err(format!(
             "format {newer} is newer than this onlooker knows ({FORMAT}): use the onlooker that wrote it"
         )),
@@ -85,114 +90,134 @@ fn explain(error: &DatabaseError) -> String {
 
 pub(super) fn prepare(database: &Database) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
-    transaction.open_table(META)?.insert("format", FORMAT)?;
+    let mut meta = transaction.open_table(META)?;
+    let before = meta.insert("format", FORMAT)?.map(|format| format.value());
+    drop(meta);
     transaction.open_table(REVISIONS)?;
-    transaction.open_table(SESSIONS)?;
-    transaction.open_table(FIELDS)?;
+    transaction.open_table(SNAPSHOTS)?;
+    transaction.open_table(CHANGES)?;
+    if before == Some(1) {
+        upgrade(&transaction)?;
+    }
     Ok(transaction.commit()?)
+}
+
+fn upgrade(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    for entry in transaction.open_table(SESSIONS_1)?.iter()? {
+        let (topic, session) = entry?;
+        let mut snapshots = transaction.open_table(SNAPSHOTS)?;
+        snapshots.insert(topic.value(), (session.value(), ""))?;
+    }
+    for entry in transaction.open_table(FIELDS_1)?.iter()? {
+        let (field, value) = entry?;
+        let mut changes = transaction.open_table(CHANGES)?;
+        changes.insert(field.value(), (value.value(), ""))?;
+    }
+    transaction.delete_table(SESSIONS_1)?;
+    transaction.delete_table(FIELDS_1)?;
+    Ok(())
 }
 
 pub(super) fn load(database: &Database) -> Result<Vec<Kept>, redb::Error> {
     let transaction = database.begin_read()?;
-    let (revisions, sessions, fields) = (
+    let (revisions, snapshots, changes) = (
         transaction.open_table(REVISIONS)?,
-        transaction.open_table(SESSIONS)?,
-        transaction.open_table(FIELDS)?,
+        transaction.open_table(SNAPSHOTS)?,
+        transaction.open_table(CHANGES)?,
     );
     let mut all = Vec::new();
-    for entry in sessions.iter()? {
-        let (name, text) = entry?;
+    for entry in snapshots.iter()? {
+        let (name, snapshot) = entry?;
         let name = name.value();
         let revision = revisions
             .get(name)?
             .and_then(|revision| Revision::new(revision.value()));
-        let (Ok(topic), Some(revision)) = (name.parse(), revision) else {
+        let (Ok(topic), Some(revision)) = (name.parse::<TopicName>(), revision) else {
             continue;
         };
-        let parsed = Json::parse_kept(text.value().as_bytes())
-            .ok()
-            .and_then(|json| Session::from_json(&json, name).ok());
-        let Some(mut session) = parsed else { continue };
-        for entry in fields.range((name, "")..)? {
-            let (key, value) = entry?;
+        let (session, origins) = snapshot.value();
+        let session = Json::parse_kept(session.as_bytes()).ok();
+        let session = session.and_then(|json| Session::from_json(&json, name).ok());
+        let Some(session) = session else { continue };
+        let mut version = Version {
+            revision,
+            session,
+            origins: origins::parse(origins),
+        };
+        for entry in changes.range((name, "")..)? {
+            let (key, change) = entry?;
             if key.value().0 != name {
                 break;
             }
-            let value =
-                Json::parse_kept(value.value().as_bytes()).unwrap_or_else(|_| Json::empty_object());
-            Arc::make_mut(&mut session.config).insert(key.value().1.to_owned(), value);
+            let (value, origin) = change.value();
+            set(&mut version, key.value().1, value, origin);
         }
-        all.push(Kept {
-            topic,
-            revision,
-            session,
-        });
+        all.push(Kept { topic, version });
     }
     Ok(all)
 }
 
-/// Puts one record into the transaction, unless the change before it was lost.
-pub(super) fn apply(
-    transaction: &WriteTransaction,
-    record: &Record,
-) -> Result<Result<(), String>, redb::Error> {
-    let name = record.topic.as_str();
-    let present = transaction
-        .open_table(REVISIONS)?
-        .get(name)?
-        .map_or(0, |revision| revision.value());
-    if record.from.is_some_and(|from| present != from.get()) {
-        return Ok(Err("an earlier change could not be kept".to_owned()));
+fn set(version: &mut Version, field: &str, value: &str, origin: &str) {
+    let value = Json::parse_kept(value.as_bytes()).unwrap_or_else(|_| Json::empty_object());
+    version.session.config.set(field, value);
+    match origins::parse_one(origin) {
+        Some(origin) => version.origins.insert_mut(field.into(), origin),
+        None => _ = version.origins.remove_mut(field),
     }
-    match &record.to {
-        Some((revision, session)) => put(
-            transaction,
-            name,
-            *revision,
-            session,
-            record.fields.as_deref(),
-        )?,
-        None => {
-            transaction.open_table(REVISIONS)?.remove(name)?;
-            transaction.open_table(SESSIONS)?.remove(name)?;
-            clear_fields(&mut transaction.open_table(FIELDS)?, name)?;
-        }
-    }
-    Ok(Ok(()))
 }
 
+/// Puts one record into the transaction.
+pub(super) fn apply(transaction: &WriteTransaction, record: &Record) -> Result<(), redb::Error> {
+    let name = record.topic.as_str();
+    match (&record.to, &record.fields) {
+        (Some(version), Some(fields)) => put_fields(transaction, name, version, fields),
+        (version, _) => put(transaction, name, version.as_ref()),
+    }
+}
+
+/// Puts a whole topic in place of what was kept of it, or nothing.
 pub(super) fn put(
     transaction: &WriteTransaction,
     name: &str,
-    revision: Revision,
-    session: &Session,
-    fields: Option<&[String]>,
+    version: Option<&Version>,
 ) -> Result<(), redb::Error> {
-    transaction
-        .open_table(REVISIONS)?
-        .insert(name, revision.get())?;
-    let mut table = transaction.open_table(FIELDS)?;
-    match fields {
-        Some(fields) => {
-            for (field, value) in fields
-                .iter()
-                .filter_map(|field| Some((field, session.config.get(field)?)))
-            {
-                table.insert((name, field.as_str()), value.as_str())?;
-            }
+    let mut revisions = transaction.open_table(REVISIONS)?;
+    let mut snapshots = transaction.open_table(SNAPSHOTS)?;
+    match version {
+        Some(version) => {
+            let (session, origins) = (version.session.to_json(), origins::text(version));
+            revisions.insert(name, version.revision.get())?;
+            snapshots.insert(name, (session.as_str(), origins.as_str()))?;
         }
         None => {
-            transaction
-                .open_table(SESSIONS)?
-                .insert(name, session.to_json().as_str())?;
-            clear_fields(&mut table, name)?;
+            revisions.remove(name)?;
+            snapshots.remove(name)?;
         }
+    }
+    clear_changes(&mut transaction.open_table(CHANGES)?, name)
+}
+
+fn put_fields(
+    transaction: &WriteTransaction,
+    name: &str,
+    version: &Version,
+    fields: &[FieldName],
+) -> Result<(), redb::Error> {
+    let revision = version.revision.get();
+    transaction.open_table(REVISIONS)?.insert(name, revision)?;
+    let mut changes = transaction.open_table(CHANGES)?;
+    for field in fields {
+        let Some(value) = version.session.config.get(field) else {
+            continue;
+        };
+        let origin = origins::text_of_one(version.origins.get(field));
+        changes.insert((name, &**field), (value.as_str(), origin.as_str()))?;
     }
     Ok(())
 }
 
-fn clear_fields(
-    table: &mut Table<'_, (&'static str, &'static str), &'static str>,
+fn clear_changes(
+    table: &mut Table<'_, (&'static str, &'static str), (&'static str, &'static str)>,
     name: &str,
 ) -> Result<(), redb::Error> {
     // No field's name is longer than a session may be, so nothing sorts behind this key.

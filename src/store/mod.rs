@@ -2,21 +2,25 @@
 //! wait durable with one sync.
 
 mod file;
+mod ledger;
+mod origins;
 mod transfer;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{Database, DatabaseError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
+pub use ledger::{Entry, Ledger};
 pub use transfer::{export, import, parse_line};
 use writer::Writer;
 
 use crate::name::TopicName;
-use crate::revision::Revision;
-use crate::session::Session;
+use crate::session::FieldName;
+use crate::topic::Version;
 
 /// How many changes may wait for the thread before writers wait themselves.
 const WAITING: usize = 1024;
@@ -36,10 +40,8 @@ pub struct StoreError {
 pub struct Kept {
     /// Its name.
     pub topic: TopicName,
-    /// Its last revision.
-    pub revision: Revision,
-    /// Its session.
-    pub session: Session,
+    /// Its last state.
+    pub version: Version,
 }
 
 /// A change to be made durable.
@@ -47,39 +49,14 @@ pub struct Kept {
 pub struct Record {
     /// Whose.
     pub topic: TopicName,
-    /// The revision of the change before this one, which has to be durable first; none: it
-    /// follows a loss, and brings the whole session.
-    pub from: Option<Revision>,
-    /// The revision it makes, and the session then; none: the topic is dropped.
-    pub to: Option<(Revision, Session)>,
-    /// Only these fields differ; none: anything may.
-    pub fields: Option<Vec<String>>,
-    /// Where the thread says that it is durable.
-    pub durable: Durable,
-}
-
-/// What is durable of one topic. The thread that writes says so itself and in order: those
-/// who wait for an answer may have gone, or hear of a later one first.
-#[derive(Clone, Debug, Default)]
-pub struct Durable(Arc<Mutex<Option<(Revision, Session)>>>);
-
-impl Durable {
-    /// As it was loaded.
-    pub fn new(kept: Option<(Revision, Session)>) -> Durable {
-        Durable(Arc::new(Mutex::new(kept)))
-    }
-
-    /// The last durable revision and its session.
-    pub fn get(&self) -> Option<(Revision, Session)> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    fn set(&self, to: Option<(Revision, Session)>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = to;
-    }
+    /// The state it makes; none: the topic is dropped.
+    pub to: Option<Version>,
+    /// Only these fields differ from the record before; none: anything may.
+    pub fields: Option<Vec<FieldName>>,
+    /// The ledger's generation when it was made: with an older one it rests on a lost change.
+    pub generation: u64,
+    /// Where the thread writes what became of it.
+    pub ledger: Ledger,
 }
 
 /// Learns whether a change is durable, or why not.
@@ -89,13 +66,25 @@ pub type Done = oneshot::Sender<Result<(), String>>;
 pub enum Job {
     /// Make this durable.
     Commit(Box<Record>, Done),
+    /// Put back what is durable, where changes were lost and may have reached the disk.
+    PutBack,
     /// Close the file and end.
     Close(oneshot::Sender<()>),
 }
 
 /// A cheap handle to the thread.
 #[derive(Clone)]
-pub struct Store(mpsc::Sender<Job>);
+pub struct Store {
+    jobs: mpsc::Sender<Job>,
+    failing: Arc<Failing>,
+}
+
+/// Whether the disk may hold what was taken back.
+#[derive(Debug, Default)]
+struct Failing {
+    now: AtomicBool,
+    begun: Notify,
+}
 
 /// How the thread gets at the file, also again after the disk was full.
 pub(crate) type Open = Box<dyn FnMut() -> Result<Database, DatabaseError> + Send>;
@@ -122,20 +111,26 @@ impl Store {
     /// The thread on an open file; `open` gets at the file again after a failure.
     pub(crate) fn start(database: Database, open: Open) -> Store {
         let (jobs, waiting) = mpsc::channel(WAITING);
-        std::thread::spawn(move || {
-            Writer {
-                database: Some(database),
-                open,
-            }
-            .run(waiting)
-        });
-        Store(jobs)
+        let failing = Arc::<Failing>::default();
+        let writer = Writer::new(database, open, failing.clone());
+        std::thread::spawn(move || writer.run(waiting));
+        Store { jobs, failing }
+    }
+
+    /// Waits until a change could not be kept, and nothing could be put back.
+    pub fn fails(&self) -> impl Future<Output = ()> {
+        self.failing.begun.notified()
+    }
+
+    /// Whether the disk may still hold what was taken back.
+    pub fn is_failing(&self) -> bool {
+        self.failing.now.load(Ordering::Relaxed)
     }
 
     /// Where jobs are put. A place is reserved before the topic's lock is taken, so that
     /// records are put in the order of their revisions.
     pub fn jobs(&self) -> &mpsc::Sender<Job> {
-        &self.0
+        &self.jobs
     }
 }
 

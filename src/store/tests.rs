@@ -3,6 +3,9 @@
 use super::file::{FORMAT, META};
 use super::*;
 use crate::json::Json;
+use crate::revision::Revision;
+use crate::session::Session;
+use crate::topic::Origins;
 
 fn session(text: &str) -> Session {
     Session::from_json(&Json::parse(text.as_bytes()).unwrap(), "x").unwrap()
@@ -28,14 +31,22 @@ fn close(store: &Store) {
     closed.blocking_recv().unwrap();
 }
 
-fn record(from: u64, to: u64, text: &str, fields: Option<&[&str]>) -> Record {
-    let fields = fields.map(|fields| fields.iter().map(|field| (*field).to_owned()).collect());
+fn record(to: u64, text: &str, fields: Option<&[&str]>) -> Record {
+    let fields = fields.map(|fields| fields.iter().map(|field| (*field).into()).collect());
     Record {
         topic: "main".parse().unwrap(),
-        from: Revision::new(from),
-        durable: Durable::default(),
-        to: Some((Revision::new(to).unwrap(), session(text))),
+        to: Some(version(to, text)),
         fields,
+        generation: 0,
+        ledger: Ledger::default(),
+    }
+}
+
+fn version(revision: u64, text: &str) -> Version {
+    Version {
+        revision: Revision::new(revision).unwrap(),
+        session: session(text),
+        origins: Origins::new_sync(),
     }
 }
 
@@ -47,17 +58,12 @@ fn what_was_committed_is_there_again() {
     assert_eq!(kept, []);
     commit(
         &store,
-        record(0, 5, r#"{"data":[1E+2],"config":{"b":1,"a":2}}"#, None),
+        record(5, r#"{"data":[1E+2],"config":{"b":1,"a":2}}"#, None),
     )
     .unwrap();
     commit(
         &store,
-        record(
-            5,
-            6,
-            r#"{"data":[1E+2],"config":{"b":3,"a":2}}"#,
-            Some(&["b"]),
-        ),
+        record(6, r#"{"data":[1E+2],"config":{"b":3,"a":2}}"#, Some(&["b"])),
     )
     .unwrap();
     assert!(
@@ -69,38 +75,39 @@ fn what_was_committed_is_there_again() {
     );
     close(&store);
     let (store, kept) = Store::open(&path).unwrap();
-    let again = record(6, 6, r#"{"data":[1E+2],"config":{"b":3,"a":2}}"#, None);
+    let again = record(6, r#"{"data":[1E+2],"config":{"b":3,"a":2}}"#, None);
     assert_eq!(
         kept,
         [Kept {
             topic: again.topic.clone(),
-            revision: Revision::new(6).unwrap(),
-            session: again.to.unwrap().1
+            version: again.to.clone().unwrap(),
         }]
     );
     assert_eq!(
-        kept[0].session.to_json(),
+        kept[0].version.session.to_json(),
         r#"{"name":"x","data":[1E+2],"config":{"b":3,"a":2},"metadata":{}}"#
     );
-    let dropped = Record {
-        topic: again.topic,
-        from: Revision::new(6),
-        durable: Durable::default(),
-        to: None,
-        fields: None,
-    };
+    let dropped = Record { to: None, ..again };
     commit(&store, dropped).unwrap();
     close(&store);
     assert_eq!(Store::open(&path).unwrap().1, []);
 }
 
 #[test]
-fn a_change_that_follows_a_lost_one_is_refused() {
+fn a_change_that_rests_on_a_lost_one_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (store, _) = Store::open(&folder.path().join("store")).unwrap();
-    commit(&store, record(0, 5, "[1]", None)).unwrap();
-    assert!(commit(&store, record(6, 7, "[2]", None)).is_err());
-    assert!(commit(&store, record(5, 8, "[3]", None)).is_ok());
+    let first = record(5, "[1]", None);
+    let ledger = first.ledger.clone();
+    commit(&store, first).unwrap();
+    ledger.lose();
+    let rests_on = |generation, revision, text| Record {
+        ledger: ledger.clone(),
+        generation,
+        ..record(revision, text, None)
+    };
+    assert!(commit(&store, rests_on(0, 7, "[2]")).is_err());
+    assert!(commit(&store, rests_on(1, 8, "[3]")).is_ok());
 }
 
 #[test]
@@ -141,7 +148,7 @@ fn an_export_can_be_imported() {
     let folder = tempfile::tempdir().unwrap();
     let (from, to) = (folder.path().join("from"), folder.path().join("to"));
     let (store, _) = Store::open(&from).unwrap();
-    commit(&store, record(0, 5, r#"{"data":{"é":1.50}}"#, None)).unwrap();
+    commit(&store, record(5, r#"{"data":{"é":1.50}}"#, None)).unwrap();
     close(&store);
     let mut lines = Vec::new();
     export(&from, &mut |line| lines.push(line.to_owned())).unwrap();

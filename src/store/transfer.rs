@@ -3,13 +3,15 @@
 use std::path::Path;
 
 use super::file::{self, load, put};
-use super::{Kept, StoreError};
+use super::{Kept, StoreError, origins};
 use crate::json::Json;
 use crate::name::TopicName;
 use crate::revision::Revision;
 use crate::session::Session;
+use crate::topic::{Origins, Version};
 
-/// What a file holds, one JSON object per topic: `{"topic","revision","session"}`.
+/// What a file holds, one JSON object per topic: `{"topic","revision","session"}`, and
+/// `"origins"` where writers gave their names.
 ///
 /// # Errors
 /// As [`super::Store::open`].
@@ -23,14 +25,15 @@ pub fn export(path: &Path, line: &mut dyn FnMut(&str)) -> Result<(), StoreError>
     }
     let database = file::open(path).map_err(fail)?;
     for kept in load(&database).map_err(|error| fail(error.to_string()))? {
-        let Kept {
-            topic,
-            revision,
-            session,
-        } = kept;
+        let Kept { topic, version } = kept;
+        let (revision, session) = (version.revision, version.session.to_json());
+        let named = origins::text(&version);
+        let named = match named.as_str() {
+            "" => String::new(),
+            named => format!(r#","origins":{named}"#),
+        };
         line(&format!(
-            r#"{{"topic":"{topic}","revision":"{revision}","session":{}}}"#,
-            session.to_json()
+            r#"{{"topic":"{topic}","revision":"{revision}","session":{session}{named}}}"#
         ));
     }
     Ok(())
@@ -48,14 +51,8 @@ pub fn import(path: &Path, topics: &[Kept]) -> Result<(), StoreError> {
     let database = file::open(path).map_err(fail)?;
     let write = || {
         let transaction = database.begin_write()?;
-        for kept in topics {
-            put(
-                &transaction,
-                kept.topic.as_str(),
-                kept.revision,
-                &kept.session,
-                None,
-            )?;
+        for Kept { topic, version } in topics {
+            put(&transaction, topic.as_str(), Some(version))?;
         }
         Ok::<_, redb::Error>(transaction.commit()?)
     };
@@ -89,9 +86,14 @@ pub fn parse_line(line: &[u8]) -> Result<Kept, String> {
         .map_err(|error| error.to_string())?;
     let session =
         Session::from_json(get("session")?, topic.as_str()).map_err(|error| error.to_string())?;
-    Ok(Kept {
-        topic,
+    let origins = get("origins").map_or_else(
+        |_| Origins::new_sync(),
+        |named| origins::parse(named.as_str()),
+    );
+    let version = Version {
         revision,
         session,
-    })
+        origins,
+    };
+    Ok(Kept { topic, version })
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::sync::broadcast::{self, error::TryRecvError};
 
 use crate::frame::{Encoding, Frame};
-use crate::hub::{Cell, Event};
+use crate::hub::{Cell, Event, Text};
 use crate::revision::Revision;
 
 /// Joining stops here, so that nothing large is copied.
@@ -19,6 +19,8 @@ pub struct Burst {
     /// What they are.
     pub load: Load,
     frames: Vec<Arc<Frame>>,
+    /// Of a host: those who sent them wait for what becomes of them.
+    texts: Vec<Arc<Text>>,
     /// By encoding; made when the first viewer needs it.
     joined: [OnceLock<Bytes>; 4],
 }
@@ -58,6 +60,7 @@ impl Burst {
     }
 
     fn of(event: Event) -> Burst {
+        let mut texts = Vec::new();
         let (cell, load, frame) = match event {
             Event::Flush(flushed) => {
                 let load = Load::Flush {
@@ -66,7 +69,11 @@ impl Burst {
                 };
                 (flushed.cell.clone(), load, flushed.frame.clone())
             }
-            Event::Text(cell, frame) => (cell, Load::Text, Some(frame)),
+            Event::Text(text) => {
+                let (cell, frame) = (text.cell.clone(), text.frame.clone());
+                texts.push(text);
+                (cell, Load::Text, Some(frame))
+            }
             Event::Again(cell) => (cell, Load::Again, None),
             Event::Gone(cell) => (cell, Load::Gone, None),
         };
@@ -74,8 +81,14 @@ impl Burst {
             cell,
             load,
             frames: frame.into_iter().collect(),
+            texts,
             joined: Default::default(),
         }
+    }
+
+    /// So many viewers were given it.
+    pub fn given_to(&self, viewers: usize) {
+        self.texts.iter().for_each(|text| text.given_to(viewers));
     }
 
     fn size(&self) -> usize {
@@ -97,6 +110,7 @@ impl Burst {
             *to = last;
         }
         self.frames.extend(next.frames);
+        self.texts.extend(next.texts);
     }
 
     /// All of it as one piece; none when there is nothing to send.

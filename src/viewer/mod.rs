@@ -18,7 +18,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use serde::Serialize;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc::{self, error::SendError};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -27,8 +28,9 @@ pub use inbound::{Inbound, Signal};
 pub use link::Link;
 pub use wire::Wire;
 
-use crate::frame::Encoding;
+use crate::frame::{Encoding, close as close_frame};
 use crate::hub::{Hub, Presence};
+use crate::protocol::close;
 use crate::revision::Revision;
 use shard::{Command, Shard};
 
@@ -100,10 +102,11 @@ impl Viewers {
     /// Takes over a viewer; it is sent what it lacks at once.
     pub async fn join(&self, viewer: NewViewer) {
         let turn = self.1.fetch_add(1, Ordering::Relaxed) % self.0.len();
-        // A shard that has ended has closed everybody: the socket closes with this value.
-        let _ = self.0[turn]
-            .send(Command::Join(Box::new(viewer), Instant::now()))
-            .await;
+        let join = Command::Join(Box::new(viewer), Instant::now());
+        if let Err(SendError(Command::Join(viewer, _))) = self.0[turn].send(join).await {
+            // The shard has ended, and has closed everybody else.
+            let _ = viewer.wire.try_write(&close_frame(close::GOING_AWAY));
+        }
     }
 
     /// All viewers, the longest connected first.

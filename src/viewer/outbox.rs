@@ -7,7 +7,8 @@ use bytes::Bytes;
 
 use super::wire::Wire;
 
-/// How many of a host's own texts wait for a slow viewer; more are dropped.
+/// How many of a host's own texts wait for a slow viewer, those that came together counting as
+/// one; more are dropped, and whoever sent them is told.
 const TEXTS: usize = 64;
 /// How many bytes of them.
 const TEXT_BYTES: usize = 1024 * 1024;
@@ -74,13 +75,15 @@ impl Outbox {
         Ok(Some(sent))
     }
 
-    /// A host's own text waits behind what is in flight, if there is room.
-    pub fn push_text(&mut self, bytes: &Bytes) {
+    /// A host's own text waits behind what is in flight, if there is room; tells whether.
+    pub fn push_text(&mut self, bytes: &Bytes) -> bool {
         let behind = self.behind.get_or_insert_default();
-        if behind.texts.len() < TEXTS && behind.text_bytes + bytes.len() <= TEXT_BYTES {
+        let room = behind.texts.len() < TEXTS && behind.text_bytes + bytes.len() <= TEXT_BYTES;
+        if room {
             behind.text_bytes += bytes.len();
             behind.texts.push_back(bytes.clone());
         }
+        room
     }
 
     /// The answer to a ping, which replaces an older one that has not left yet.

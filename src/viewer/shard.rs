@@ -55,6 +55,8 @@ pub struct Shard {
     joined: u64,
     next_heartbeat: Instant,
     start: Instant,
+    /// Who still comes is sent away at once.
+    stopping: bool,
 }
 
 impl Shard {
@@ -78,6 +80,7 @@ impl Shard {
             joined: 0,
             next_heartbeat: start + HEARTBEAT,
             start,
+            stopping: false,
         }
     }
 
@@ -135,58 +138,68 @@ impl Shard {
         let Some(keys) = self.topics.remove(burst.cell.name()) else {
             return;
         };
+        let mut given = 0;
         for (count, &key) in keys.iter().enumerate() {
             if Arc::ptr_eq(self.viewers[key].presence.cell(), &burst.cell) {
-                self.offer(key, burst);
+                given += usize::from(self.offer(key, burst));
             }
             if count % TURN == TURN - 1 {
                 tokio::task::yield_now().await;
             }
         }
+        burst.given_to(given);
         self.topics.insert(burst.cell.name().clone(), keys);
     }
 
-    /// The hot path: usually a comparison and one write of shared bytes.
-    fn offer(&mut self, key: usize, burst: &Burst) {
+    /// The hot path: usually a comparison and one write of shared bytes. Tells whether the
+    /// viewer was given it.
+    fn offer(&mut self, key: usize, burst: &Burst) -> bool {
         let viewer = &mut self.viewers[key];
         if viewer.closing.is_some() {
-            return;
+            return false;
         }
         match burst.load {
-            Load::Flush { from, to } if viewer.outbox.is_busy() || viewer.revision >= Some(to) => {
-                _ = from
-            }
+            Load::Flush { to, .. } if viewer.outbox.is_busy() || viewer.revision >= Some(to) => {}
             Load::Flush { from, to } if viewer.revision.unwrap_or_default() == from => {
                 viewer.revision = Some(to);
                 if let Some(bytes) = burst.bytes(viewer.encoding) {
                     viewer.send(bytes);
                 }
             }
-            Load::Flush { .. } => self.catch_up(key),
             Load::Text => {
-                if let Some(bytes) = burst.bytes(viewer.encoding) {
-                    viewer.send_text(bytes);
-                }
+                let bytes = burst.bytes(viewer.encoding);
+                return bytes.is_some_and(|bytes| viewer.send_text(bytes));
             }
-            Load::Again => {
-                viewer.revision = None;
-                self.catch_up(key);
-            }
-            Load::Gone => viewer.leave("deleted", close::TOPIC_GONE, 15_000),
+            Load::Flush { .. } | Load::Again | Load::Gone => self.catch_up(key),
+        }
+        true
+    }
+
+    /// Brings a viewer to now, whatever it has missed: its topic's end, a wish to send
+    /// everything again, changes. If something is in flight, it is sent when that has left.
+    fn catch_up(&mut self, key: usize) {
+        let viewer = &mut self.viewers[key];
+        if viewer.closing.is_some() {
+            return;
+        }
+        let cell = viewer.presence.cell();
+        if cell.has_ended() {
+            return viewer.leave("deleted", close::TOPIC_GONE, 15_000);
+        }
+        let resends = cell.resends();
+        if viewer.resends != resends {
+            (viewer.resends, viewer.revision) = (resends, None);
+        }
+        if !viewer.outbox.is_busy() {
+            let catchup = viewer.presence.cell().since(viewer.revision);
+            self.bring(key, catchup);
         }
     }
 
-    /// Brings a viewer to now, if nothing is in flight: otherwise that is done when it has left.
-    fn catch_up(&mut self, key: usize) {
+    fn bring(&mut self, key: usize, catchup: Catchup) {
         let viewer = &mut self.viewers[key];
-        if viewer.outbox.is_busy() || viewer.closing.is_some() {
-            return;
-        }
-        let Catchup {
-            frame, revision, ..
-        } = viewer.presence.cell().since(viewer.revision);
-        viewer.revision = revision;
-        let Some(frame) = frame else { return };
+        viewer.revision = catchup.revision;
+        let Some(frame) = catchup.frame else { return };
         let (encoding, id) = (viewer.encoding, viewer.id);
         if frame.is_encoded(encoding) || !frame.is_large() {
             return viewer.send(frame.bytes(encoding));
@@ -203,10 +216,7 @@ impl Shard {
     async fn catch_up_all(&mut self) {
         let keys: Vec<usize> = self.viewers.iter().map(|(key, _)| key).collect();
         for (count, key) in keys.into_iter().enumerate() {
-            let viewer = &self.viewers[key];
-            if viewer.revision != Some(viewer.presence.cell().revision()) {
-                self.catch_up(key);
-            }
+            self.catch_up(key);
             if count % TURN == TURN - 1 {
                 tokio::task::yield_now().await;
             }
@@ -267,8 +277,7 @@ impl Shard {
         let key = self.viewers.insert(viewer);
         list.push(key);
         self.viewers[key].next_ping = since + self.hub.flow().ping;
-        self.viewers[key].greet();
-        self.catch_up(key);
+        self.welcome(key);
         let inbound = Inbound::new(self.hub.limits(), encoding.deflate);
         let mut reader = Reader {
             key,
@@ -281,6 +290,21 @@ impl Shard {
         // Borrowed from the task itself: moved into `run`, it would be in the task twice.
         self.tasks
             .spawn(async move { reader.run(&mut early).await });
+    }
+
+    /// Greets a viewer and sends it what it lacks: one answer for both, so that they agree.
+    fn welcome(&mut self, key: usize) {
+        let viewer = &mut self.viewers[key];
+        if self.stopping {
+            return viewer.leave("stopping", close::GOING_AWAY, back_in(key, key));
+        }
+        let catchup = viewer.presence.cell().since(viewer.revision);
+        viewer.greet(&catchup);
+        // Its topic may have ended before it came here; a greeting may not fit the socket.
+        match viewer.outbox.is_busy() || viewer.presence.cell().has_ended() {
+            true => self.catch_up(key),
+            false => self.bring(key, catchup),
+        }
     }
 
     /// Sends what waits, then what the viewer has missed meanwhile.
@@ -343,16 +367,20 @@ impl Shard {
     }
 
     async fn say_goodbye(&mut self, orders: &mut mpsc::Receiver<Command>) {
-        let spread = 1_000 + self.viewers.len() as u64;
+        self.stopping = true;
+        let spread = self.viewers.len();
         for (key, viewer) in &mut self.viewers {
-            viewer.leave(
-                "stopping",
-                close::GOING_AWAY,
-                500 + (key as u64 * 7_919) % spread,
-            );
+            viewer.leave("stopping", close::GOING_AWAY, back_in(key, spread));
         }
         let all_gone = async {
-            while !self.viewers.is_empty() {
+            loop {
+                // Some may have been on their way here.
+                while let Ok(order) = orders.try_recv() {
+                    self.obey(order);
+                }
+                if self.viewers.is_empty() {
+                    break;
+                }
                 match orders.recv().await {
                     Some(order) => self.obey(order),
                     None => break,
@@ -365,6 +393,11 @@ impl Shard {
                 .for_each(|(_, viewer)| viewer.link.shutdown(Shutdown::Both));
         }
     }
+}
+
+/// When to come back, in milliseconds: spread, so that not all come at once.
+fn back_in(key: usize, viewers: usize) -> u64 {
+    500 + (key as u64 * 7_919) % (1_000 + viewers as u64)
 }
 
 fn heartbeat(cell: &Cell) -> Frame {

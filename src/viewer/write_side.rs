@@ -29,6 +29,8 @@ pub struct Viewer {
     pub presence: Presence,
     /// Where it is.
     pub revision: Option<Revision>,
+    /// How often its topic had been sent again when it was last brought to now.
+    pub resends: u64,
     /// How it wants its messages.
     pub encoding: Encoding,
     /// Whether it speaks `onlooker.v1`.
@@ -56,7 +58,9 @@ impl Viewer {
     /// A viewer that has joined at a time, and what arrived of it by then. `place`: in the list
     /// of its topic's viewers.
     pub fn new(new: NewViewer, id: u64, since: Instant, place: usize) -> (Viewer, Bytes) {
+        let resends = new.presence.cell().resends();
         let viewer = Viewer {
+            resends,
             link: Arc::new(Link::new(new.wire)),
             presence: new.presence,
             revision: new.since,
@@ -83,13 +87,13 @@ impl Viewer {
         self.account(sent.map(Option::unwrap_or_default));
     }
 
-    /// Sends a host's own text, or lets it wait.
-    pub fn send_text(&mut self, bytes: &Bytes) {
+    /// Sends a host's own text, or lets it wait; false where there is no room for it.
+    pub fn send_text(&mut self, bytes: &Bytes) -> bool {
         if self.outbox.is_busy() {
-            self.outbox.push_text(bytes);
-        } else {
-            self.send(bytes);
+            return self.outbox.push_text(bytes);
         }
+        self.send(bytes);
+        true
     }
 
     /// Sends what waits.
@@ -115,20 +119,16 @@ impl Viewer {
     }
 
     /// Our own viewers are told what follows.
-    pub fn greet(&mut self) {
+    pub fn greet(&mut self, catchup: &Catchup) {
         if !self.own {
             return;
         }
-        let cell = self.presence.cell();
-        let Catchup {
-            resumed, revision, ..
-        } = cell.since(self.revision);
         let hello = Own::Hello {
             protocol: 1,
             server: SERVER,
-            topic: cell.name().to_string(),
-            revision: revision.unwrap_or_default().to_string(),
-            resumed,
+            topic: self.presence.cell().name().to_string(),
+            revision: catchup.revision.unwrap_or_default().to_string(),
+            resumed: catchup.resumed,
             heartbeat_ms: millis(HEARTBEAT),
         };
         let bytes = Frame::json(hello.text()).bytes(self.encoding).clone();
@@ -186,7 +186,7 @@ impl Viewer {
             address: self.address.ip().to_string(),
             connected_ms: millis(self.since.elapsed()),
             revision: self.revision.map(|revision| revision.to_string()),
-            current: self.revision.unwrap_or_default() == cell.revision(),
+            current: self.revision == cell.session().map(|(revision, _)| revision),
             bytes: self.bytes,
         }
     }

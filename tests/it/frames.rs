@@ -3,13 +3,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use onlooker::fields::FieldError;
 use onlooker::json::Json;
-use onlooker::protocol::{self, HostMessage, Own, Problem, Resumed, SERVER, SourceState};
+use onlooker::protocol::{self, Ack, HostMessage, Own, Problem, Resumed, SERVER, SourceState};
 use onlooker::revision::Revision;
-use onlooker::session::Session;
-use onlooker::topic::{Change, Origin, Update, Writer};
+use onlooker::session::{FieldName, Session};
+use onlooker::topic::{Change, Origin, Update, Version, Writer};
 
 /// A golden frame's text, by member.
 struct Golden {
@@ -63,6 +64,14 @@ impl Golden {
         self.text("revision").parse().expect("a revision")
     }
 
+    fn origins(&self) -> Vec<(FieldName, Origin)> {
+        let origins = member(&self.frame(), "origins").and_then(|origins| origins.members());
+        let named = origins.unwrap_or_default().into_iter();
+        named
+            .map(|(field, value)| (field.into(), origin(&value)))
+            .collect()
+    }
+
     /// The same frame, made by the daemon's own code from its parts.
     fn made(&self) -> String {
         let topic = || self.text("topic").parse().expect("a topic");
@@ -71,31 +80,26 @@ impl Golden {
             "session_update" => {
                 let payload = member(&frame, "payload").expect("payload");
                 let session = Session::from_json(&payload, "unnamed").expect("a session");
-                protocol::update(
-                    &topic(),
-                    &Update::Snapshot {
-                        revision: self.revision(),
-                        session,
-                    },
-                )
+                let version = Version {
+                    revision: self.revision(),
+                    session,
+                    origins: self.origins().into_iter().collect(),
+                };
+                protocol::update(&topic(), &Update::Snapshot(version))
             }
             "config_update" => {
                 let fields = member(&frame, "payload")
                     .and_then(|payload| payload.members())
                     .expect("payload");
-                let origins = member(&frame, "origins")
-                    .and_then(|origins| origins.members())
-                    .unwrap_or_default();
-                let origins = origins
+                let fields = fields
                     .into_iter()
-                    .map(|(field, value)| (field, origin(&value)))
-                    .collect();
+                    .map(|(field, value)| (field.into(), value));
                 protocol::update(
                     &topic(),
                     &Update::Delta {
                         revision: self.revision(),
-                        fields,
-                        origins,
+                        fields: fields.collect(),
+                        origins: self.origins(),
                     },
                 )
             }
@@ -125,7 +129,7 @@ impl Golden {
                 retry_after_ms: self.number("retryAfterMs"),
             }
             .text(),
-            "ack" => protocol::ack(member(&frame, "id").as_ref(), Some(self.revision())),
+            "ack" => Ack::Written(self.revision()).text(member(&frame, "id").as_ref()),
             "error" => protocol::error(member(&frame, "id").as_ref(), &self.problem()),
             other => panic!("{}: no such frame {other:?}", self.file),
         }
@@ -173,7 +177,7 @@ fn origin(value: &Json) -> Origin {
         revision: number("revision")
             .and_then(Revision::new)
             .expect("a revision"),
-        writer,
+        writer: Arc::new(writer),
     }
 }
 

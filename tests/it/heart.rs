@@ -1,5 +1,9 @@
-//! The heart's promise: after any sequence of writes, flushes, joins, resumes, drops and lags,
-//! every viewer that applies its frames in order holds exactly the host's session.
+//! The heart's promise: after any sequence of writes, refusals, losses, flushes, joins, resumes,
+//! drops and lags, every viewer that applies its frames in order holds exactly the host's
+//! session, to the letter, and knows who wrote it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use onlooker::fields::{Field, Whitelist};
 use onlooker::json::{Json, Kind};
@@ -7,16 +11,23 @@ use onlooker::name::TopicName;
 use onlooker::protocol;
 use onlooker::revision::Revision;
 use onlooker::session::Session;
-use onlooker::topic::{Change, Rules, Topic, Update, Writer};
+use onlooker::topic::{Change, Rules, Topic, Update, Version, Writer, Written};
 use proptest::prelude::*;
 use serde_json::Value;
 
 #[derive(Clone, Debug)]
 enum Step {
     Replace(Vec<(u8, u8)>, u8),
-    Fields(Vec<(u8, u8)>),
+    /// One of the viewers writes, and holds what it was answered.
+    Fields(Vec<(u8, u8)>, usize),
     Merge(u8, u8),
+    Patch(u8, u8),
     Refused,
+    /// The present state is durable, or all since the last durable one is lost.
+    Keep,
+    Lose,
+    /// The daemon starts again with what was durable.
+    Restart,
     Flush,
     Join,
     /// A viewer goes away, or comes back with what it had.
@@ -29,20 +40,24 @@ enum Step {
 #[derive(Default)]
 struct Viewer {
     session: Option<Value>,
+    origins: BTreeMap<String, Value>,
+    /// Of which revision each field is, as far as the viewer was told.
+    held: BTreeMap<String, Revision>,
     revision: Option<Revision>,
     connected: bool,
     lagging: bool,
 }
 
-const FIELDS: [&str; 4] = ["speed", "color", "on", "extra"];
+const FIELDS: [&str; 5] = ["speed", "color", "on", "extra", "label"];
 
-/// A value for a field; some are of another type, one is null.
+/// A value for a field; some are of another type, one is null, one is written with an escape.
 fn value(field: usize, pick: u8) -> &'static str {
-    let values: [&[&str]; 4] = [
+    let values: [&[&str]; 5] = [
         &["1", "2", "2.50", "1E+2"],
         &["\"a\"", "\"b\""],
         &["true", "false"],
         &["1", "\"x\"", "[1]", "null"],
+        &[r#""\u0041""#, "\"B\""],
     ];
     values[field][usize::from(pick) % values[field].len()]
 }
@@ -53,33 +68,33 @@ fn json(text: &str) -> Json {
 
 fn fields(picks: &[(u8, u8)]) -> Vec<(String, Json)> {
     let field = |pick: &(u8, u8)| usize::from(pick.0) % FIELDS.len();
-    picks
-        .iter()
-        .map(|pick| {
-            (
-                FIELDS[field(pick)].to_owned(),
-                json(value(field(pick), pick.1)),
-            )
-        })
-        .collect()
+    let value = |pick: &(u8, u8)| json(value(field(pick), pick.1));
+    let named = |pick| (FIELDS[field(pick)].to_owned(), value(pick));
+    // As in an object, each is there once.
+    let fields: BTreeMap<String, Json> = picks.iter().map(named).collect();
+    fields.into_iter().collect()
 }
 
 fn change(step: &Step) -> Option<Change> {
+    let field = |field: &u8| usize::from(*field) % FIELDS.len();
     Some(match step {
         Step::Replace(picks, data) => {
-            let config = fields(picks).into_iter().collect();
-            let mut session = Session::of_data("test", json(&data.to_string()));
-            session.config = std::sync::Arc::new(config);
+            let data = format!(r#"{{"n":{data},"by":"\u00e9"}}"#);
+            let mut session = Session::of_data("test", json(&data));
+            session.config = fields(picks).into_iter().collect();
             Change::Replace(session)
         }
-        Step::Fields(picks) => Change::Fields(fields(picks)),
-        Step::Merge(field, pick) => {
-            let field = usize::from(*field) % FIELDS.len();
-            Change::Merge(json(&format!(
-                r#"{{"config":{{"{}":{}}}}}"#,
-                FIELDS[field],
-                value(field, *pick)
-            )))
+        Step::Fields(picks, _) => Change::Fields(fields(picks)),
+        Step::Merge(name, pick) => {
+            let (name, value) = (FIELDS[field(name)], value(field(name), *pick));
+            Change::Merge(json(&format!(r#"{{"config":{{"{name}":{value}}}}}"#)))
+        }
+        Step::Patch(name, pick) => {
+            let (name, value) = (FIELDS[field(name)], value(field(name), *pick));
+            let operations = format!(
+                r#"[{{"op":"add","path":"/config/{name}","value":{value}}},{{"op":"add","path":"/data/x","value":{pick}}},{{"op":"remove","path":"/data/x"}}]"#
+            );
+            Change::Patch(serde_json::from_str(&operations).unwrap())
         }
         Step::Refused => Change::Fields(vec![("speed".to_owned(), json("-1"))]),
         _ => return None,
@@ -90,11 +105,15 @@ fn step() -> impl Strategy<Value = Step> {
     let picks = || prop::collection::vec((any::<u8>(), any::<u8>()), 0..4);
     prop_oneof![
         1 => (picks(), 0..3u8).prop_map(|(picks, data)| Step::Replace(picks, data)),
-        4 => picks().prop_map(Step::Fields),
+        6 => (picks(), 0..4usize).prop_map(|(picks, by)| Step::Fields(picks, by)),
         2 => (any::<u8>(), any::<u8>()).prop_map(|(field, pick)| Step::Merge(field, pick)),
+        2 => (any::<u8>(), any::<u8>()).prop_map(|(field, pick)| Step::Patch(field, pick)),
         1 => Just(Step::Refused),
+        2 => Just(Step::Keep),
+        1 => Just(Step::Lose),
+        1 => Just(Step::Restart),
         4 => Just(Step::Flush),
-        1 => Just(Step::Join),
+        2 => Just(Step::Join),
         2 => (0..4usize).prop_map(Step::Toggle),
         1 => (0..4usize).prop_map(Step::Lag),
         1 => (0..4usize).prop_map(Step::CatchUp),
@@ -111,17 +130,20 @@ fn declared() -> Whitelist {
         ("speed", speed),
         ("color", Field::of(Kind::String)),
         ("on", Field::of(Kind::Boolean)),
+        ("label", Field::of(Kind::String)),
     ];
-    Whitelist::Declared(
-        fields
-            .map(|(name, field)| (name.to_owned(), field))
-            .into_iter()
-            .collect(),
-    )
+    let named = fields.map(|(name, field)| (name.to_owned(), field));
+    Whitelist::Declared(named.into_iter().collect())
 }
 
 struct Room {
     topic: Topic,
+    rules: Rules,
+    /// Whether writers are answered when a change is durable, or at once.
+    store: bool,
+    durable: Option<Version>,
+    /// Who waits for an answer.
+    answers: Vec<(usize, Revision, Change)>,
     viewers: Vec<Viewer>,
     clock: u64,
 }
@@ -134,7 +156,11 @@ impl Room {
             max_session: 1 << 20,
         };
         Room {
-            topic: Topic::new("test", rules),
+            topic: Topic::new("test", rules.clone(), Revision::ZERO),
+            rules,
+            store: false,
+            durable: None,
+            answers: Vec::new(),
             viewers: Vec::new(),
             clock: 1,
         }
@@ -143,18 +169,13 @@ impl Room {
     fn take(&mut self, step: &Step) {
         self.clock += 1;
         if let Some(change) = change(step) {
-            let before = (self.topic.revision(), self.topic.session().cloned());
-            match self.topic.write(change, self.clock, &Writer::default()) {
-                Ok(_) => assert!(self.topic.revision() >= before.0),
-                Err(_) => assert_eq!(
-                    (self.topic.revision(), self.topic.session().cloned()),
-                    before
-                ),
-            }
-            return;
+            return self.write(step, &change);
         }
         match *step {
             Step::Flush => self.flush(),
+            Step::Keep => self.keep(),
+            Step::Lose => self.lose(),
+            Step::Restart => self.restart(),
             Step::Join => {
                 self.viewers.push(Viewer {
                     connected: true,
@@ -172,12 +193,91 @@ impl Room {
         }
     }
 
+    fn write(&mut self, step: &Step, change: &Change) {
+        let by = match step {
+            Step::Fields(_, by) => Some(*by),
+            _ => None,
+        };
+        let named = |by: usize| Writer {
+            device_id: Some(by as u64),
+            ..Writer::default()
+        };
+        // Every other one gives no name.
+        let writer = by.filter(|by| by % 2 == 1).map(named).unwrap_or_default();
+        let before = self.topic.version();
+        match self.topic.write(change, self.clock, &Arc::new(writer)) {
+            Ok(Written::Unchanged { revision, touched }) => {
+                assert_eq!(self.topic.version(), before);
+                assert!(touched <= revision && self.topic.is_still(revision));
+                self.answers
+                    .extend(by.map(|by| (by, touched, change.clone())));
+            }
+            Ok(Written::Applied { revision, .. }) => {
+                let then = before.map(|before| before.revision);
+                assert!(Some(revision) > then && revision == self.topic.revision());
+                self.answers
+                    .extend(by.map(|by| (by, revision, change.clone())));
+            }
+            Err(_) => {
+                assert_eq!(self.topic.version(), before);
+                let at = self.topic.revision();
+                self.topic.announce(self.clock);
+                assert_eq!(self.topic.is_still(at), before.is_some());
+            }
+        }
+        if !self.store {
+            self.answer();
+        }
+    }
+
+    fn keep(&mut self) {
+        if self.store {
+            self.durable = self.topic.version();
+            self.answer();
+        }
+    }
+
+    /// Who wrote shows what it was answered, before any frame.
+    fn answer(&mut self) {
+        for (by, revision, change) in std::mem::take(&mut self.answers) {
+            let viewer = self.viewers.get_mut(by).filter(|viewer| viewer.connected);
+            let (Some(viewer), Change::Fields(fields)) = (viewer, change) else {
+                continue;
+            };
+            for (field, value) in fields {
+                viewer.hear(&field, &value, revision);
+            }
+        }
+    }
+
+    fn lose(&mut self) {
+        let present = self.topic.revision();
+        let durable = self.durable.as_ref().map(|version| version.revision);
+        if durable.is_some_and(|durable| durable < present) {
+            let next = Revision::new(present.get() + 1).unwrap();
+            self.answers.clear();
+            self.topic.adopt(next, self.durable.clone());
+            self.durable = self.topic.version();
+        }
+    }
+
+    fn restart(&mut self) {
+        self.topic = match self.durable.clone() {
+            Some(kept) => Topic::restore("test", self.rules.clone(), kept),
+            None => Topic::new("test", self.rules.clone(), Revision::ZERO),
+        };
+        self.answers.clear();
+        for viewer in &mut self.viewers {
+            viewer.connected = false;
+        }
+    }
+
     fn catch_up(&mut self, index: usize) {
         let viewer = &mut self.viewers[index];
         if viewer.connected {
             viewer.lagging = false;
             let update = self.topic.since(viewer.revision);
-            viewer.apply(&self.topic, update.as_ref(), false);
+            viewer.apply(&self.topic, update.as_ref());
             viewer.revision = self.topic.session().map(|_| self.topic.revision());
         }
     }
@@ -192,7 +292,7 @@ impl Room {
                 continue;
             }
             if viewer.revision.unwrap_or_default() == flush.from {
-                viewer.apply(&self.topic, flush.update.as_ref(), true);
+                viewer.apply(&self.topic, flush.update.as_ref());
                 viewer.revision = Some(flush.to);
             } else {
                 self.catch_up(index);
@@ -202,20 +302,39 @@ impl Room {
 }
 
 impl Viewer {
+    /// An answer, which may come after a frame that is newer.
+    fn hear(&mut self, field: &str, value: &Json, revision: Revision) {
+        let shown = self.session.as_mut();
+        let shown = shown.and_then(|session| session["config"].get_mut(field));
+        let newer = self.held.get(field) < Some(&revision);
+        if let Some(shown) = shown.filter(|_| newer) {
+            *shown = value.value();
+            self.held.insert(field.to_owned(), revision);
+        }
+    }
+
     /// Applies a frame as the contract tells viewers to, from the very text they receive.
-    fn apply(&mut self, topic: &Topic, update: Option<&Update>, flushed: bool) {
+    fn apply(&mut self, topic: &Topic, update: Option<&Update>) {
         let Some(update) = update else { return };
         let name: TopicName = "test".parse().unwrap();
-        let frame: Value = serde_json::from_str(&protocol::update(&name, update)).unwrap();
+        let mut frame: Value = serde_json::from_str(&protocol::update(&name, update)).unwrap();
         let revision: Revision = frame["revision"].as_str().unwrap().parse().unwrap();
+        let origins = frame.get("origins").and_then(Value::as_object).cloned();
+        let origins = origins.unwrap_or_default();
+        if frame["type"] == "session_update" {
+            let config = frame["payload"]["config"].as_object().unwrap();
+            self.held = config
+                .keys()
+                .map(|field| (field.clone(), revision))
+                .collect();
+            self.session = Some(frame["payload"].take());
+            self.origins = origins.into_iter().collect();
+            return;
+        }
         assert!(
             Some(revision) > self.revision,
             "frames arrive in the order of their revisions"
         );
-        if frame["type"] == "session_update" {
-            self.session = Some(frame["payload"].clone());
-            return;
-        }
         let config = self.session.as_mut().unwrap()["config"]
             .as_object_mut()
             .unwrap();
@@ -226,28 +345,47 @@ impl Viewer {
                 topic.whitelist().fields().contains_key(field),
                 "{field} is declared"
             );
-            let before = config.insert(field.clone(), value.clone());
-            assert!(
-                !flushed || before.as_ref() != Some(value),
-                "{field} has changed"
-            );
+            config.insert(field.clone(), value.clone());
+            self.held.insert(field.clone(), revision);
+            match origins.get(field) {
+                Some(origin) => _ = self.origins.insert(field.clone(), origin.clone()),
+                None => _ = self.origins.remove(field),
+            }
         }
     }
 }
 
-fn run(whitelist: Whitelist, steps: &[Step]) {
+fn run(whitelist: Whitelist, store: bool, steps: &[Step]) {
     let mut room = Room::new(whitelist);
+    room.store = store;
     steps.iter().for_each(|step| room.take(step));
+    room.keep();
     room.flush();
     for index in 0..room.viewers.len() {
+        room.viewers[index].connected = true;
         room.catch_up(index);
     }
-    let host = room
-        .topic
-        .session()
-        .map(|session| serde_json::from_str::<Value>(&session.to_json()).unwrap());
-    for viewer in room.viewers.iter().filter(|viewer| viewer.connected) {
-        assert_eq!(viewer.session, host);
+    let Some(version) = room.topic.version() else {
+        return;
+    };
+    let host: Value = serde_json::from_str(&version.session.to_json()).unwrap();
+    let origins = version
+        .named_origins()
+        .map(|(field, _)| field.to_owned())
+        .collect::<Vec<_>>();
+    for viewer in &room.viewers {
+        let shown = viewer.session.as_ref().unwrap();
+        // As text: with the keys in the same order, and the numbers to the digit.
+        assert_eq!(shown.to_string(), host.to_string());
+        let mut named: Vec<_> = viewer.origins.keys().cloned().collect();
+        named.sort_by_key(|name| {
+            host["config"]
+                .as_object()
+                .unwrap()
+                .keys()
+                .position(|key| key == name)
+        });
+        assert_eq!(named, origins);
     }
 }
 
@@ -255,13 +393,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_viewer_ends_equal_to_the_host_with_a_learned_whitelist(steps in prop::collection::vec(step(), 0..60)) {
-        run(Whitelist::learning(), &steps);
+    fn every_viewer_ends_equal_to_the_host_with_a_learned_whitelist(store: bool, steps in prop::collection::vec(step(), 0..60)) {
+        run(Whitelist::learning(), store, &steps);
     }
 
     #[test]
-    fn every_viewer_ends_equal_to_the_host_with_a_declared_whitelist(steps in prop::collection::vec(step(), 0..60)) {
-        run(declared(), &steps);
+    fn every_viewer_ends_equal_to_the_host_with_a_declared_whitelist(store: bool, steps in prop::collection::vec(step(), 0..60)) {
+        run(declared(), store, &steps);
     }
 }
 
@@ -269,39 +407,121 @@ fn room_with(session: &str) -> Room {
     let mut room = Room::new(Whitelist::learning());
     let session = Session::from_json(&json(session), "test").unwrap();
     room.topic
-        .write(Change::Replace(session), 1, &Writer::default())
+        .write(&Change::Replace(session), 1, &Arc::default())
         .unwrap();
     room.topic.flush();
     room
 }
 
+fn set(room: &mut Room, field: &str, value: &str, at: u64) -> Written {
+    let change = Change::Fields(vec![(field.into(), json(value))]);
+    room.topic.write(&change, at, &Arc::default()).unwrap()
+}
+
 #[test]
-fn what_is_taken_back_before_it_leaves_makes_no_frame() {
+fn what_was_acknowledged_is_told_when_it_is_taken_back() {
     let mut room = room_with(r#"{"config":{"speed":1}}"#);
-    for speed in ["2", "1"] {
-        room.topic
-            .write(
-                Change::Fields(vec![("speed".into(), json(speed))]),
-                2,
-                &Writer::default(),
-            )
-            .unwrap();
-    }
-    let flush = room.topic.flush().unwrap();
-    assert!(flush.to > flush.from);
-    assert_eq!(flush.update, None);
+    set(&mut room, "speed", "2", 2);
+    set(&mut room, "speed", "1", 3);
+    let Some(Update::Delta { fields, .. }) = room.topic.flush().unwrap().update else {
+        panic!("whoever was answered 2 is not told of 1");
+    };
+    assert_eq!(fields, [("speed".into(), json("1"))]);
+}
+
+#[test]
+fn a_revision_of_nobody_is_answered_with_everything() {
+    let mut room = room_with(r#"{"config":{"speed":1}}"#);
+    let at = room.topic.revision();
+    set(&mut room, "speed", "2", 100);
+    let unknown = Revision::new(at.get() + 7);
+    assert!(matches!(
+        room.topic.since(unknown),
+        Some(Update::Snapshot(_))
+    ));
+    assert!(matches!(
+        room.topic.since(Some(at)),
+        Some(Update::Delta { .. })
+    ));
+}
+
+#[test]
+fn another_order_of_the_fields_is_no_change() {
+    let mut room = room_with(r#"{"config":{"a":1,"b":2}}"#);
+    let replace = |room: &mut Room, text: &str| {
+        let session = Session::from_json(&json(text), "test").unwrap();
+        let written = room
+            .topic
+            .write(&Change::Replace(session), 9, &Arc::default());
+        (written.unwrap(), room.topic.session().unwrap().to_json())
+    };
+    let (written, text) = replace(&mut room, r#"{"config":{"b":2,"a":1}}"#);
+    assert!(matches!(written, Written::Unchanged { .. }), "{written:?}");
+    assert!(text.contains(r#"{"a":1,"b":2}"#), "{text}");
+    let (written, text) = replace(&mut room, r#"{"config":{"b":3,"a":1}}"#);
+    assert!(
+        matches!(
+            written,
+            Written::Applied {
+                fields: Some(_),
+                ..
+            }
+        ),
+        "{written:?}"
+    );
+    assert!(text.contains(r#"{"a":1,"b":3}"#), "{text}");
+}
+
+#[test]
+fn a_json_patch_that_changes_nothing_leaves_the_spelling() {
+    let before =
+        r#"{"name":"n","data":["\u0041",{"x":"\u00e9"}],"config":{"c":"\/"},"metadata":{}}"#;
+    let mut room = room_with(before);
+    let patch = r#"[{"op":"replace","path":"/data/0","value":"A"},{"op":"test","path":"/data/1/x","value":"é"},{"op":"replace","path":"/config/c","value":"/"}]"#;
+    let patch = Change::Patch(serde_json::from_str(patch).unwrap());
+    let written = room.topic.write(&patch, 9, &Arc::default());
+    assert!(
+        matches!(written, Ok(Written::Unchanged { .. })),
+        "{written:?}"
+    );
+    assert_eq!(room.topic.session().unwrap().to_json(), before);
+}
+
+#[test]
+fn a_declared_field_that_is_added_is_structural() {
+    let mut room = Room::new(declared());
+    let session = Session::from_json(&json(r#"{"config":{"speed":1}}"#), "test").unwrap();
+    let replace = Change::Replace(session);
+    room.topic.write(&replace, 1, &Arc::default()).unwrap();
+    let written = set(&mut room, "color", "\"a\"", 2);
+    assert!(
+        matches!(written, Written::Applied { fields: None, .. }),
+        "{written:?}"
+    );
+    let written = set(&mut room, "color", "\"b\"", 3);
+    assert!(
+        matches!(
+            written,
+            Written::Applied {
+                fields: Some(_),
+                ..
+            }
+        ),
+        "{written:?}"
+    );
 }
 
 #[test]
 fn ignored_parts_make_no_revision() {
     let mut room = room_with(r#"{"config":{"speed":1},"metadata":{"ui":{"zoom":1}}}"#);
     let before = room.topic.revision();
-    let merged = room.topic.write(
-        Change::Merge(json(r#"{"metadata":{"ui":{"zoom":2}}}"#)),
-        2,
-        &Writer::default(),
+    let zoom = Change::Merge(json(r#"{"metadata":{"ui":{"zoom":2}}}"#));
+    let merged = room.topic.write(&zoom, 2, &Arc::default());
+    assert!(
+        matches!(merged, Ok(Written::Unchanged { .. })),
+        "{merged:?}"
     );
-    assert_eq!(merged, Ok(onlooker::topic::Written::Unchanged(before)));
+    assert_eq!(room.topic.revision(), before);
     assert_eq!(room.topic.session().unwrap().metadata.as_str(), "{}");
 }
 
@@ -313,15 +533,18 @@ fn a_named_writer_comes_back_in_origins() {
         device_id: Some(7),
         local_revision: Some(3),
     };
-    room.topic
-        .write(
-            Change::Fields(vec![("speed".into(), json("2"))]),
-            9,
-            &writer,
-        )
-        .unwrap();
+    let speed = Change::Fields(vec![("speed".into(), json("2"))]);
+    room.topic.write(&speed, 9, &Arc::new(writer)).unwrap();
+    let text = |update: &Update| protocol::update(&"main".parse().unwrap(), update);
     let update = room.topic.flush().unwrap().update.unwrap();
-    let text = protocol::update(&"main".parse().unwrap(), &update);
+    let text_of_delta = text(&update);
+    let whole = room.topic.since(None).unwrap();
+    assert!(
+        text(&whole).ends_with(r#""metadata":{}},"origins":{"speed":{"revision":9,"sourceId":"pad","deviceId":7,"localRevision":3}}}"#),
+        "{}",
+        text(&whole)
+    );
+    let text = text_of_delta;
     assert_eq!(
         text,
         r#"{"type":"config_update","topic":"main","revision":"9","payload":{"speed":2},"origins":{"speed":{"revision":9,"sourceId":"pad","deviceId":7,"localRevision":3}}}"#
@@ -334,7 +557,7 @@ fn a_patch_is_applied_as_a_whole_or_not_at_all() {
     let mut patch = |text: &str| {
         let patch = serde_json::from_str(text).unwrap();
         room.topic
-            .write(Change::Patch(patch), 2, &Writer::default())
+            .write(&Change::Patch(patch), 2, &Arc::default())
             .map(|_| room.topic.session().unwrap().data.to_string())
     };
     assert_eq!(

@@ -1,0 +1,82 @@
+//! A host's own text on its way to the viewers of a topic.
+//!
+//! Only so many are on their way at a time: who sends more waits for the shards, never for a
+//! viewer. A viewer that has no room for another text is passed over, and the sender is told.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::Cell;
+use crate::frame::Frame;
+
+/// One text. It has arrived when the last copy is dropped.
+pub struct Text {
+    /// Whose viewers are meant.
+    pub cell: Arc<Cell>,
+    /// The message.
+    pub frame: Arc<Frame>,
+    given: AtomicUsize,
+    done: Option<oneshot::Sender<usize>>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Text {
+    pub(super) fn new(
+        cell: &Arc<Cell>,
+        text: String,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> (Arc<Text>, Delivery) {
+        let (done, given) = oneshot::channel();
+        let text = Text {
+            cell: cell.clone(),
+            frame: Arc::new(Frame::verbatim(text)),
+            given: AtomicUsize::new(0),
+            done: Some(done),
+            _permit: permit,
+        };
+        let viewers = cell.viewers();
+        (Arc::new(text), Delivery { viewers, given })
+    }
+
+    /// So many more viewers were given it: it was sent, or waits for their sockets.
+    pub fn given_to(&self, viewers: usize) {
+        self.given.fetch_add(viewers, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Text {
+    fn drop(&mut self) {
+        if let Some(done) = self.done.take() {
+            // Not everybody asks.
+            let _ = done.send(*self.given.get_mut());
+        }
+    }
+}
+
+/// What becomes of a text.
+pub struct Delivery {
+    viewers: usize,
+    given: oneshot::Receiver<usize>,
+}
+
+/// How many viewers a text reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    /// So many were given it.
+    pub viewers: usize,
+    /// So many had no room for it.
+    pub passed_over: usize,
+}
+
+impl Delivery {
+    /// Waits until every shard has seen the text.
+    pub async fn delivered(self) -> Delivered {
+        let viewers = self.given.await.unwrap_or_default();
+        Delivered {
+            viewers,
+            passed_over: self.viewers.saturating_sub(viewers),
+        }
+    }
+}

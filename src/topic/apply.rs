@@ -1,0 +1,229 @@
+//! What a change makes of a session, and what differs then. Its cost follows the change: what
+//! the change does not name is shared, and not looked at.
+
+use std::collections::HashSet;
+
+use super::{Change, Refusal, Rules, ignore, patch};
+use crate::fields::Whitelist;
+use crate::json::{Json, Kind};
+use crate::session::{Config, FieldName, Session, ShapeError, expect};
+
+/// The session as a change would have it.
+pub struct Candidate {
+    pub session: Session,
+    pub named: Named,
+}
+
+/// Which fields a change may have touched.
+pub enum Named {
+    All,
+    Some(Vec<String>),
+}
+
+/// The session after a change that may stand.
+pub struct Next {
+    pub session: Session,
+    /// The fields that have other values.
+    pub changed: Vec<FieldName>,
+    /// Whether more changed than whitelisted fields taking other values.
+    pub structural: bool,
+}
+
+/// Applies a change to the present session; `name` is what a session without a name is called.
+///
+/// # Errors
+/// Says why the change cannot stand.
+pub fn apply(
+    present: Option<&Session>,
+    change: &Change,
+    name: &str,
+    rules: &Rules,
+) -> Result<Next, Refusal> {
+    let Candidate { session, named } = candidate(present, change, name, rules)?;
+    let session = ignore::without_ignored(session, present, &rules.ignore, name)?;
+    check(&session, rules)?;
+    Ok(match present {
+        Some(present) => difference(present, session, &named, &rules.whitelist),
+        None => Next {
+            changed: session.config.names().cloned().collect(),
+            session,
+            structural: true,
+        },
+    })
+}
+
+fn candidate(
+    present: Option<&Session>,
+    change: &Change,
+    name: &str,
+    rules: &Rules,
+) -> Result<Candidate, Refusal> {
+    let start = || {
+        present
+            .cloned()
+            .unwrap_or_else(|| Session::of_data(name, Json::empty_object()))
+    };
+    match change {
+        Change::Replace(session) => Ok(Candidate {
+            session: session.clone(),
+            named: Named::All,
+        }),
+        Change::Merge(patch) => merged(start(), patch, name),
+        Change::Patch(patch) => patch::patched(&start(), patch, name, rules),
+        Change::Fields(fields) => {
+            let mut session = start();
+            set_fields(&mut session.config, fields);
+            let named = fields.iter().map(|(field, _)| field.clone());
+            Ok(Candidate {
+                session,
+                named: Named::Some(named.collect()),
+            })
+        }
+    }
+}
+
+fn check(next: &Session, rules: &Rules) -> Result<(), Refusal> {
+    if next.text_len() > rules.max_session.saturating_add(64) {
+        return Err(Refusal::TooLarge(rules.max_session));
+    }
+    match rules.whitelist.check(&next.config) {
+        faults if faults.is_empty() => Ok(()),
+        faults => Err(Refusal::Fields(faults)),
+    }
+}
+
+fn difference(present: &Session, next: Session, named: &Named, whitelist: &Whitelist) -> Next {
+    let changed = changed_fields(&present.config, &next.config, named);
+    let covered = |field: &FieldName| {
+        let value = next.config.get(field);
+        value.is_some_and(|value| whitelist.covers(field, value))
+    };
+    let structural = present.name != next.name
+        || present.data != next.data
+        || present.metadata != next.metadata
+        || !present.config.has_names_of(&next.config)
+        || !changed.iter().all(covered);
+    let session = match structural {
+        true => next,
+        false => in_order_of(present, &next, &changed),
+    };
+    Next {
+        session,
+        changed,
+        structural,
+    }
+}
+
+fn changed_fields(present: &Config, next: &Config, named: &Named) -> Vec<FieldName> {
+    let differs = |field: &&FieldName| present.get(field) != next.get(field);
+    match named {
+        Named::All => next.names().filter(differs).cloned().collect(),
+        Named::Some(fields) => fields
+            .iter()
+            .filter_map(|field| next.name(field))
+            .filter(differs)
+            .cloned()
+            .collect(),
+    }
+}
+
+/// The present session with the changed values. Another order of the fields alone is no change,
+/// so viewers, restarts and readers must not differ in it.
+fn in_order_of(present: &Session, next: &Session, changed: &[FieldName]) -> Session {
+    let mut session = present.clone();
+    for field in changed {
+        if let Some(value) = next.config.get(field) {
+            session.config.set(field, value.clone());
+        }
+    }
+    session
+}
+
+/// RFC 7396 on a session, whose members have types.
+fn merged(mut session: Session, patch: &Json, name: &str) -> Result<Candidate, Refusal> {
+    // RFC 7396 would replace the session by it: by accident a JSON Patch, most of the time.
+    let members = patch.members().ok_or_else(|| {
+        Refusal::Invalid(format!(
+            "a merge patch of a session is an object, got {}: a JSON Patch is application/json-patch+json",
+            patch.kind()
+        ))
+    })?;
+    let mut named = Named::Some(Vec::new());
+    for (member, value) in members {
+        let null = value.kind() == Kind::Null;
+        match member.as_str() {
+            "name" if null => session.name = Json::string(name),
+            "name" => session.name = expect(&member, value, Kind::String)?,
+            "data" if null => session.data = Json::empty_object(),
+            "data" => session.data = merge(Some(&session.data), &value),
+            "metadata" if null => session.metadata = Json::empty_object(),
+            "metadata" => session.metadata = merge(Some(&session.metadata), &value),
+            "config" if null => (session.config, named) = (Config::default(), Named::All),
+            "config" => {
+                let patch = expect(&member, value, Kind::Object)?;
+                let fields = merged_fields(&session.config, &patch);
+                set_fields(&mut session.config, &fields);
+                named = Named::Some(fields.into_iter().map(|(field, _)| field).collect());
+            }
+            _ => return Err(no_member(&member)),
+        }
+    }
+    Ok(Candidate { session, named })
+}
+
+/// Sets fields; null removes one.
+fn set_fields(config: &mut Config, fields: &[(String, Json)]) {
+    let (removed, set): (Vec<_>, Vec<_>) = fields
+        .iter()
+        .partition(|(_, value)| value.kind() == Kind::Null);
+    if !removed.is_empty() {
+        let removed: HashSet<&str> = removed.iter().map(|(field, _)| field.as_str()).collect();
+        config.retain(|field| !removed.contains(field));
+    }
+    for (field, value) in set {
+        config.set(field, value.clone());
+    }
+}
+
+/// RFC 7396 §2, on text: what the patch does not name stays as it was written.
+fn merge(target: Option<&Json>, patch: &Json) -> Json {
+    let Some(changes) = patch.members() else {
+        return patch.clone();
+    };
+    let members = target.and_then(Json::members).unwrap_or_default();
+    let mut members: Config = members.into_iter().collect();
+    let merged = |(key, value): (String, Json)| {
+        let value = match value.kind() {
+            Kind::Object => merge(members.get(&key), &value),
+            _ => value,
+        };
+        (key, value)
+    };
+    let changes: Vec<(String, Json)> = changes.into_iter().map(merged).collect();
+    set_fields(&mut members, &changes);
+    Json::object(members.iter())
+}
+
+fn merged_fields(config: &Config, patch: &Json) -> Vec<(String, Json)> {
+    let merged = |(field, value): (String, Json)| {
+        let value = match value.kind() {
+            Kind::Object => merge(config.get(&field), &value),
+            _ => value,
+        };
+        (field, value)
+    };
+    let fields = patch.members().unwrap_or_default();
+    fields.into_iter().map(merged).collect()
+}
+
+impl From<ShapeError> for Refusal {
+    fn from(error: ShapeError) -> Refusal {
+        Refusal::Invalid(error.to_string())
+    }
+}
+
+pub fn no_member(name: &str) -> Refusal {
+    Refusal::Invalid(format!(
+        "{name:?} is no member of a session: expected name, data, config, metadata"
+    ))
+}
