@@ -5,7 +5,7 @@
 //!
 //! | layer | rooms | hold |
 //! | --- | --- | --- |
-//! | 1 | [`json`] [`name`] [`revision`] [`session`] [`fields`] [`options`] | the state's shape and version, the whitelist, what can be set |
+//! | 1 | [`json`] [`name`] [`revision`] [`session`] [`fields`] [`token`] [`options`] | the state's shape and version, the whitelist, secrets, what can be set |
 //! | 2 | [`topic`] [`debounce`] [`protocol`] | `write` and `since`; when changes leave; the wire's JSON |
 //! | 3 | [`frame`] [`store`] | a message as bytes, encoded once; topics that survive, by one thread that writes |
 //! | 4 | [`hub`] | topics by name, flushers, the channel to the viewers |
@@ -61,5 +61,6 @@ pub mod source;
 pub mod store;
 #[doc(hidden)]
 pub mod terminal;
+pub mod token;
 pub mod topic;
 pub mod viewer;

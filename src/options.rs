@@ -9,6 +9,7 @@ use indexmap::IndexMap;
 
 use crate::fields::Field;
 use crate::name::TopicName;
+use crate::token::Token;
 
 /// How a server is set up.
 #[derive(Clone, Debug)]
@@ -72,7 +73,7 @@ pub struct Access {
     /// What a writer must show.
     pub host_token: HostToken,
     /// What a viewer must show; none: everybody may watch.
-    pub viewer_token: Option<String>,
+    pub viewer_token: Option<Token>,
     /// Origins beside this host and loopback names, as `https://app.example`.
     pub allow_origin: Vec<String>,
     /// Host names beside addresses, `localhost`, `*.local` and this machine's name.
@@ -86,7 +87,7 @@ pub enum HostToken {
     #[default]
     Random,
     /// This token.
-    Given(String),
+    Given(Token),
     /// Nothing, for peers on this machine only.
     LoopbackOnly,
 }

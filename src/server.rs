@@ -37,6 +37,7 @@ use crate::protocol::{self, MessageError};
 use crate::session::{Session, ShapeError};
 use crate::source;
 use crate::store::{Kept, Store, StoreError};
+use crate::token::Token;
 use crate::topic::Change;
 use crate::viewer::Viewers;
 
@@ -171,7 +172,7 @@ impl Server {
     }
 
     /// What writers show; none when writers on this machine need nothing.
-    pub fn host_token(&self) -> Option<&str> {
+    pub fn host_token(&self) -> Option<&Token> {
         self.app.access.host_token()
     }
 
@@ -439,4 +440,35 @@ fn own_names(options: &Options) -> Vec<String> {
     std::iter::once(machine)
         .chain(advertised.filter(is_name).map(str::to_owned))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::{Access, HostToken};
+
+    #[tokio::test]
+    async fn links_carry_tokens_but_not_into_debug() {
+        let options = Options {
+            bind: IpAddr::from([127, 0, 0, 1]),
+            port: 0,
+            access: Access {
+                host_token: HostToken::Given(Token::new("swordfish")),
+                viewer_token: Some(Token::new("open-sesame")),
+                ..Access::default()
+            },
+            ..Options::default()
+        };
+        let mut shown = format!("{options:?}");
+        let server = Server::start(options).await.unwrap();
+        let (links, status) = (server.links(), server.status());
+        assert!(links.page.ends_with("/#t=open-sesame"));
+        assert!(links.host.ends_with("/host#h=swordfish"));
+        assert_eq!(status.urls[0], links.page);
+        shown += &format!("{links:?} {status:?} {:?}", server.host_token());
+        server.stop().await;
+        for secret in ["swordfish", "open-sesame"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
 }

@@ -11,6 +11,7 @@ use hyper::Request;
 use libfuzzer_sys::fuzz_target;
 use onlooker::access::{self, Access, Need};
 use onlooker::options::{self, HostToken};
+use onlooker::token::Token;
 
 #[derive(Arbitrary, Debug)]
 struct Input<'a> {
@@ -28,7 +29,7 @@ const SECRET: &str = "kaleidoscope-of-tokens";
 
 static ACCESS: LazyLock<Access> = LazyLock::new(|| {
     let options = options::Access {
-        host_token: HostToken::Given(SECRET.to_owned()),
+        host_token: HostToken::Given(Token::new(SECRET)),
         ..options::Access::default()
     };
     Access::new(&options, vec!["studio".to_owned()]).expect("randomness")

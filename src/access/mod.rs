@@ -17,10 +17,11 @@ use hyper::{Method, Version};
 pub use head::{list, queries, query, subprotocols};
 use names::{host_name, is_always_ours, is_loopback_name};
 pub use token::random_token;
-use token::{same, shown_token};
+use token::shown_token;
 
 use crate::options::{self, HostToken};
 use crate::protocol::Problem;
+use crate::token::Token;
 
 /// The right to watch.
 #[derive(Clone, Debug)]
@@ -62,8 +63,8 @@ const REMEMBERED: usize = 4096;
 
 /// The rules of one daemon.
 pub struct Access {
-    host_token: Option<String>,
-    viewer_token: Option<String>,
+    host_token: Option<Token>,
+    viewer_token: Option<Token>,
     allow_origin: Vec<String>,
     allow_host: Vec<String>,
     guesses: Mutex<HashMap<IpAddr, (Instant, u32)>>,
@@ -103,13 +104,13 @@ impl Access {
     }
 
     /// What writers show; none when writers on this machine need nothing.
-    pub fn host_token(&self) -> Option<&str> {
-        self.host_token.as_deref()
+    pub fn host_token(&self) -> Option<&Token> {
+        self.host_token.as_ref()
     }
 
     /// What viewers show, if they have to.
-    pub fn viewer_token(&self) -> Option<&str> {
-        self.viewer_token.as_deref()
+    pub fn viewer_token(&self) -> Option<&Token> {
+        self.viewer_token.as_ref()
     }
 
     /// The one gate: Host, Origin, method and token of a request.
@@ -230,12 +231,12 @@ impl Access {
     ) -> Result<(), Problem> {
         let shown = shown_token(request);
         let is_host = match (&self.host_token, &shown) {
-            (Some(token), Some(shown)) => same(token, shown),
+            (Some(token), Some(shown)) => token == shown,
             (Some(_), None) => false,
             (None, _) => peer.ip().to_canonical().is_loopback(),
         };
         let is_viewer = match (&self.viewer_token, &shown) {
-            (Some(token), Some(shown)) => same(token, shown),
+            (Some(token), Some(shown)) => token == shown,
             (Some(_), None) => false,
             (None, _) => true,
         };

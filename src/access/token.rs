@@ -1,33 +1,28 @@
-//! Tokens: made, shown and compared.
+//! Tokens: made and shown.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper::header::{AUTHORIZATION, HeaderValue};
 use hyper::http::request::Parts;
-use subtle::ConstantTimeEq;
 
 use super::head::{query, subprotocols};
 use crate::protocol::TOKEN_SUBPROTOCOL;
+use crate::token::Token;
 
 /// At least 128 random bits, as text that fits a URL.
 ///
 /// # Errors
 /// When the system has no randomness to give.
-pub fn random_token() -> Result<String, getrandom::Error> {
+pub fn random_token() -> Result<Token, getrandom::Error> {
     let mut bytes = [0; 18];
     getrandom::fill(&mut bytes)?;
     // Begins with a letter: after `--token` a hyphen would begin another flag.
     bytes[0] &= 0x7f;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
-}
-
-/// In constant time for tokens of one length.
-pub fn same(token: &str, shown: &str) -> bool {
-    token.as_bytes().ct_eq(shown.as_bytes()).into()
+    Ok(Token::new(URL_SAFE_NO_PAD.encode(bytes)))
 }
 
 /// The token that came with a request: as a header, a subprotocol, or in the query.
-pub fn shown_token(request: &Parts) -> Option<String> {
+pub fn shown_token(request: &Parts) -> Option<Token> {
     let bearer = |value: &HeaderValue| {
         let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
         scheme
@@ -43,6 +38,7 @@ pub fn shown_token(request: &Parts) -> Option<String> {
     header()
         .or_else(subprotocol)
         .or_else(|| query(request.uri.query()?, "token"))
+        .map(Token::new)
 }
 
 fn token_of(subprotocol: &str) -> Option<String> {

@@ -101,7 +101,7 @@ fn columns(rows: &[[String; 4]]) -> String {
 pub fn token(loaded: &Loaded) -> Result<(), Failure> {
     let port = loaded.settings.options.port;
     match kept_token(port)? {
-        Some(token) => print(&format!("{token}\n")).map(|_| ()),
+        Some(token) => print(&format!("{}\n", token.reveal())).map(|_| ()),
         None => Err(Failure::new(format!(
             "no token for port {port} in {}: is onlooker running here as this user? name its port with --port",
             runtime_dir::directory().display()

@@ -23,6 +23,7 @@ use super::{Failure, arguments, pin, runtime_dir};
 use crate::config::{Loaded, ViewerToken};
 use crate::discovery::address;
 use crate::options::HostToken;
+use crate::token::Token;
 
 /// How long the daemon may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,7 +38,7 @@ pub type Socket = WebSocketStream<Stream>;
 pub struct Daemon {
     /// Host and port.
     authority: String,
-    token: Option<String>,
+    token: Option<Token>,
     tls: Option<TlsConnector>,
 }
 
@@ -85,11 +86,11 @@ impl Daemon {
     fn here(
         loaded: &Loaded,
         matches: &ArgMatches,
-        configured: Option<String>,
+        configured: Option<Token>,
     ) -> Result<Daemon, Failure> {
         let options = &loaded.settings.options;
         let host = address::url_host(address::from_here(options.bind));
-        let token = arguments::text(matches, "token").map(str::to_owned);
+        let token = arguments::text(matches, "token").map(Token::new);
         let token = match token.or(configured) {
             Some(token) => Some(token),
             None => kept_token(options.port)?,
@@ -106,7 +107,7 @@ impl Daemon {
     }
 
     /// One anywhere.
-    pub fn at(authority: String, token: Option<String>) -> Daemon {
+    pub fn at(authority: String, token: Option<Token>) -> Daemon {
         Daemon {
             authority,
             token,
@@ -186,7 +187,8 @@ impl Daemon {
     }
 
     fn authorization(&self) -> Option<String> {
-        self.token.as_ref().map(|token| format!("Bearer {token}"))
+        let bearer = |token: &Token| format!("Bearer {}", token.reveal());
+        self.token.as_ref().map(bearer)
     }
 
     async fn connect(&self) -> Result<Stream, Refusal> {
@@ -225,7 +227,7 @@ impl Daemon {
 }
 
 /// The host token of the daemon on a port of this machine.
-pub fn kept_token(port: u16) -> Result<Option<String>, Failure> {
+pub fn kept_token(port: u16) -> Result<Option<Token>, Failure> {
     runtime_dir::find(port).map_err(|error| Failure::new(format!("the kept token: {error}")))
 }
 

@@ -67,7 +67,7 @@ impl Output {
             let mut ready =
                 json!({"event": "ready", "urls": server.status().urls, "port": server.port()});
             if let Some(token) = server.host_token() {
-                ready["hostToken"] = token.into();
+                ready["hostToken"] = token.reveal().into();
             }
             print(&format!("{ready}\n"))?;
         }
@@ -98,7 +98,7 @@ impl Output {
 
     /// On a terminal, or where it was asked for.
     fn code(&self, links: &Links) -> Option<String> {
-        let text = match self.qr {
+        let text: &str = match self.qr {
             Qr::Page => &links.page,
             Qr::Ws => &links.socket,
             Qr::None => return None,

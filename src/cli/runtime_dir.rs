@@ -4,11 +4,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use crate::token::Token;
+
 /// The file of one daemon; dropping it removes it.
 #[derive(Debug)]
 pub struct TokenFile {
     path: PathBuf,
-    token: String,
+    token: Token,
 }
 
 impl TokenFile {
@@ -16,11 +18,11 @@ impl TokenFile {
     ///
     /// # Errors
     /// There is no directory that only this user can reach.
-    pub fn keep(port: u16, token: &str) -> io::Result<TokenFile> {
+    pub fn keep(port: u16, token: &Token) -> io::Result<TokenFile> {
         TokenFile::keep_in(&directory(), port, token)
     }
 
-    fn keep_in(directory: &Path, port: u16, token: &str) -> io::Result<TokenFile> {
+    fn keep_in(directory: &Path, port: u16, token: &Token) -> io::Result<TokenFile> {
         make_own(directory)?;
         let path = file_of(directory, port);
         // A new file under a name of its own: nothing that lies there already is written through.
@@ -30,9 +32,9 @@ impl TokenFile {
             .write(true)
             .create_new(true)
             .open(&fresh)?
-            .write_all(token.as_bytes())?;
+            .write_all(token.reveal().as_bytes())?;
         fs::rename(&fresh, &path)?;
-        let token = token.to_owned();
+        let token = token.clone();
         Ok(TokenFile { path, token })
     }
 }
@@ -50,7 +52,7 @@ impl Drop for TokenFile {
 ///
 /// # Errors
 /// What lies there is not this user's, or cannot be read.
-pub fn find(port: u16) -> io::Result<Option<String>> {
+pub fn find(port: u16) -> io::Result<Option<Token>> {
     let directory = directory();
     match check_own(&directory).and_then(|()| read(&file_of(&directory, port))) {
         Ok(token) => Ok(Some(token)),
@@ -79,14 +81,14 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-fn read(path: &Path) -> io::Result<String> {
+fn read(path: &Path) -> io::Result<Token> {
     /// Longer than any token, shorter than a joke.
     const MOST: u64 = 4096;
     let file = own_file().read(true).open(path)?;
     check_file(path, &file)?;
     let mut token = String::new();
     file.take(MOST).read_to_string(&mut token)?;
-    Ok(token.trim().to_owned())
+    Ok(Token::new(token.trim()))
 }
 
 fn refused(path: &Path, reason: &str) -> io::Error {
@@ -197,22 +199,31 @@ mod tests {
     #[test]
     fn only_this_user_can_read_it_and_it_goes_with_the_daemon() {
         let (_temporary, directory) = place();
-        let kept = TokenFile::keep_in(&directory, 7, "secret").unwrap();
+        let kept = TokenFile::keep_in(&directory, 7, &Token::new("secret")).unwrap();
         let path = file_of(&directory, 7);
         assert_eq!((mode(&directory), mode(&path)), (0o700, 0o600));
-        assert_eq!(read(&path).unwrap(), "secret");
+        assert_eq!(read(&path).unwrap().reveal(), "secret");
         drop(kept);
         assert!(!path.exists());
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
     }
 
     #[test]
+    fn no_token_is_in_debug() {
+        let (_temporary, directory) = place();
+        let kept = TokenFile::keep_in(&directory, 7, &Token::new("swordfish")).unwrap();
+        let found = read(&file_of(&directory, 7)).unwrap();
+        let shown = format!("{kept:?} {found:?}");
+        assert!(!shown.contains("swordfish"), "{shown}");
+    }
+
+    #[test]
     fn the_next_daemon_on_the_port_keeps_its_own() {
         let (_temporary, directory) = place();
-        let first = TokenFile::keep_in(&directory, 7, "one").unwrap();
-        let _second = TokenFile::keep_in(&directory, 7, "two").unwrap();
+        let first = TokenFile::keep_in(&directory, 7, &Token::new("one")).unwrap();
+        let _second = TokenFile::keep_in(&directory, 7, &Token::new("two")).unwrap();
         drop(first);
-        assert_eq!(read(&file_of(&directory, 7)).unwrap(), "two");
+        assert_eq!(read(&file_of(&directory, 7)).unwrap().reveal(), "two");
     }
 
     #[test]
@@ -221,13 +232,13 @@ mod tests {
         let victim = temporary.path().join("victim");
         fs::write(&victim, "mine").unwrap();
         symlink(temporary.path(), &directory).unwrap();
-        assert!(TokenFile::keep_in(&directory, 7, "secret").is_err());
+        assert!(TokenFile::keep_in(&directory, 7, &Token::new("secret")).is_err());
         fs::remove_file(&directory).unwrap();
         fs::create_dir(&directory).unwrap();
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)).unwrap();
         symlink(&victim, file_of(&directory, 7)).unwrap();
         assert!(read(&file_of(&directory, 7)).is_err());
-        let _kept = TokenFile::keep_in(&directory, 7, "secret").unwrap();
+        let _kept = TokenFile::keep_in(&directory, 7, &Token::new("secret")).unwrap();
         assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
     }
 
@@ -236,7 +247,7 @@ mod tests {
         let (_temporary, directory) = place();
         fs::create_dir(&directory).unwrap();
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
-        let error = TokenFile::keep_in(&directory, 7, "secret")
+        let error = TokenFile::keep_in(&directory, 7, &Token::new("secret"))
             .unwrap_err()
             .to_string();
         assert!(error.contains("open to other users"), "{error}");

@@ -107,7 +107,7 @@ fn warn_of_short_tokens(options: &Options) {
         ("viewer_token", options.access.viewer_token.as_ref()),
     ];
     for (key, token) in tokens {
-        if token.is_some_and(|token| token.len() < GOOD_TOKEN) {
+        if token.is_some_and(|token| token.reveal().len() < GOOD_TOKEN) {
             tracing::warn!(
                 "{key} is short: {GOOD_TOKEN} random characters cannot be guessed, random makes such a one"
             );

@@ -14,6 +14,7 @@ use super::{Exit, Failure, Printed, arguments, block_on, print};
 use crate::config::Loaded;
 use crate::protocol::close;
 use crate::terminal::neutral;
+use crate::token::Token;
 
 /// The daemon pings every 15 s; who hears nothing for so long has lost it.
 const SILENCE: Duration = Duration::from_secs(45);
@@ -54,7 +55,7 @@ impl View {
         let (daemon, mut path) = match arguments::text(matches, "url") {
             Some(url) => {
                 let link = Link::read(url)?;
-                let shown = arguments::text(matches, "token").map(str::to_owned);
+                let shown = arguments::text(matches, "token").map(Token::new);
                 (Daemon::at(link.authority, shown.or(link.token)), link.path)
             }
             None => (Daemon::to_watch(loaded, matches)?, "/".to_owned()),
@@ -173,7 +174,7 @@ fn add(path: &mut String, name: &str, value: &str) {
 struct Link {
     authority: String,
     path: String,
-    token: Option<String>,
+    token: Option<Token>,
 }
 
 impl Link {
@@ -203,7 +204,7 @@ impl Link {
         Ok(Link {
             authority: with_port(authority),
             path: format!("{slash}{path}"),
-            token: fragment.strip_prefix("t=").map(str::to_owned),
+            token: fragment.strip_prefix("t=").map(Token::new),
         })
     }
 }
@@ -219,7 +220,7 @@ fn with_port(authority: &str) -> String {
 mod tests {
     use super::*;
 
-    fn link(url: &str) -> (String, String, Option<String>) {
+    fn link(url: &str) -> (String, String, Option<Token>) {
         let link = Link::read(url).unwrap();
         (link.authority, link.path, link.token)
     }
@@ -236,8 +237,8 @@ mod tests {
         }
         let (_, path, token) = link("http://10.0.0.5:9876/?topic=a#t=secret");
         assert_eq!(
-            (path.as_str(), token.as_deref()),
-            ("/?topic=a", Some("secret"))
+            (path.as_str(), token),
+            ("/?topic=a", Some(Token::new("secret")))
         );
         assert_eq!(link("http://[fe80::1]:9/").0, "[fe80::1]:9");
         assert_eq!(link("http://preview.local").0, "preview.local:80");

@@ -15,15 +15,16 @@ use crate::fields::Field;
 /// The table that declares the whitelist.
 const FIELDS: &str = "fields";
 
-/// What a file says, checked for shape; the values are read by their keys.
-#[derive(Clone, Debug)]
+/// What a file says, checked for shape; the values are read by their keys. Without `Debug`:
+/// tokens are among them.
+#[derive(Clone)]
 pub struct File {
     path: PathBuf,
     entries: Vec<Entry>,
     fields: Option<(usize, IndexMap<String, Field>)>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Entry {
     key: &'static str,
     values: Vec<String>,

@@ -8,6 +8,7 @@ use toml::Value;
 use super::values::count;
 use super::{LogFormat, Qr, ViewerToken};
 use crate::options::{HostToken, Page, Source};
+use crate::token::Token;
 
 pub(super) const QRS: [(&str, Qr); 3] = [("page", Qr::Page), ("ws", Qr::Ws), ("none", Qr::None)];
 pub(super) const LOG_FORMATS: [(&str, LogFormat); 2] =
@@ -110,10 +111,10 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
     }
 }
 
-pub(super) fn token(text: &str) -> Result<String, String> {
+pub(super) fn token(text: &str) -> Result<Token, String> {
     const LEAST: usize = 8;
     match text.len() >= LEAST && text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        true => Ok(text.to_owned()),
+        true => Ok(Token::new(text)),
         false => Err(format!(
             "give {LEAST} or more visible ASCII characters, or random for a good one"
         )),
@@ -193,7 +194,7 @@ pub(super) fn shown_host_token(token: &HostToken) -> Value {
     text(match token {
         HostToken::Random => "random",
         HostToken::LoopbackOnly => "none",
-        HostToken::Given(token) => token,
+        HostToken::Given(token) => token.reveal(),
     })
 }
 
@@ -201,6 +202,6 @@ pub(super) fn shown_viewer_token(token: &ViewerToken) -> Value {
     text(match token {
         ViewerToken::None => "none",
         ViewerToken::Random => "random",
-        ViewerToken::Given(token) => token,
+        ViewerToken::Given(token) => token.reveal(),
     })
 }

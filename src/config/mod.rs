@@ -13,6 +13,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::options::{Options, Tls};
+use crate::token::Token;
 use file::File;
 use keys::{KEYS, Key};
 
@@ -48,7 +49,7 @@ pub enum ViewerToken {
     /// A token made at start.
     Random,
     /// This token.
-    Given(String),
+    Given(Token),
 }
 
 /// What the code in the terminal leads to.

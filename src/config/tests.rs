@@ -118,6 +118,22 @@ fn a_token_is_never_in_a_message() {
 }
 
 #[test]
+fn no_token_is_in_debug() {
+    let text = "host_token = \"swordfish\"\nviewer_token = \"open-sesame\"";
+    let mut loaded = file(text).unwrap();
+    let ViewerToken::Given(token) = loaded.settings.viewer_token.clone() else {
+        panic!("{loaded:?}");
+    };
+    // As `serve` does.
+    loaded.settings.options.access.viewer_token = Some(token);
+    let shown = format!("{loaded:?}");
+    assert!(shown.contains("viewer_token: Some("), "{shown}");
+    for secret in ["swordfish", "open-sesame"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+}
+
+#[test]
 fn the_effective_configuration_masks_tokens_and_names_places() {
     let env = says("host_token", "swordfish");
     let file = File::parse(

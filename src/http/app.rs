@@ -15,6 +15,7 @@ use crate::discovery::address::{self, Candidate};
 use crate::hub::Hub;
 use crate::name::TopicName;
 use crate::options::{Options, Page};
+use crate::token::{PageLink, Token};
 use crate::viewer::Viewers;
 
 /// The parts of one running daemon, shared by its connections.
@@ -45,15 +46,15 @@ pub struct App {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Links {
     /// The page, with the viewer token in its fragment if there is one.
-    pub page: String,
+    pub page: PageLink,
     /// The viewer socket.
     pub socket: String,
     /// The host panel, with the host token in its fragment if there is one.
-    pub host: String,
+    pub host: PageLink,
     /// The advertised or first found address.
     pub local_ip: String,
     /// All addresses: the page's URL and what was found out about the address.
-    pub candidates: Vec<(String, String)>,
+    pub candidates: Vec<(PageLink, String)>,
 }
 
 /// What `GET /api/status` tells.
@@ -69,7 +70,7 @@ pub struct Status {
     /// How many viewers are connected.
     pub client_count: usize,
     /// Pages, best address first.
-    pub urls: Vec<String>,
+    pub urls: Vec<PageLink>,
     /// Topics that have a session.
     pub topics: Vec<TopicStatus>,
     /// This program's version.
@@ -137,10 +138,10 @@ impl App {
 
 impl Links {
     /// The page's link for another topic than the default one.
-    pub fn page_of(&self, topic: &TopicName) -> String {
+    pub fn page_of(&self, topic: &TopicName) -> PageLink {
         let (page, fragment) = self.page.split_once('#').unwrap_or((&self.page, ""));
         let hash = if fragment.is_empty() { "" } else { "#" };
-        format!("{page}?topic={topic}{hash}{fragment}")
+        PageLink::new(format!("{page}?topic={topic}{hash}{fragment}"))
     }
 
     /// Where a daemon that listens on `local` is found, on these addresses.
@@ -165,18 +166,18 @@ impl Links {
             ));
         }
         let (host, port, _) = places[0].clone();
-        let fragment = |key: char, token: Option<&str>| {
-            token.map_or(String::new(), |token| format!("#{key}={token}"))
+        let fragment = |key: char, token: Option<&Token>| {
+            token.map_or(String::new(), |token| format!("#{key}={}", token.reveal()))
         };
         let watch = fragment('t', access.viewer_token());
-        let page = |host: &str, port: u16| format!("{http}://{host}:{port}/{watch}");
+        let page = |host: &str, port: u16| PageLink::new(format!("{http}://{host}:{port}/{watch}"));
         Links {
             page: page(&host, port),
             socket: format!("{ws}://{host}:{port}"),
-            host: format!(
+            host: PageLink::new(format!(
                 "{http}://{host}:{port}/host{}",
                 fragment('h', access.host_token())
-            ),
+            )),
             local_ip: host,
             candidates: places
                 .into_iter()

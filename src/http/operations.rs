@@ -10,6 +10,7 @@ use super::app::App;
 use super::upgrade;
 use crate::discovery::qr;
 use crate::protocol::Problem;
+use crate::token::PageLink;
 
 type Shared = State<Arc<App>>;
 
@@ -45,7 +46,7 @@ pub async fn qr_png(State(app): Shared, RawQuery(query): RawQuery) -> Result<Res
     Ok(picture("image/png", image))
 }
 
-fn link(app: &App, query: Option<String>) -> Result<String, Problem> {
+fn link(app: &App, query: Option<String>) -> Result<PageLink, Problem> {
     let topics = upgrade::topics(query.as_deref())?;
     let other = topics
         .iter()

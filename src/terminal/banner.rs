@@ -2,22 +2,23 @@
 
 use super::{Paint, neutral};
 use crate::discovery::qr;
+use crate::token::PageLink;
 
 /// What the banner tells.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Banner<'a> {
     /// What is shown, in a few words: `state.json`.
     pub subject: String,
     /// For people.
-    pub page: &'a str,
+    pub page: &'a PageLink,
     /// For programs.
     pub socket: &'a str,
     /// For who writes; it carries the host token, if there is one.
-    pub host: &'a str,
+    pub host: &'a PageLink,
     /// Whether writers need that token.
     pub guarded: bool,
     /// Every address of this machine with the reason for its rank.
-    pub candidates: &'a [(String, String)],
+    pub candidates: &'a [(PageLink, String)],
 }
 
 impl Banner<'_> {
@@ -59,7 +60,7 @@ impl Banner<'_> {
             .map(|(url, _)| url.chars().count())
             .max();
         let width = width.unwrap_or(0);
-        let line = |(at, (url, reason)): (usize, &(String, String))| {
+        let line = |(at, (url, reason)): (usize, &(PageLink, String))| {
             let name = if at == 0 { "Addresses" } else { "" };
             let url = format!("{:width$}", neutral(url));
             row(
@@ -100,21 +101,25 @@ mod tests {
     fn every_link_and_address_is_listed() {
         let candidates = [
             (
-                "http://192.168.1.5:9876/".to_owned(),
+                PageLink::new("http://192.168.1.5:9876/"),
                 "en0: private, wired".to_owned(),
             ),
-            ("http://10.8.0.2:9876/".to_owned(), "tun0: VPN".to_owned()),
+            (
+                PageLink::new("http://10.8.0.2:9876/"),
+                "tun0: VPN".to_owned(),
+            ),
         ];
         let banner = Banner {
             subject: "state\x1b[2J.json".into(),
-            page: "http://192.168.1.5:9876/",
+            page: &candidates[0].0,
             socket: "ws://192.168.1.5:9876/",
-            host: "http://192.168.1.5:9876/host#h=TOKEN",
+            host: &PageLink::new("http://192.168.1.5:9876/host#h=TOKEN"),
             guarded: true,
             candidates: &candidates,
         };
         let text = banner.text(Paint::plain());
         assert!(!text.contains('\x1b'));
+        assert!(!format!("{banner:?}").contains("TOKEN"));
         for part in [
             "state␛[2J.json",
             "/host#h=TOKEN",

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 /// The rooms in reading order; each may use those before it. The layers of the
 /// map in `src/lib.rs`, from the bottom up.
 const ROOMS: [&[&str]; 8] = [
-    &["json", "name", "revision", "session", "fields", "options"],
+    &[
+        "json", "name", "revision", "session", "fields", "token", "options",
+    ],
     &["topic", "debounce", "protocol"],
     &["frame", "store"],
     &["hub"],
