@@ -244,7 +244,8 @@ impl Access {
         if shown.is_some() {
             self.count_guess(peer.ip(), wrong)?;
         }
-        // A wrong token is nobody's, even where none is needed to watch.
+        // Where none is needed to watch, a wrong token takes nothing away: a link may be older
+        // than the daemon's options. It still counts as a guess at the host's.
         pass.host = is_host.then_some(HostPass(()));
         pass.viewer = (is_host || is_viewer).then_some(ViewerPass(()));
         Ok(())

@@ -164,6 +164,27 @@ fn tokens_in_all_three_places() {
 }
 
 #[test]
+fn a_wrong_token_is_ignored_where_none_is_needed() {
+    let status = |access: &Access, need| {
+        let headers = [("host", "localhost"), ("authorization", "Bearer old")];
+        admit(access, need, "/", &headers).map_or_else(|status| status, |_| 200)
+    };
+    let open = given("secret", None);
+    assert_eq!(status(&open, Need::Nothing), 200);
+    assert_eq!(status(&open, Need::Viewer), 200);
+    assert_eq!(status(&open, Need::Host), 401);
+    let closed = given("secret", Some("watch"));
+    assert_eq!(status(&closed, Need::Nothing), 200);
+    assert_eq!(status(&closed, Need::Viewer), 401);
+
+    let open = given("secret", None);
+    for _ in 0..GUESSES {
+        assert_eq!(status(&open, Need::Viewer), 200);
+    }
+    assert_eq!(status(&open, Need::Viewer), 429, "but it is counted");
+}
+
+#[test]
 fn made_tokens_can_be_typed_after_a_flag() {
     for _ in 0..500 {
         let token = random_token().unwrap();
