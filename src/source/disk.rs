@@ -220,7 +220,8 @@ fn identity(_: &Metadata) -> (u64, (i64, i64)) {
     (0, (0, 0))
 }
 
-fn print(bytes: &[u8]) -> Print {
+/// The same for the same bytes.
+pub fn print(bytes: &[u8]) -> Print {
     let mut hasher = DefaultHasher::new();
     bytes.hash(&mut hasher);
     hasher.finish()

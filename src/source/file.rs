@@ -1,7 +1,8 @@
 //! A watched file: what it holds is what the topic shows.
 //!
 //! Editors truncate, rename and delete; only a complete file is taken, and what is wrong
-//! is said once it has lasted. Meanwhile viewers keep the last good state.
+//! is said once it has lasted. Meanwhile viewers keep the last good state. What found no
+//! room is tried again.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::disk::{Disk, Fault, Look, Print};
+use super::disk::{self, Disk, Fault, Look, Print};
 use super::watch::Watch;
 use crate::hub::{Hub, WriteError, WriteOptions};
 use crate::name::TopicName;
@@ -50,8 +51,10 @@ pub async fn run(path: PathBuf, hub: Hub, topic: TopicName, stop: CancellationTo
         eyes = back;
         match doubt.judge(look, Instant::now()) {
             Verdict::Write(print, session) => {
-                let written = hub.write(&topic, Change::Replace(session), WriteOptions::default());
-                doubt.written(print, written.await.map(drop), &path);
+                let change = Change::Replace(session.clone());
+                let written = hub.write(&topic, change, WriteOptions::default()).await;
+                let content = (print, session);
+                doubt.written(content, written.map(drop), &path, Instant::now());
             }
             Verdict::Say(text) => tracing::warn!("{text}; viewers keep the last good state"),
             Verdict::Nothing => {}
@@ -88,6 +91,8 @@ impl Eyes {
 struct Doubt {
     /// A fault that may pass.
     waiting: Option<Waiting>,
+    /// What was refused for a reason that may pass.
+    refused: Option<Refused>,
     /// The last fault that was said, until the file is good.
     said: Option<Print>,
 }
@@ -100,6 +105,13 @@ struct Waiting {
     fault: Fault,
 }
 
+struct Refused {
+    /// When it was tried last.
+    tried: Instant,
+    print: Print,
+    session: Session,
+}
+
 #[derive(Debug, PartialEq)]
 enum Verdict {
     Write(Print, Session),
@@ -110,12 +122,21 @@ enum Verdict {
 impl Doubt {
     fn judge(&mut self, look: Look, now: Instant) -> Verdict {
         match look {
-            Look::Same => {}
+            Look::Same => {
+                // Not at every event: writing to a store beside the file is one too.
+                let due = |refused: &mut Refused| now - refused.tried >= POLL;
+                if let Some(refused) = self.refused.take_if(due) {
+                    return Verdict::Write(refused.print, refused.session);
+                }
+            }
             Look::Good(print, session) => {
-                self.waiting = None;
+                (self.waiting, self.refused) = (None, None);
                 return Verdict::Write(print, session);
             }
-            Look::Bad(fault) => self.consider(fault, now),
+            Look::Bad(fault) => {
+                self.refused = None;
+                self.consider(fault, now);
+            }
         }
         self.speak(now)
     }
@@ -151,15 +172,33 @@ impl Doubt {
         }
     }
 
-    fn written(&mut self, print: Print, written: Result<(), WriteError>, path: &Path) {
+    fn written(
+        &mut self,
+        (print, session): (Print, Session),
+        written: Result<(), WriteError>,
+        path: &Path,
+        now: Instant,
+    ) {
         let path = path.display();
+        let fault = match &written {
+            // Whatever the content: this is said once for all of them.
+            Err(error @ (WriteError::Store(_) | WriteError::Full(_))) => {
+                self.refused = Some(Refused {
+                    tried: now,
+                    print,
+                    session,
+                });
+                disk::print(error.to_string().as_bytes())
+            }
+            _ => print,
+        };
         match written {
             Ok(()) if self.said.take().is_some() => tracing::info!("{path} is good again"),
             Ok(()) | Err(WriteError::Stopping) => {}
-            Err(_) if self.said == Some(print) => {}
+            Err(_) if self.said == Some(fault) => {}
             Err(error) => {
                 tracing::warn!("{path}: {error}; viewers keep the last good state");
-                self.said = Some(print);
+                self.said = Some(fault);
             }
         }
     }
@@ -175,6 +214,7 @@ impl Doubt {
 mod tests {
     use super::*;
     use crate::json::Json;
+    use crate::topic::Refusal;
 
     fn bad(print: Print, passing: bool) -> Look {
         Look::Bad(Fault {
@@ -184,8 +224,27 @@ mod tests {
         })
     }
 
+    fn session() -> Session {
+        Session::of_data("a", Json::empty_object())
+    }
+
     fn good(print: Print) -> Look {
-        Look::Good(print, Session::of_data("a", Json::empty_object()))
+        Look::Good(print, session())
+    }
+
+    /// What depends on the content alone.
+    fn never() -> WriteError {
+        WriteError::Refused(Refusal::TooLarge(9))
+    }
+
+    /// Looks, has what is to be written refused for `error`, and tells whether there was any.
+    fn refuse(doubt: &mut Doubt, look: Look, error: &WriteError, now: Instant) -> bool {
+        let Verdict::Write(print, session) = doubt.judge(look, now) else {
+            return false;
+        };
+        let path = Path::new("state.json");
+        doubt.written((print, session), Err(error.clone()), path, now);
+        true
     }
 
     fn said(print: Print) -> Verdict {
@@ -254,11 +313,61 @@ mod tests {
 
     #[test]
     fn a_refusal_is_said_until_it_is_taken() {
-        let mut doubt = Doubt::default();
+        let (mut doubt, now) = (Doubt::default(), Instant::now());
         let path = Path::new("state.json");
-        doubt.written(1, Err(WriteError::NoTopic("a".to_owned())), path);
+        assert!(refuse(&mut doubt, good(1), &never(), now));
         assert_eq!(doubt.said, Some(1));
-        doubt.written(2, Ok(()), path);
+        doubt.written((2, session()), Ok(()), path, now);
         assert_eq!(doubt.said, None);
+    }
+
+    #[test]
+    fn what_may_pass_is_tried_again_until_it_is_taken() {
+        let path = Path::new("state.json");
+        for error in [
+            WriteError::Store("disk full".to_owned()),
+            WriteError::Full(1),
+        ] {
+            let (mut doubt, start) = (Doubt::default(), Instant::now());
+            assert!(refuse(&mut doubt, good(1), &error, start));
+            let once = doubt.said;
+            assert!(once.is_some());
+            for look in 1..5 {
+                let now = start + doubt.pause(start) * look;
+                assert!(refuse(&mut doubt, Look::Same, &error, now), "{look}");
+                assert_eq!(doubt.said, once, "and not said again");
+                let early = now + POLL - ms(1);
+                assert_eq!(doubt.judge(Look::Same, early), Verdict::Nothing);
+            }
+            let last = start + POLL * 5;
+            let again = doubt.judge(Look::Same, last);
+            assert_eq!(again, Verdict::Write(1, session()));
+            doubt.written((1, session()), Ok(()), path, last);
+            assert_eq!(doubt.said, None, "good again");
+            assert_eq!(doubt.judge(Look::Same, last + POLL), Verdict::Nothing);
+        }
+    }
+
+    #[test]
+    fn what_the_content_is_refused_for_is_not_tried_again() {
+        let (mut doubt, start) = (Doubt::default(), Instant::now());
+        assert!(refuse(&mut doubt, good(1), &never(), start));
+        assert_eq!(doubt.judge(Look::Same, start + POLL), Verdict::Nothing);
+    }
+
+    #[test]
+    fn a_changed_file_goes_before_what_was_refused() {
+        let full = WriteError::Full(1);
+        let (mut doubt, start) = (Doubt::default(), Instant::now());
+        assert!(refuse(&mut doubt, good(1), &full, start));
+        let once = doubt.said;
+        assert!(refuse(&mut doubt, good(2), &full, start + ms(5)));
+        assert_eq!(doubt.said, once, "one fault, whatever the content");
+        let now = start + ms(5) + POLL;
+        assert_eq!(doubt.judge(Look::Same, now), Verdict::Write(2, session()));
+
+        assert!(refuse(&mut doubt, good(3), &full, now));
+        assert_eq!(doubt.judge(bad(4, false), now + ms(5)), said(4));
+        assert_eq!(doubt.judge(Look::Same, now + POLL * 2), Verdict::Nothing);
     }
 }

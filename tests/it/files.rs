@@ -228,6 +228,28 @@ fn too_large_a_file_is_refused_by_name() {
 }
 
 #[test]
+fn what_found_no_room_is_written_when_there_is_some() {
+    let house = House::new();
+    let store = house.path("store");
+    let store = store.to_str().unwrap();
+    let mut before = Daemon::with(&["--store", store]);
+    before.ask("PUT", "/api/topics/other", "1");
+    before.signal("TERM");
+    assert!(before.exited().success());
+
+    let wave = house.write("wave.json", "{\"data\":\"first\"}");
+    let stage = house.write("stage.json", "{\"data\":\"second\"}");
+    let stage = stage.to_str().unwrap();
+    let daemon = Daemon::watching(&wave, &[stage, "--store", store, "--max-topics", "2"]);
+    daemon.logged("stage.json: there are 2 topics already");
+    assert_eq!(daemon.ask("DELETE", "/api/topics/other", "").status, 204);
+    daemon.logged("stage.json is good again");
+    assert_eq!(daemon.log_count("2 topics already"), 1, "said once");
+    let frame = daemon.socket("/?topic=stage", &[]).json();
+    assert_eq!(frame["payload"]["data"], json!("second"));
+}
+
+#[test]
 fn toml_is_read_too() {
     let house = House::new();
     let path = house.write(
