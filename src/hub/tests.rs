@@ -1,11 +1,15 @@
-//! A full disk refuses writes and loses nothing.
+//! What becomes of topics and their changes when a disk, a host or a writer fails.
+
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::json::Json;
+use crate::protocol::SourceState;
 use crate::store::disk::Disk;
+use crate::topic::Version;
 
 struct Room {
     hub: Hub,
@@ -13,27 +17,91 @@ struct Room {
     topic: TopicName,
 }
 
+fn name(text: &str) -> TopicName {
+    text.parse().expect("a name")
+}
+
+fn data(text: &str) -> Change {
+    let json = Json::parse(text.as_bytes()).expect("JSON");
+    Change::Replace(Session::from_json(&json, "x").expect("a session"))
+}
+
+fn field(field: &str, value: &str) -> Change {
+    let value = Json::parse(value.as_bytes()).expect("JSON");
+    Change::Fields(vec![(field.to_owned(), value)])
+}
+
+fn by(source_id: &str) -> WriteOptions {
+    let writer = Writer {
+        source_id: Some(source_id.to_owned()),
+        ..Writer::default()
+    };
+    WriteOptions {
+        writer: Arc::new(writer),
+        ..WriteOptions::default()
+    }
+}
+
 impl Room {
     fn new() -> Room {
-        let disk = Disk::default();
+        Room::on(Disk::default())
+    }
+
+    fn on(disk: Disk) -> Room {
         let store = disk.store().expect("there is room at first");
-        let store = Some((store, Vec::new()));
+        Room::with(&Options::default(), Some(store), disk)
+    }
+
+    fn without_store(options: &Options) -> Room {
+        Room::with(options, None, Disk::default())
+    }
+
+    fn with(options: &Options, store: Option<(Store, Vec<Kept>)>, disk: Disk) -> Room {
         let stop = CancellationToken::new();
-        let hub = Hub::new(&Options::default(), store, TaskTracker::new(), stop);
+        let hub = Hub::new(options, store, TaskTracker::new(), stop);
         let topic = hub.default_topic().clone();
         Room { hub, disk, topic }
     }
 
     async fn write(&self, text: &str) -> Result<Receipt, WriteError> {
-        let json = Json::parse(text.as_bytes()).expect("JSON");
-        let change = Change::Replace(Session::from_json(&json, "x").expect("a session"));
         let options = WriteOptions::default();
-        self.hub.write(&self.topic, change, options).await
+        self.hub.write(&self.topic, data(text), options).await
+    }
+
+    /// A write that is on its way, and has not been answered.
+    async fn begin(&self, change: Change) -> tokio::task::JoinHandle<Result<Receipt, WriteError>> {
+        let (hub, topic) = (self.hub.clone(), self.topic.clone());
+        let before = self.cell().revision();
+        let written =
+            tokio::spawn(async move { hub.write(&topic, change, WriteOptions::default()).await });
+        while self.cell().revision() == before {
+            tokio::task::yield_now().await;
+        }
+        written
+    }
+
+    fn cell(&self) -> Arc<Cell> {
+        self.hub.topic(&self.topic).expect("it is there")
     }
 
     fn data(&self) -> Option<String> {
         let cell = self.hub.topic(&self.topic)?;
         Some(cell.session()?.1.data.to_string())
+    }
+
+    /// What another daemon finds when this one is killed now.
+    fn after_kill(&self) -> Option<Version> {
+        let disk = self.disk.after_kill().expect("memory");
+        let (_, kept) = disk.store().expect("it can be opened");
+        let kept = kept.into_iter().find(|kept| kept.topic == self.topic);
+        kept.map(|kept| kept.version)
+    }
+
+    /// That is what this one shows.
+    fn assert_kept(&self) {
+        let kept = self.after_kill();
+        let kept = kept.map(|version| (version.revision, version.session));
+        assert_eq!(kept, self.cell().session());
     }
 }
 
@@ -47,9 +115,8 @@ async fn what_cannot_be_kept_is_taken_back() {
         assert_eq!(refused.problem().status, 507);
         assert_eq!(room.data().as_deref(), Some("[1]"));
     }
-    let cell = room.hub.topic(&room.topic).expect("it is there");
     assert!(
-        cell.revision() > first.revision,
+        room.cell().revision() > first.revision,
         "viewers are told the truth again"
     );
     room.disk.set_full(false);
@@ -59,38 +126,329 @@ async fn what_cannot_be_kept_is_taken_back() {
 }
 
 #[tokio::test]
-async fn a_topic_that_cannot_be_forgotten_is_there_again() {
+async fn a_change_on_top_of_a_lost_one_is_not_acknowledged() {
     let room = Room::new();
-    room.write("[1]").await.expect("there is room");
-    room.disk.set_full(true);
-    room.hub
-        .delete(&room.topic, None)
+    room.write(r#"{"config":{"a":1}}"#)
         .await
-        .expect_err("there is none");
-    assert_eq!(room.data().as_deref(), Some("[1]"));
-    room.disk.set_full(false);
-    room.write("[2]").await.expect("there is room again");
-    assert_eq!(room.hub.delete(&room.topic, None).await, Ok(true));
-    assert_eq!(room.data(), None);
+        .expect("there is room");
+    room.disk.hold(true);
+    room.disk.fail_after(0);
+    let first = room.begin(field("a", "2")).await;
+    let second = room.begin(field("b", "3")).await;
+    room.disk.hold(false);
+    assert!(first.await.expect("it ran").is_err());
+    assert!(second.await.expect("it ran").is_err());
+    assert_eq!(
+        room.cell().field("a").map(|(a, _)| a.to_string()),
+        Some("1".to_owned())
+    );
+    assert_eq!(room.cell().field("b"), None);
+    room.assert_kept();
+    room.write("[4]").await.expect("there is room again");
+    room.assert_kept();
 }
 
 #[tokio::test]
-async fn a_writer_that_goes_away_leaves_a_durable_change() {
+async fn what_was_refused_for_the_disk_is_not_there_after_a_restart() {
+    let room = Room::new();
+    room.disk.fail_after(0);
+    room.write("[0]").await.expect_err("the first one fails");
+    assert_eq!(room.after_kill(), None);
+    room.write(r#"{"data":[1],"config":{"a":1}}"#)
+        .await
+        .expect("there is room");
+    let options = || WriteOptions::default();
+    for change in [data("[2]"), field("a", "2")] {
+        room.disk.fail_after(0);
+        let refused = room.hub.write(&room.topic, change, options()).await;
+        assert!(matches!(refused, Err(WriteError::Store(_))), "{refused:?}");
+        assert_eq!(room.data().as_deref(), Some("[1]"));
+        room.assert_kept();
+    }
+    room.disk.fail_after(0);
+    room.hub
+        .delete(&room.topic, None)
+        .await
+        .expect_err("the disk fails");
+    assert_eq!(room.data().as_deref(), Some("[1]"));
+    room.assert_kept();
+}
+
+#[tokio::test]
+async fn a_write_that_changes_nothing_waits_for_what_it_found() {
     let room = Room::new();
     room.write("[1]").await.expect("there is room");
-    let gone = tokio::time::timeout(std::time::Duration::ZERO, room.write("[2]")).await;
-    // The disk is quick at times: then the writer has heard of it, which is as good.
-    drop(gone);
-    let other: TopicName = "other".parse().expect("a name");
-    let session = Session::of_data("x", Json::empty_object());
-    let behind = room
-        .hub
-        .write(&other, Change::Replace(session), WriteOptions::default());
-    behind.await.expect("what came before it is durable by now");
+    room.disk.hold(true);
+    let first = room.begin(data("[2]")).await;
+    let (hub, topic) = (room.hub.clone(), room.topic.clone());
+    let again = tokio::spawn(async move {
+        let options = WriteOptions::default();
+        hub.write(&topic, data("[2]"), options).await
+    });
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!again.is_finished(), "what it found is not durable yet");
+    room.disk.hold(false);
+    let first = first.await.expect("it ran").expect("it is kept");
+    let again = again.await.expect("it ran").expect("it is kept");
+    assert_eq!(again.revision, first.revision);
+    room.assert_kept();
+}
+
+#[tokio::test]
+async fn a_writer_that_goes_away_takes_nothing_with_it() {
+    let room = Room::new();
+    room.write("[1]").await.expect("there is room");
+    let mut events = room.hub.subscribe();
+    room.disk.hold(true);
+    room.disk.fail_after(0);
+    let gone = room.begin(data("[2]")).await;
+    gone.abort();
+    room.disk.hold(false);
+    // Nobody asks, and viewers are told all the same.
+    loop {
+        let Ok(Event::Flush(flushed)) = events.recv().await else {
+            panic!("only flushes come");
+        };
+        let shown = room.data();
+        if flushed.to == room.cell().revision() && shown.as_deref() == Some("[1]") {
+            break;
+        }
+    }
+    room.write("[3]").await.expect("it rests on nothing lost");
+    room.assert_kept();
+}
+
+#[tokio::test]
+async fn a_first_session_that_is_lost_closes_who_saw_it() {
+    let room = Room::new();
+    let other = Room {
+        topic: name("other"),
+        hub: room.hub.clone(),
+        disk: room.disk.clone(),
+    };
+    let mut events = room.hub.subscribe();
+    room.disk.hold(true);
+    room.disk.fail_after(0);
+    let source = room.hub.attach(&other.topic).expect("there is room");
+    let first = other.begin(data("[1]")).await;
+    let shown = other.cell();
+    let viewer = room.hub.enter(&shown);
+    drop(source);
+    room.disk.hold(false);
+    first.await.expect("it ran").expect_err("the disk fails");
+    loop {
+        if let Event::Gone(cell) = events.recv().await.expect("an event") {
+            assert!(Arc::ptr_eq(&cell, &shown));
+            break;
+        }
+    }
+    assert!(shown.has_ended());
+    assert!(room.hub.topic(&other.topic).is_none());
+    drop(viewer);
+}
+
+#[tokio::test]
+async fn a_topic_that_cannot_be_forgotten_stays_as_it_is() {
+    let room = Room::new();
+    room.write("[1]").await.expect("there is room");
+    let cell = room.cell();
+    let before = cell.revision();
     room.disk.set_full(true);
-    room.write("[3]").await.expect_err("there is none");
-    assert_eq!(room.data().as_deref(), Some("[2]"), "what is durable stays");
+    let refused = room.hub.delete(&room.topic, None).await;
+    assert!(matches!(refused, Err(WriteError::Store(_))), "{refused:?}");
+    assert!(
+        Arc::ptr_eq(&cell, &room.cell()),
+        "its viewers watch what is written"
+    );
+    assert!(!cell.has_ended() && cell.revision() >= before);
+    assert_eq!(room.data().as_deref(), Some("[1]"));
     room.disk.set_full(false);
-    room.write("[4]").await.expect("there is room again");
-    assert_eq!(room.data().as_deref(), Some("[4]"));
+    room.write("[2]").await.expect("the next one is kept");
+    assert_eq!(room.hub.delete(&room.topic, None).await, Ok(true));
+    assert_eq!(room.data(), None);
+    assert!(cell.has_ended());
+}
+
+#[tokio::test]
+async fn a_write_waits_for_what_becomes_of_a_deletion() {
+    for kept in [true, false] {
+        let room = Room::new();
+        room.write("[1]").await.expect("there is room");
+        room.disk.hold(true);
+        if !kept {
+            room.disk.fail_after(0);
+        }
+        let (hub, topic) = (room.hub.clone(), room.topic.clone());
+        let deleted = tokio::spawn(async move { hub.delete(&topic, None).await });
+        let cell = room.cell();
+        cell.until(|life| life == Life::Leaving).await;
+        let (hub, topic) = (room.hub.clone(), room.topic.clone());
+        let written = tokio::spawn(async move {
+            let options = WriteOptions::default();
+            hub.write(&topic, data("[2]"), options).await
+        });
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(room.data().as_deref(), Some("[1]"));
+        room.disk.hold(false);
+        assert_eq!(deleted.await.expect("it ran").is_ok(), kept);
+        let written = written.await.expect("it ran").expect("it is kept");
+        assert_eq!(written.created, kept);
+        assert_eq!(room.data().as_deref(), Some("[2]"));
+        room.assert_kept();
+    }
+}
+
+#[tokio::test]
+async fn names_of_writers_are_kept() {
+    let room = Room::new();
+    room.write(r#"{"config":{"a":1,"b":1}}"#)
+        .await
+        .expect("there is room");
+    let set = |name, value| room.hub.write(&room.topic, field(name, value), by("panel"));
+    let first = set("a", "2").await.expect("there is room");
+    set("b", "2").await.expect("there is room");
+    let unnamed = WriteOptions::default();
+    let change = field("b", "3");
+    let unnamed = room.hub.write(&room.topic, change, unnamed).await;
+    unnamed.expect("there is room");
+    let again = Room::on(room.disk.after_kill().expect("memory"));
+    let origin = |field| again.cell().field(field).expect("it is there").1;
+    assert_eq!(origin("a").revision, first.revision);
+    assert_eq!(origin("a").writer.source_id.as_deref(), Some("panel"));
+    assert!(!origin("b").is_named(), "the last one gave no name");
+}
+
+#[tokio::test]
+async fn refused_writes_and_hosts_that_leave_keep_no_topic() {
+    let mut options = Options::default();
+    options.limits.topics = 3;
+    options.fields = Some([("a".to_owned(), crate::demo::fields()["speed"].clone())].into());
+    let room = Room::without_store(&options);
+    for round in 0..6 {
+        let refused = name(&format!("refused{round}"));
+        let change = data(r#"{"config":{"a":"x"}}"#);
+        let written = room.hub.write(&refused, change, by("x")).await;
+        assert!(matches!(written, Err(WriteError::Refused(_))));
+        drop(room.hub.attach(&name(&format!("host{round}"))));
+    }
+    assert_eq!(room.hub.topics().len(), 1, "the default one");
+    let source = room.hub.attach(&name("waits")).expect("there is room");
+    assert!(room.hub.topic(&name("waits")).is_some());
+    let write = async |topic| room.hub.write(&name(topic), data("1"), by("x")).await;
+    write("shown").await.expect("there is room");
+    assert_eq!(write("over").await.err(), Some(WriteError::Full(3)));
+    drop(source);
+    write("now").await.expect("there is room");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_stays_attached_to_the_name_of_a_deleted_topic() {
+    let room = Room::without_store(&Options::default());
+    let topic = name("stage");
+    let source = room.hub.attach(&topic).expect("there is room");
+    let write = |text| room.hub.write(&topic, data(text), WriteOptions::default());
+    write("1").await.expect("it is taken");
+    assert_eq!(room.hub.delete(&topic, None).await, Ok(true));
+    write("2").await.expect("it is taken");
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    let state = || room.hub.topic(&topic).expect("it is there").host().1;
+    assert_eq!(state(), SourceState::Alive);
+    drop(source);
+    assert_eq!(state(), SourceState::Ended);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_names_a_source_only_if_all_of_it_is_its() {
+    let room = Room::without_store(&Options::default());
+    let mut told = room.hub.invalidations();
+    room.write(r#"{"config":{"a":0,"b":0}}"#)
+        .await
+        .expect("it is taken");
+    assert_eq!(told.recv().await.expect("an event").source_id, None);
+    let refused = || Change::Merge(Json::parse(b"{\"nmae\":1}").expect("JSON"));
+    let cases: [(&[&str], Option<&str>); 4] = [
+        (&["one", "one"], Some("one")),
+        (&["one", "other"], None),
+        (&["other", ""], None),
+        (&["one", "refused"], None),
+    ];
+    for (round, (writers, named)) in cases.into_iter().enumerate() {
+        for (index, writer) in writers.iter().enumerate() {
+            let value = format!("{}", 10 * round + index + 1);
+            let (change, options) = match *writer {
+                "" => (field("a", &value), WriteOptions::default()),
+                "refused" => (refused(), by("one")),
+                writer => (field("a", &value), by(writer)),
+            };
+            let _ = room.hub.write(&room.topic, change, options).await;
+        }
+        let event = told.recv().await.expect("an event");
+        assert_eq!(event.source_id.as_deref(), named, "{writers:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn flushes_leave_in_their_order() {
+    let mut options = Options::default();
+    options.flow.debounce = Duration::ZERO;
+    options.flow.capacity = 8192;
+    let room = Room::without_store(&options);
+    room.write(r#"{"config":{"a":0}}"#)
+        .await
+        .expect("it is taken");
+    let mut told = room.hub.invalidations();
+    let writers: Vec<_> = (0..16)
+        .map(|writer| {
+            let (hub, topic) = (room.hub.clone(), room.topic.clone());
+            tokio::spawn(async move {
+                for count in 0..100 {
+                    let change = field("a", &format!("{}", 1000 * writer + count));
+                    let written = hub.write(&topic, change, WriteOptions::default()).await;
+                    let receipt = written.expect("it is taken");
+                    let said = receipt.session.config.get("a").expect("it is there");
+                    assert!(receipt.touched <= receipt.revision, "{said}");
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.expect("it ran");
+    }
+    let last = room.cell().revision();
+    let mut before = Revision::ZERO;
+    while before < last {
+        let event = told.recv().await.expect("an event");
+        assert!(event.revision > before);
+        before = event.revision;
+    }
+}
+
+#[tokio::test]
+async fn a_text_that_no_shard_takes_has_passed_everybody_over() {
+    let room = Room::without_store(&Options::default());
+    room.write("1").await.expect("it is taken");
+    let shard = room.hub.subscribe();
+    let viewer = room.hub.enter(&room.cell()).expect("there is room");
+    let delivery = room.hub.broadcast(&room.cell(), "hello".to_owned()).await;
+    drop(shard);
+    let missed = Delivered {
+        viewers: 0,
+        passed_over: 1,
+    };
+    assert_eq!(delivery.delivered().await, missed);
+    drop(viewer);
+    // While texts are on their way, more wait.
+    let _shard = room.hub.subscribe();
+    let places = Options::default().flow.capacity / 2;
+    for _ in 0..places {
+        drop(room.hub.broadcast(&room.cell(), "x".to_owned()).await);
+    }
+    let cell = room.cell();
+    let more = room.hub.broadcast(&cell, "x".to_owned());
+    let waited = tokio::time::timeout(Duration::from_millis(1), more).await;
+    assert!(waited.is_err());
 }

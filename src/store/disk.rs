@@ -1,33 +1,67 @@
-//! A disk that can be full, for tests.
+//! A disk that can be full, slow, or fail once, for tests.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 
 use redb::backends::InMemoryBackend;
 use redb::{Database, DatabaseError, StorageBackend};
 
-use super::{Store, file};
+use super::{Kept, Store, file};
 
 /// Its file stays when it is closed.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
     file: Arc<InMemoryBackend>,
-    full: Arc<AtomicBool>,
+    mood: Arc<(Mutex<Mood>, Condvar)>,
+}
+
+#[derive(Debug, Default)]
+struct Mood {
+    full: bool,
+    held: bool,
+    /// A sync that fails although its bytes have arrived, after so many that do not.
+    fails_after: Option<u32>,
 }
 
 impl Disk {
-    /// A store on this disk.
-    pub fn store(&self) -> Result<Store, redb::Error> {
+    /// A store on this disk, and what it holds.
+    pub fn store(&self) -> Result<(Store, Vec<Kept>), redb::Error> {
         let database = self.open()?;
         file::prepare(&database)?;
+        let kept = file::load(&database)?;
         let disk = self.clone();
-        Ok(Store::start(database, Box::new(move || disk.open())))
+        let store = Store::start(database, Box::new(move || disk.open()));
+        Ok((store, kept))
     }
 
     /// From now on it is full, or has room again.
     pub fn set_full(&self, full: bool) {
-        self.full.store(full, Ordering::Relaxed);
+        self.set(|mood| mood.full = full);
+    }
+
+    /// From now on nothing is synced, until it is let go.
+    pub fn hold(&self, held: bool) {
+        self.set(|mood| mood.held = held);
+    }
+
+    /// After so many syncs one fails, although its bytes have arrived.
+    pub fn fail_after(&self, syncs: u32) {
+        self.set(|mood| mood.fails_after = Some(syncs));
+    }
+
+    /// The disk as a killed process leaves it: what was written is there, synced or not.
+    pub fn after_kill(&self) -> io::Result<Disk> {
+        let copy = Disk::default();
+        let mut bytes = vec![0; usize::try_from(self.file.len()?).unwrap_or_default()];
+        self.file.read(0, &mut bytes)?;
+        copy.file.set_len(bytes.len() as u64)?;
+        copy.file.write(0, &bytes)?;
+        Ok(copy)
+    }
+
+    fn set(&self, change: impl FnOnce(&mut Mood)) {
+        change(&mut self.mood.0.lock().expect("nobody panics with it"));
+        self.mood.1.notify_all();
     }
 
     fn open(&self) -> Result<Database, DatabaseError> {
@@ -35,7 +69,7 @@ impl Disk {
     }
 
     fn room(&self) -> io::Result<()> {
-        match self.full.load(Ordering::Relaxed) {
+        match self.mood.0.lock().expect("nobody panics with it").full {
             true => Err(io::ErrorKind::StorageFull.into()),
             false => Ok(()),
         }
@@ -57,6 +91,19 @@ impl StorageBackend for Disk {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        let (mood, changed) = &*self.mood;
+        let mood = mood.lock().expect("nobody panics with it");
+        let mut mood = changed
+            .wait_while(mood, |mood| mood.held)
+            .expect("nobody panics with it");
+        mood.fails_after = match mood.fails_after {
+            Some(0) => {
+                mood.fails_after = None;
+                return Err(io::Error::other("this sync fails"));
+            }
+            other => other.map(|left| left - 1),
+        };
+        drop(mood);
         self.room()
     }
 
