@@ -112,6 +112,7 @@ function watchdog(m, e) {
 function receive(m, e) {
   const frame = parse(e.data) ?? {};
   const { type, payload, reason, retryAfterMs: after, source, hostSeenMs: ago } = frame;
+  const origins = frame.origins ?? {};
   const { link } = (m = { ...m, heardAt: e.now });
   const revision = toRevision(frame.revision);
   const newer = revision === null || revision > (m.revision ?? -1);
@@ -128,13 +129,13 @@ function receive(m, e) {
   if (type === "session_update") {
     if (!isObject(payload) || !(newer || (m.fresh && revision === revision))) return then(m);
     const session = { name: "", data: null, metadata: {}, ...payload, config: allowed(payload.config, m.target?.fields) };
-    return then({ ...m, fresh: false, session, revision }, tell({ type: "session", session, revision }));
+    return then({ ...m, fresh: false, session, revision }, tell({ type: "session", session, revision, origins }));
   }
   if (type === "config_update") {
     if (!m.session || !isObject(payload) || !newer) return then(m);
     const changed = allowed(payload, m.target?.fields);
     const session = { ...m.session, config: { ...m.session.config, ...changed } };
-    return then({ ...m, session, revision }, tell({ type: "config", session, revision, changed, origins: frame.origins ?? {} }));
+    return then({ ...m, session, revision }, tell({ type: "config", session, revision, origins, changed }));
   }
   return typeof e.data === "string" ? then(m, tell({ type: "message", text: e.data })) : then(m);
 }

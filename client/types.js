@@ -54,11 +54,11 @@ export {};
 
 /** @typedef {SessionEvent | ConfigEvent | StateEvent | MessageEvent} ViewerEvent */
 /**
- * Everything is new: rebuild.
- * @typedef {{type: "session", session: Session, revision: number | null}} SessionEvent
+ * Everything is new: rebuild. `origins` has the fields whose writer named itself.
+ * @typedef {{type: "session", session: Session, revision: number | null, origins: Record<string, Origin>}} SessionEvent
  */
 /**
- * Only `changed` fields are new: retune.
+ * Only `changed` fields are new: retune. `origins` has those whose writer named itself.
  * @typedef {{type: "config", session: Session, revision: number | null, changed: Record<string, any>, origins: Record<string, Origin>}} ConfigEvent
  */
 /** @typedef {{type: "state", state: LinkState}} StateEvent */

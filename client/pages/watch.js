@@ -14,7 +14,6 @@ import { connect } from "../onlooker.js";
  * @property {Session | null} session
  * @property {number | null} revision
  * @property {number} changedAt when this page last received a change
- * @property {Record<string, Origin>} origins who wrote each field last, as far as they named themselves
  */
 
 /** @returns {string} the topic in the page's address; empty for the host's default one */
@@ -67,7 +66,7 @@ export function nextLink(link, state, now) {
  */
 export function watch({ topic, token }, onChange) {
   /** @type {Seen} */
-  let seen = { link: unconnected, session: null, revision: null, changedAt: 0, origins: {} };
+  let seen = { link: unconnected, session: null, revision: null, changedAt: 0 };
   const viewer = connect(location.origin, { topic, token });
   viewer.subscribe((event) => {
     if (event.type === "message") return;
@@ -88,6 +87,5 @@ export function watch({ topic, token }, onChange) {
 function nextSeen(seen, event, now) {
   if (event.type === "state") return { ...seen, link: nextLink(seen.link, event.state, now) };
   const { session, revision } = event;
-  const origins = event.type === "session" ? {} : { ...seen.origins, ...event.origins };
-  return { ...seen, session, revision, changedAt: now, origins };
+  return { ...seen, session, revision, changedAt: now };
 }
