@@ -2,10 +2,11 @@
  * onlooker/optimistic: a control that answers the finger at once and ends on the truth, with several writers at work.
  *
  * A tap shows its value at once. One request per field is under way; taps meanwhile become one follow-up with the newest
- * value. The last write wins across devices: a foreign push that comes after the newest tap cancels the follow-up.
+ * value. The last write wins across devices: another's write that is newer than ours, and comes after the newest tap, cancels
+ * the follow-up.
  * @module
  */
-/** @import { Viewer } from "./types.js" */
+/** @import { Origin, Viewer } from "./types.js" */
 
 /**
  * A field's value as the daemon has it. Revisions only ever compare.
@@ -30,7 +31,8 @@
  * @typedef {object} Field
  * @property {(value: any) => void} tap the user's wish: shown at once, sent when it can be
  * @property {(push: Push) => void} push a delta from the daemon
- * @property {(truth: Truth) => void} snapshot a whole session from the daemon; counts at any revision, for a restarted daemon's may be lower
+ * @property {(truth: Truth, origin?: Origin) => void} snapshot the field in a whole session from the daemon, at the session's revision, and who
+ *   wrote it if it says so; a revision lower than what was pushed before is a restarted daemon's and counts
  * @property {(viewer: Viewer) => () => void} follow feeds on a viewer's events; returns what ends it
  * @property {boolean} busy a request is under way
  * @property {number} deviceId
@@ -44,16 +46,21 @@
  */
 export function field(key, { get, set, send, reload, onError = () => {}, deviceId = Math.floor(Math.random() * 1e14) }) {
   let localRevision = 0;
+  /** The newest truth known, from answers and from the viewer alike. */
   let serverRevision = -1;
   let confirmed = get();
-  /** @type {{value: any} | null} the write under way */
-  let sending = null;
-  let busy = false;
+  /** The newest tap's value. */
+  let wish = confirmed;
+  /** The newest revision the viewer told of. Answers may be ahead of it; only a restarted daemon is behind. */
+  let heard = -1;
   let pushes = 0;
+  let busy = false;
+  /** The newest truth is another's, and came after the newest tap. */
   let foreign = false;
 
-  /** @param {unknown} value */
-  const show = (value) => {
+  /** The wish while it is on its way, unless another's write has overtaken it. */
+  const show = () => {
+    const value = busy && !foreign ? wish : confirmed;
     if (!same(value, get())) set(value);
   };
 
@@ -63,54 +70,47 @@ export function field(key, { get, set, send, reload, onError = () => {}, deviceI
     confirmed = truth.value;
   };
 
-  /** Sends the value on show until no tap is newer than what was sent. */
+  /** A greater local revision is of a device's former life. @param {Push} push */
+  const isOwn = (push) => push.deviceId === deviceId && (push.localRevision ?? Infinity) <= localRevision;
+
+  /** A write newer than all that is known. After our own, a newer tap is still to be sent. @param {Push} push */
+  function learn(push) {
+    confirm(push);
+    foreign = !isOwn(push);
+    if (!foreign && push.localRevision === localRevision) wish = push.value;
+    show();
+  }
+
+  /** Sends the wish until no tap is newer than what was sent. */
   async function work() {
-    busy = true;
     for (let sent = -1; sent !== localRevision && !foreign; ) {
       sent = localRevision;
-      sending = { value: get() };
       try {
-        accept({ value: sending.value, ...(await send(sending.value, { deviceId, localRevision: sent })) }, sent);
+        const value = wish;
+        const reply = { value, ...(await send(value, { deviceId, localRevision: sent })), deviceId, localRevision: sent };
+        // What is older than a push is history. As old as one: it was our value already.
+        if (reply.serverRevision >= serverRevision) learn(reply);
       } catch (error) {
         onError(error);
-        sending = null;
         if (localRevision === sent || foreign) await recover();
       }
-      sending = null;
     }
     busy = false;
+    show();
   }
 
-  /** The reply to a write. @param {Truth} reply @param {number} sent its local revision */
-  function accept(reply, sent) {
-    if (!(reply.serverRevision > serverRevision)) return;
-    confirm(reply);
-    // A push older than this reply is history: what was written after it stands.
-    if (sent === localRevision || foreign) show(reply.value);
-  }
-
-  /** After an error the value on show is a wish nobody granted: back to the truth, unless there is a newer wish. */
+  /** After an error nobody has granted the wish: back to the truth, unless there is a newer wish. */
   async function recover() {
-    const local = localRevision;
     const known = pushes;
     try {
       const truth = await reload?.();
       // A push that came meanwhile may be newer than this answer; alone, the answer counts at any revision.
-      if (truth && (known === pushes || truth.serverRevision >= serverRevision)) confirm(truth);
+      if (!truth || (known !== pushes && truth.serverRevision < serverRevision)) return;
+      confirm(truth);
+      if (isOwn(truth)) foreign = false;
     } catch (error) {
       onError(error);
     }
-    if (local === localRevision) show(confirmed);
-  }
-
-  /** @param {Push} push */
-  function apply(push) {
-    pushes++;
-    confirm(push);
-    const own = push.deviceId === deviceId && push.localRevision !== undefined && push.localRevision <= localRevision;
-    if (!own) foreign = true;
-    // A newer tap is on show and will be sent, unless a foreign write has overtaken it.
-    if (foreign || push.localRevision === localRevision) show(push.value);
   }
 
   return {
@@ -119,30 +119,41 @@ export function field(key, { get, set, send, reload, onError = () => {}, deviceI
       return busy;
     },
     tap(value) {
+      const idle = !busy;
       localRevision++;
       foreign = false;
-      show(value);
-      if (!busy) work();
+      busy = true;
+      wish = value;
+      show();
+      wish = get();
+      if (idle) work();
     },
     push(push) {
-      if (push.serverRevision > serverRevision) apply(push);
+      const { deviceId: by, serverRevision: at, value } = push;
+      heard = Math.max(heard, at);
+      if (at <= serverRevision) return;
+      pushes++;
+      // Without a device the revision may be the frame's: another value is another's write, the same one is no news.
+      if (by === undefined && same(value, confirmed)) serverRevision = at;
+      else learn(push);
     },
-    snapshot(truth) {
-      // It repeats every field: only another value is another's write.
-      if (same(truth.value, confirmed) || (sending && same(truth.value, sending.value))) {
-        pushes++;
-        confirm(truth);
-        if (!busy) show(truth.value);
-      } else apply(truth);
+    snapshot(truth, origin) {
+      if (truth.serverRevision < heard) serverRevision = -1;
+      heard = truth.serverRevision;
+      this.push(origin ? { ...origin, value: truth.value, serverRevision: origin.revision } : truth);
     },
     follow(viewer) {
+      /** @param {number | null} revision none from a plain recipe server */
+      const at = (revision) => revision ?? serverRevision + 1;
       const { session, revision } = viewer;
-      if (session) this.snapshot({ value: session.config[key], serverRevision: revision ?? 0 });
+      if (session) this.snapshot({ value: session.config[key], serverRevision: at(revision) });
       return viewer.subscribe((event) => {
-        if (event.type === "session") this.snapshot({ value: event.session.config[key], serverRevision: event.revision ?? 0 });
-        if (event.type !== "config" || !Object.hasOwn(event.changed, key)) return;
-        const { revision: at = event.revision ?? serverRevision + 1, deviceId, localRevision } = event.origins[key] ?? {};
-        this.push({ value: event.changed[key], serverRevision: at, deviceId, localRevision });
+        if (event.type === "session") this.snapshot({ value: event.session.config[key], serverRevision: at(event.revision) }, event.origins[key]);
+        if (event.type !== "config") return;
+        heard = at(event.revision);
+        if (!Object.hasOwn(event.changed, key)) return;
+        const origin = event.origins[key];
+        this.push({ ...origin, value: event.changed[key], serverRevision: origin?.revision ?? heard });
       });
     },
   };

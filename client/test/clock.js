@@ -66,3 +66,8 @@ export class Page extends EventTarget {
 }
 
 export const tick = () => new Promise((done) => setImmediate(done));
+
+/** The same dice every time. */
+export function dice(seed) {
+  return (n) => (seed = (seed * 48271) % 2147483647) % n;
+}

@@ -1,12 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { connect, initial, step, target } from "../onlooker.js";
-import { Clock, sockets } from "./clock.js";
-
-/** The same dice every time. */
-function dice(seed) {
-  return (n) => (seed = (seed * 48271) % 2147483647) % n;
-}
+import { Clock, dice, sockets } from "./clock.js";
 
 /** A host's topic with the one rule: the smallest frame that brings a viewer at `since` to now. */
 class Topic {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { endpoint, field } from "../optimistic.js";
-import { tick } from "./clock.js";
+import { dice, tick } from "./clock.js";
 
 const ME = 7;
 
@@ -26,7 +26,9 @@ const tap = (value) => ({ it }) => it.tap(value);
 const foreign = (value, serverRevision) => ({ it }) => it.push({ value, serverRevision, deviceId: 99, localRevision: 1 });
 const unnamed = (value, serverRevision) => ({ it }) => it.push({ value, serverRevision });
 const echo = (value, serverRevision, localRevision) => ({ it }) => it.push({ value, serverRevision, deviceId: ME, localRevision });
-const snapshot = (value, serverRevision) => ({ it }) => it.snapshot({ value, serverRevision });
+const snapshot = (value, serverRevision, origin) => ({ it }) => it.snapshot({ value, serverRevision }, origin);
+const mine = (revision, localRevision) => ({ revision, deviceId: ME, localRevision });
+const theirs = (revision) => ({ revision, deviceId: 99, localRevision: 1 });
 const reply = (serverRevision, value) => ({ sent }) => {
   const request = sent.find((one) => !one.done);
   request.done = true;
@@ -37,7 +39,7 @@ const refuse = () => ({ sent }) => {
   request.done = true;
   request.reject(new Error("refused"));
 };
-const truth = (value, serverRevision) => ({ reloads }) => reloads.shift().resolve({ value, serverRevision });
+const truth = (value, serverRevision, from) => ({ reloads }) => reloads.shift().resolve({ ...from, value, serverRevision });
 const noTruth = () => ({ reloads }) => reloads.shift().reject(new Error("offline"));
 const shows = (value) => (all) => assert.equal(all.shown(), value);
 
@@ -49,8 +51,12 @@ const stories = [
   ["foreign push in flight, theirs was later: theirs stands", [tap(1), foreign(5, 12), reply(11)], 5, [1]],
   ["foreign push after the newest tap: no follow-up", [tap(1), tap(2), foreign(5, 12), reply(11)], 5, [1]],
   ["foreign push, then a tap: the tap is the last write", [tap(1), foreign(5, 12), tap(3), shows(3), reply(11), shows(3), reply(13)], 3, [1, 3]],
-  ["foreign push, then our own older write after it: that one stands", [tap(1), tap(2), foreign(5, 10), echo(1, 11, 1), reply(11)], 1, [1]],
+  ["foreign push, then our own older write after it: ours is the newer, so the tap is sent", [tap(1), tap(2), foreign(5, 10), shows(5), echo(1, 11, 1), shows(2), reply(11), reply(12)], 2, [1, 2]],
+  ["foreign push, then a newer reply: the tap is sent", [tap(1), tap(2), foreign(5, 10), shows(5), reply(11), shows(2), reply(12)], 2, [1, 2]],
+  ["another wrote what we sent, and then we: the tap is sent", [tap(1), tap(2), foreign(1, 10), reply(10), reply(11)], 2, [1, 2]],
+  ["foreign push, then the lost answer of a newer write of ours: the tap is sent", [tap(1), tap(2), foreign(5, 10), refuse(), truth(1, 11, mine(11, 1)), reply(12)], 2, [1, 2]],
   ["a writer without a name is foreign", [tap(1), tap(2), unnamed(5, 12), reply(11)], 5, [1]],
+  ["a push without a name that brings nothing new", [foreign(5, 10), tap(1), tap(2), unnamed(5, 11), shows(2), reply(12), reply(13)], 2, [1, 2]],
   ["push before the reply", [tap(1), echo(1, 10, 1), reply(10)], 1, [1]],
   ["push before the reply, with a tap pending", [tap(1), tap(2), echo(1, 10, 1), shows(2), reply(10), reply(11)], 2, [1, 2]],
   ["stale push", [foreign(5, 10), foreign(4, 9)], 5, []],
@@ -72,8 +78,14 @@ const stories = [
   ["restart in flight: the write fails, the truth counts at any revision", [foreign(5, 100), tap(1), refuse(), truth(3, 2), foreign(4, 3)], 4, [1]],
   ["restart in flight, with a tap pending", [foreign(5, 100), tap(1), tap(2), snapshot(5, 2), refuse(), reply(3)], 2, [1, 2]],
   ["another field's snapshot in flight is no foreign write", [foreign(5, 10), tap(1), tap(2), snapshot(5, 11), shows(2), reply(12), reply(13)], 2, [1, 2]],
-  ["a snapshot that holds our own write", [tap(1), tap(2), snapshot(1, 11), shows(2), reply(11), reply(13)], 2, [1, 2]],
-  ["a snapshot with another's write is foreign", [tap(1), tap(2), snapshot(9, 12), shows(9), reply(11)], 9, [1]],
+  ["a snapshot that holds our own write", [tap(1), tap(2), snapshot(1, 12, mine(11, 1)), shows(2), reply(11), reply(13)], 2, [1, 2]],
+  ["a snapshot with our newest write, as the host has rounded it", [tap(1.2), snapshot(1, 12, mine(11, 1)), shows(1), reply(11, 1)], 1, [1.2]],
+  ["a snapshot with another's write is foreign", [tap(1), tap(2), snapshot(9, 12, theirs(12)), shows(9), reply(11)], 9, [1]],
+  ["a snapshot with another's write from before ours", [tap(1), tap(2), snapshot(9, 12, theirs(10)), reply(11), shows(2), reply(13)], 2, [1, 2]],
+  ["a snapshot with another's write that is known", [foreign(9, 10), tap(1), tap(2), snapshot(9, 12, theirs(10)), shows(2), reply(11), reply(13)], 2, [1, 2]],
+  ["a snapshot with another's value and no name is foreign", [tap(1), tap(2), snapshot(9, 12), shows(9), reply(11)], 9, [1]],
+  ["a snapshot from before our reply is history", [foreign(5, 10), tap(1), tap(2), reply(12), snapshot(5, 11), shows(2), reply(13)], 2, [1, 2]],
+  ["written over and back without a name before a late reply", [foreign(5, 10), tap(1), snapshot(5, 13), reply(12)], 5, [1]],
 ];
 
 for (const [name, story, end, sent] of stories)
@@ -99,8 +111,7 @@ test("without a reload the last confirmed value comes back, and the error is hea
 });
 
 test("any order of three taps, two foreign writes and their pushes ends where the host ends", async () => {
-  let seed = 1;
-  const dice = (n) => (seed = (seed * 48271) % 2147483647) % n;
+  const roll = dice(1);
   for (let round = 0; round < 300; round++) {
     const all = control();
     let revision = 0, value = 0;
@@ -108,7 +119,7 @@ test("any order of three taps, two foreign writes and their pushes ends where th
     let taps = 3, others = 2;
     const apply = (next, from) => feed.push({ value: (value = next), serverRevision: ++revision, ...from });
     for (let guard = 0; guard < 200; guard++) {
-      if (dice(3)) await tick();
+      if (roll(3)) await tick();
       const open = all.sent.filter((one) => !one.done);
       const moves = [];
       if (taps) moves.push(() => all.it.tap(100 * round + taps--));
@@ -118,7 +129,7 @@ test("any order of three taps, two foreign writes and their pushes ends where th
         if (!one.revision) moves.push(() => (apply(one.value, one), (one.revision = revision)));
         else moves.push(() => ((one.done = true), one.resolve({ value: one.value, serverRevision: one.revision })));
       }
-      if (moves.length) moves[dice(moves.length)]();
+      if (moves.length) moves[roll(moves.length)]();
     }
     await tick();
     assert.deepEqual([all.shown(), all.it.busy], [value, false], `round ${round}`);
@@ -133,8 +144,14 @@ test("following a viewer: snapshots and deltas with origins", () => {
   hear({ type: "config", changed: { other: 1 }, origins: {}, revision: 6 });
   hear({ type: "config", changed: { speed: 4 }, origins: { speed: { revision: 7, deviceId: 99, localRevision: 1 } }, revision: 8 });
   assert.equal(all.shown(), 4);
-  hear({ type: "session", session: { config: { speed: 9 } }, revision: 2 });
+  hear({ type: "session", session: { config: { speed: 9 } }, origins: {}, revision: 2 });
   assert.equal(all.shown(), 9);
+  all.it.tap(1);
+  all.it.tap(2);
+  hear({ type: "session", session: { config: { speed: 1 } }, origins: { speed: { revision: 3, deviceId: ME, localRevision: 1 } }, revision: 4 });
+  assert.equal(all.shown(), 2);
+  hear({ type: "session", session: { config: { speed: 7 } }, origins: { speed: { revision: 5, sourceId: "panel" } }, revision: 5 });
+  assert.equal(all.shown(), 7);
   end();
   assert.equal(hear, null);
 });
