@@ -5,9 +5,7 @@ import { connectionLine } from "./connection.js";
 import { createControls } from "./controls.js";
 import { byId, clock, counted, h, setText } from "./dom.js";
 import { createRoster } from "./roster.js";
-import { defaultTopic, pageTopic, watch } from "./watch.js";
-
-/** @typedef {{ topic: string, revision: string, viewers: number, name: string }} TopicEntry */
+import { pageTopic, watch } from "./watch.js";
 
 const POLL = 2_000;
 /** Until the daemon has counted a viewer that just came. */
@@ -18,7 +16,9 @@ let token = takeHostToken();
 const api = createApi(() => token, sourceId);
 
 let topic = pageTopic();
-/** @type {TopicEntry[]} */
+/** Where the code leads who asks for no topic. */
+let defaultTopic = "main";
+/** What can be picked. @type {string[]} */
 let topics = [];
 /** @type {import("./watch.js").Seen | undefined} */
 let seen;
@@ -45,8 +45,10 @@ async function open() {
     byId("token").focus();
     return;
   }
+  await loadAddress();
+  topic ||= defaultTopic;
   await loadTopics();
-  watchTopic(topic || defaultTopic(topics));
+  watchTopic(topic);
   poll();
 }
 
@@ -55,6 +57,8 @@ function watchTopic(next) {
   topic = next;
   watching?.close();
   controls.declare({});
+  showName(topic);
+  setText(byId("last-write"), "\u00a0");
   watching = watch({ topic, token }, follow);
   loadCode();
 }
@@ -72,11 +76,16 @@ function follow(next, event) {
     setTimeout(poll, SOON);
   }
   if (!event || event.type === "state") return;
-  setText(byId("name"), next.session?.name || topic);
-  document.title = `${next.session?.name || topic} · host`;
+  showName(next.session?.name || topic);
   if (event.type === "session") loadFields();
   controls.show(next.session?.config ?? {}, next.revision);
   setText(byId("last-write"), writeText(event));
+}
+
+/** @param {string} name */
+function showName(name) {
+  setText(byId("name"), name);
+  document.title = `${name} · host`;
 }
 
 /**
@@ -110,26 +119,30 @@ async function loadFields() {
 
 async function loadTopics() {
   const { ok, body } = await api("GET", "/api/topics");
-  if (!ok || JSON.stringify(names(body)) === JSON.stringify(names(topics))) return;
-  topics = body;
+  if (!ok) return;
+  // The list has only those with a session.
+  const next = [...new Set([defaultTopic, ...body.map((/** @type {{ topic: string }} */ entry) => entry.topic), topic])];
+  if (JSON.stringify(next) === JSON.stringify(topics)) return;
+  topics = next;
   const picker = byId("topic", HTMLSelectElement);
-  picker.replaceChildren(...topics.map((entry) => h("option", { value: entry.topic, selected: entry.topic === topic }, entry.topic)));
+  picker.replaceChildren(...topics.map((name) => h("option", { value: name, selected: name === topic }, name)));
   byId("topic-label").hidden = topics.length < 2;
 }
 
-/** @param {TopicEntry[]} entries */
-function names(entries) {
-  return entries.map((entry) => entry.topic);
+/** @returns {Promise<string | null>} the viewers' address; null when no host answers */
+async function loadAddress() {
+  const { ok, body } = await api("GET", "/api/status");
+  if (!ok) return null;
+  defaultTopic = body.defaultTopic;
+  return body.urls[0] ?? location.origin;
 }
 
 /** The code and its address: fetched with the token, for with a viewer token the code is a secret of the host's. */
 async function loadCode() {
-  const query = topic !== defaultTopic(topics) ? `?topic=${encodeURIComponent(topic)}` : "";
-  const [status, code] = await Promise.all([
-    api("GET", "/api/status"),
-    fetch(`/qr.svg${query}`, { headers: token ? { authorization: `Bearer ${token}` } : {} }).catch(() => null),
-  ]);
-  if (status.ok) showAddress(status.body.urls?.[0] ?? location.origin, query);
+  const address = await loadAddress();
+  const query = topic === defaultTopic ? "" : `?topic=${encodeURIComponent(topic)}`;
+  if (address) showAddress(address, query);
+  const code = await fetch(`/qr.svg${query}`, { headers: token ? { authorization: `Bearer ${token}` } : {} }).catch(() => null);
   if (code?.ok) showCode(await code.blob());
 }
 

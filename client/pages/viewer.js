@@ -4,7 +4,7 @@ import { connectionLine } from "./connection.js";
 import { byId, clock, oncePerFrame, setText } from "./dom.js";
 import { createTiles } from "./tiles.js";
 import { createTree } from "./tree.js";
-import { defaultTopic, pageTopic, viewerToken, watch } from "./watch.js";
+import { pageTopic, viewerToken, watch } from "./watch.js";
 
 /** How long nothing may answer here before the page asks for another address. */
 const ASK_AFTER = 4_000;
@@ -100,7 +100,7 @@ async function firstSession() {
 
 /** @returns {Promise<Record<string, import("./tiles.js").Field> | null>} labels and options, where the host declared any */
 async function fetchFields() {
-  const name = topic || defaultTopic(await ask("/api/topics").then((answer) => answer.json()));
+  const name = topic || (await ask("/api/status").then((answer) => answer.json())).defaultTopic;
   const answer = await ask(`/api/topics/${encodeURIComponent(name)}/fields`);
   return answer.ok ? (await answer.json()).fields : null;
 }

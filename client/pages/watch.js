@@ -26,16 +26,6 @@ export function viewerToken() {
   return new URLSearchParams(location.hash.slice(1)).get("t") ?? "";
 }
 
-/**
- * The topic the host shows to who asks for none.
- * @param {{ topic: string, default?: boolean }[]} topics as `GET /api/topics` lists them
- * @returns {string}
- */
-export function defaultTopic(topics) {
-  const entry = topics.find((each) => each.default) ?? topics.find((each) => each.topic === "main") ?? topics[0];
-  return entry?.topic ?? "main";
-}
-
 /** @type {Link} */
 const unconnected = { kind: "connecting", wasLive: false, lostAt: 0, source: "alive", hostSeenAt: 0, reason: null };
 

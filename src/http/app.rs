@@ -71,6 +71,8 @@ pub struct Status {
     pub client_count: usize,
     /// Pages, best address first.
     pub urls: Vec<PageLink>,
+    /// The topic of who asks for none.
+    pub default_topic: String,
     /// Topics that have a session.
     pub topics: Vec<TopicStatus>,
     /// This program's version.
@@ -107,6 +109,7 @@ impl App {
                 .iter()
                 .map(|(url, _)| url.clone())
                 .collect(),
+            default_topic: self.hub.default_topic().to_string(),
             topics: self.topics(),
             version: env!("CARGO_PKG_VERSION"),
             last_push: self

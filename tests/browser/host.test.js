@@ -142,3 +142,20 @@ test("topics can be picked", async (t) => {
   await reads(panel, "#name", "The other one");
   assert.equal(await overflow(panel), 0);
 });
+
+test("the panel begins with the topic that the code leads to, session or not", async (t) => {
+  const daemon = await startDaemon(t, ["serve", "--topic", "scene"]);
+  await daemon.api("PUT", "/api/topics/main", { name: "The main one", data: {}, config: {}, metadata: {} });
+  const panel = await newPage(t, browser);
+  const dialled = panel.waitForEvent("websocket");
+  await panel.goto(`${daemon.origin}/host#h=${daemon.hostToken}`);
+  assert.equal(new URL((await dialled).url()).searchParams.get("topic"), "scene");
+  await panel.locator("#address", { hasText: /:\d+$/ }).waitFor();
+  assert.equal(await panel.locator("#topic").inputValue(), "scene");
+  await daemon.api("PUT", "/api/topics/scene", { name: "The scene", data: {}, config: {}, metadata: {} });
+  await reads(panel, "#name", "The scene");
+
+  await panel.locator("#topic").selectOption("main");
+  await reads(panel, "#name", "The main one");
+  await panel.locator("#address", { hasText: /:\d+\/\?topic=main$/ }).waitFor();
+});

@@ -9,7 +9,7 @@ import { bytesText, clock, counted, durationText, readable } from "../../client/
 import { columnsOf, kindOf, same } from "../../client/pages/kind.js";
 import { advance, buildScene, firstPose, tuningOf } from "../../client/pages/scene.js";
 import { rangeStep } from "../../client/pages/tree.js";
-import { defaultTopic, nextLink } from "../../client/pages/watch.js";
+import { nextLink } from "../../client/pages/watch.js";
 
 const at = new Date(2026, 0, 1, 14, 3).getTime();
 
@@ -113,11 +113,4 @@ test("words for numbers", () => {
   assert.equal(durationText(59_400), "59 s");
   assert.equal(durationText(3_720_000), "1 h 2 min");
   assert.equal(bytesText(1_250_000), "1.3 MB");
-});
-
-test("the topic of who asks for none", () => {
-  assert.equal(defaultTopic([]), "main");
-  assert.equal(defaultTopic([{ topic: "a" }, { topic: "main" }]), "main");
-  assert.equal(defaultTopic([{ topic: "a" }, { topic: "b", default: true }]), "b");
-  assert.equal(defaultTopic([{ topic: "a" }, { topic: "b" }]), "a");
 });

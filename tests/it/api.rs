@@ -138,7 +138,12 @@ fn the_status_tells_the_facts() {
         status["topics"],
         daemon.ask("GET", "/api/topics", "").json()
     );
+    assert_eq!(status["defaultTopic"], json!("main"));
     assert!(!answer.body.contains(&daemon.token), "nor the token");
+    let named = Daemon::with(&["--topic", "scene"]);
+    named.ask("PUT", "/api/topics/main", r#"{"data":1}"#);
+    let status = named.ask("GET", "/api/status", "").json();
+    assert_eq!(status["defaultTopic"], json!("scene"), "session or not");
 }
 
 #[test]
