@@ -66,26 +66,24 @@ export function tile(page, field) {
 }
 
 /**
- * Records when sockets are made, before any script of the page runs.
+ * Counts the sockets that are made, before any script of the page runs.
  * @param {Page} page
  */
-export async function recordDials(page) {
+export async function countDials(page) {
   await page.addInitScript(() => {
     const Real = WebSocket;
-    /** @type {number[]} */
-    const dials = [];
-    Object.assign(window, { dials });
+    Object.assign(window, { dials: 0 });
     window.WebSocket = class extends Real {
       /** @param {string | URL} url @param {string | string[]} [protocols] */
       constructor(url, protocols) {
-        dials.push(performance.now());
+        /** @type {any} */ (window).dials += 1;
         super(url, protocols);
       }
     };
   });
 }
 
-/** @param {Page} page @returns {Promise<number[]>} */
+/** @param {Page} page @returns {Promise<number>} */
 export function dials(page) {
   return page.evaluate(() => /** @type {any} */ (window).dials);
 }
@@ -125,6 +123,12 @@ export async function recordShifts(page) {
       for (const entry of list.getEntries()) /** @type {any} */ (window).shifts += /** @type {any} */ (entry).value;
     }).observe({ type: "layout-shift", buffered: true });
   });
+}
+
+/** @param {Page} page @returns {Promise<number>} how many ms after its navigation the viewer page had painted the first state */
+export async function firstState(page) {
+  const mark = await page.waitForFunction(() => performance.getEntriesByName("onlooker-first-state")[0]?.startTime, undefined, { timeout: LIMIT });
+  return mark.jsonValue();
 }
 
 /** @param {Page} page how many pixels it is wider than the screen */

@@ -62,6 +62,27 @@ function hostApi(origin, token) {
   };
 }
 
+/** @returns {Session} of 5 MB, in long lists */
+export function bigSession() {
+  const rows = Array.from({ length: 60_000 }, (_, i) => ({ id: i, label: `the row with number ${i}`, value: i * 1.5, nested: { deep: [i, i + 1] } }));
+  return { name: "Big", data: { rows, series: Array.from({ length: 200_000 }, (_, i) => i % 997), names: rows.map((row) => row.label) }, config: { speed: 1 }, metadata: {} };
+}
+
+/**
+ * Runs a script; its argument stands in for a test: what is started for it ends with the script.
+ * @param {(script: import("node:test").TestContext) => Promise<void>} main
+ */
+export async function run(main) {
+  /** @type {(() => unknown)[]} */
+  const endings = [];
+  const after = (/** @type {() => unknown} */ end) => endings.unshift(end);
+  try {
+    await main(/** @type {import("node:test").TestContext} */ (/** @type {unknown} */ ({ after })));
+  } finally {
+    for (const end of endings) await end();
+  }
+}
+
 /**
  * A session in a file of its own, so that a restarted daemon shows the same again.
  * @param {import("node:test").TestContext} test

@@ -4,14 +4,9 @@ import { mkdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 
 import { launch, reads, says } from "./browser.js";
-import { sessionFile, startDaemon } from "./daemon.js";
+import { run, sessionFile, startDaemon } from "./daemon.js";
 
 const images = fileURLToPath(new URL("../../docs/images/", import.meta.url));
-
-/** @type {(() => unknown)[]} */
-const endings = [];
-/** Stands in for a test: what is started ends with this script. */
-const script = /** @type {import("node:test").TestContext} */ (/** @type {unknown} */ ({ after: (/** @type {() => unknown} */ end) => endings.unshift(end) }));
 
 const path = Array.from({ length: 120 }, (_, i) => ({ x: round(Math.cos(i / 9) * i), y: round(Math.sin(i / 9) * i) }));
 const histogram = Array.from({ length: 96 }, (_, i) => round(100 * Math.exp(-(((i - 30) / 14) ** 2)) + 46 * Math.exp(-(((i - 68) / 9) ** 2))));
@@ -58,10 +53,10 @@ async function take(page, name) {
   await page.screenshot({ path: `${images}${name}`, animations: "disabled" });
 }
 
-async function main() {
+await run(async (script) => {
   await mkdir(images, { recursive: true });
   const browser = await launch();
-  endings.push(() => browser.close());
+  script.after(() => browser.close());
 
   const daemon = await startDaemon(script, await sessionFile(script, harbour, fields));
   const viewer = await open(browser, daemon.origin, { viewport: { width: 1120, height: 840 } });
@@ -88,10 +83,4 @@ async function main() {
   await reads(demo, "#amplitude", "0.8");
   await demo.waitForFunction(() => Number(document.documentElement.dataset.phase) > 0.6);
   await take(demo, "demo.png");
-}
-
-try {
-  await main();
-} finally {
-  for (const end of endings) await end();
-}
+});

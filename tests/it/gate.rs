@@ -1,18 +1,16 @@
 //! Strangers at the door do not keep a viewer waiting.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
 
 use super::harness::{Daemon, Response};
 
-/// What a newcomer waits at most behind strangers.
-const PROMPT: Duration = Duration::from_secs(1);
-
-fn joins_promptly(daemon: &Daemon) {
-    let start = Instant::now();
-    daemon.viewer().json();
-    assert!(start.elapsed() < PROMPT, "{:?}", start.elapsed());
+/// Whether the peer has not ended the connection, nor said anything.
+fn is_open(tcp: &TcpStream) -> bool {
+    tcp.set_nonblocking(true).expect("a socket option");
+    let peeked = tcp.peek(&mut [0]);
+    tcp.set_nonblocking(false).expect("a socket option");
+    peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
 
 /// Reads until the peer ends the connection.
@@ -20,7 +18,7 @@ fn ends(mut tcp: TcpStream) {
     let mut rest = Vec::new();
     // A reset is an end too; a timeout is not.
     if let Err(error) = tcp.read_to_end(&mut rest) {
-        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}");
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
     }
 }
 
@@ -35,14 +33,9 @@ fn half_open_requests_are_given_up() {
         tcp
     };
     let strangers: Vec<TcpStream> = (0..200).map(half).collect();
-    joins_promptly(&daemon);
-    let start = Instant::now();
+    daemon.viewer().json();
+    assert!(strangers.iter().any(is_open), "the viewer waited for them");
     strangers.into_iter().for_each(ends);
-    assert!(
-        start.elapsed() < Duration::from_secs(12),
-        "{:?}",
-        start.elapsed()
-    );
 }
 
 #[test]
@@ -61,7 +54,7 @@ fn noise_is_no_request() {
         let status = Response::to_raw(daemon.connect(), &bytes).status;
         assert!(status == 0 || (400..500).contains(&status), "{status}");
     }
-    joins_promptly(&daemon);
+    daemon.viewer().json();
 }
 
 #[test]
