@@ -1,155 +1,14 @@
 //! `/sync`: who pulls for itself is told when, and by following that ends on the truth.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::Write;
 use std::sync::{Condvar, Mutex};
 
 use serde_json::{Value, json};
 
-use super::harness::{Daemon, LIMIT, Response, Socket, masked, opcode::*};
-
-/// A reader of Server-Sent Events.
-struct Events {
-    stream: BufReader<TcpStream>,
-    head: Response,
-    waiting: String,
-}
-
-/// What a block of an event stream is.
-#[derive(Debug, PartialEq)]
-enum Block {
-    Comment(String),
-    Event { id: String, data: Value },
-}
-
-impl Events {
-    fn open(daemon: &Daemon, path: &str, headers: &[(&str, &str)]) -> Events {
-        let mut tcp = daemon.connect();
-        let mut request =
-            format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n");
-        for (name, value) in headers {
-            request.push_str(&format!("{name}: {value}\r\n"));
-        }
-        tcp.write_all(format!("{request}\r\n").as_bytes()).unwrap();
-        let mut stream = BufReader::new(tcp);
-        let mut text = String::new();
-        while !text.ends_with("\r\n\r\n") {
-            assert!(stream.read_line(&mut text).unwrap() > 0, "{text}");
-        }
-        let mut lines = text.lines();
-        let status = lines
-            .next()
-            .unwrap()
-            .split(' ')
-            .nth(1)
-            .unwrap()
-            .parse()
-            .unwrap();
-        let header = |line: &str| {
-            let (name, value) = line.split_once(':')?;
-            Some((name.to_ascii_lowercase(), value.trim().to_owned()))
-        };
-        let headers = lines.filter_map(header).collect();
-        let head = Response {
-            status,
-            headers,
-            body: String::new(),
-        };
-        Events {
-            stream,
-            head,
-            waiting: String::new(),
-        }
-    }
-
-    /// The next block; none at the end of the stream.
-    fn block(&mut self) -> Option<Block> {
-        while !self.waiting.contains("\n\n") {
-            self.chunk()?;
-        }
-        let (block, rest) = self.waiting.split_once("\n\n").unwrap();
-        let (block, rest) = (block.to_owned(), rest.to_owned());
-        self.waiting = rest;
-        Some(Block::parse(&block))
-    }
-
-    fn chunk(&mut self) -> Option<()> {
-        let mut size = String::new();
-        self.stream.read_line(&mut size).expect("in time");
-        let size = usize::from_str_radix(size.trim_end(), 16)
-            .ok()
-            .filter(|size| *size > 0)?;
-        let mut bytes = vec![0; size + 2];
-        self.stream.read_exact(&mut bytes).ok()?;
-        self.waiting
-            .push_str(std::str::from_utf8(&bytes[..size]).expect("text"));
-        Some(())
-    }
-
-    /// The next event's data, comments aside.
-    fn json(&mut self) -> Value {
-        loop {
-            if let Block::Event { data, .. } = self.block().expect("an event, not the end") {
-                return data;
-            }
-        }
-    }
-}
-
-impl Block {
-    fn parse(text: &str) -> Block {
-        if let Some(comment) = text.strip_prefix(':') {
-            return Block::Comment(comment.trim().to_owned());
-        }
-        let field = |name: &str| {
-            let line = text
-                .lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            line.unwrap_or_else(|| panic!("{name} is not in {text:?}"))
-                .trim()
-                .to_owned()
-        };
-        assert_eq!(field("event"), "invalidation");
-        Block::Event {
-            id: field("id"),
-            data: serde_json::from_str(&field("data")).unwrap(),
-        }
-    }
-}
-
-/// Either way to be told.
-enum Told {
-    Socket(Socket),
-    Events(Events),
-}
-
-/// Both ways, each opened when its turn comes.
-const BOTH: [fn(&Daemon, &str) -> Told; 2] = [Told::socket, Told::events];
-
-impl Told {
-    fn socket(daemon: &Daemon, path: &str) -> Told {
-        Told::Socket(daemon.socket(path, &[]))
-    }
-
-    fn events(daemon: &Daemon, path: &str) -> Told {
-        Told::Events(Events::open(daemon, path, &[]))
-    }
-
-    fn json(&mut self) -> Value {
-        match self {
-            Told::Socket(socket) => socket.json(),
-            Told::Events(events) => events.json(),
-        }
-    }
-}
-
-fn revision(event: &Value) -> u64 {
-    event["revision"]
-        .as_str()
-        .and_then(|text| text.parse().ok())
-        .expect("a revision in a string")
-}
+use super::harness::{
+    BOTH, Block, Daemon, Events, LIMIT, Response, Socket, Told, masked, opcode::*, rand, revision,
+};
 
 fn put(daemon: &Daemon, topic: &str, session: &str) -> u64 {
     let answer = daemon.ask("PUT", &format!("/api/topics/{topic}"), session);
@@ -234,14 +93,6 @@ fn what_is_told_can_be_pulled() {
             }
         });
     }
-}
-
-/// A number that looks random and is the same in every run.
-fn rand(seed: u64) -> u64 {
-    let mut x = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    x ^= x >> 31;
-    x = x.wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x ^ x >> 27
 }
 
 #[test]

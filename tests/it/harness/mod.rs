@@ -3,12 +3,14 @@
 mod daemon;
 mod http;
 mod socket;
+mod told;
 
 use std::time::Duration;
 
 pub use daemon::Daemon;
 pub use http::Response;
 pub use socket::{Frame, Socket, masked, opcode};
+pub use told::{BOTH, Block, Events, Told, rand, revision};
 
 /// Longer than anything takes that works.
 pub const LIMIT: Duration = Duration::from_secs(20);
