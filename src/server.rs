@@ -472,3 +472,7 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "server/histories/tests.rs"]
+mod histories;

@@ -132,9 +132,17 @@ impl Cell {
         Some(state.topic.revision())
     }
 
-    /// The deletion could not be kept.
+    /// The deletion could not be kept. What was to be deleted may itself have been lost, and
+    /// the topic have ended with it.
     pub(super) fn stay(&self) {
-        self.life.send_replace(Life::Live);
+        let _state = self.state();
+        self.life.send_if_modified(|life| {
+            let stays = *life == Life::Leaving;
+            if stays {
+                *life = Life::Live;
+            }
+            stays
+        });
     }
 
     /// Ends a topic that has no session and that nobody waits for; tells whether it did.

@@ -52,8 +52,13 @@ impl Disk {
     /// The disk as a killed process leaves it: what was written is there, synced or not.
     pub fn after_kill(&self) -> io::Result<Disk> {
         let copy = Disk::default();
-        let mut bytes = vec![0; usize::try_from(self.file.len()?).unwrap_or_default()];
-        self.file.read(0, &mut bytes)?;
+        let bytes = loop {
+            let mut bytes = vec![0; usize::try_from(self.file.len()?).unwrap_or_default()];
+            // It may shrink in between.
+            if self.file.read(0, &mut bytes).is_ok() {
+                break bytes;
+            }
+        };
         copy.file.set_len(bytes.len() as u64)?;
         copy.file.write(0, &bytes)?;
         Ok(copy)

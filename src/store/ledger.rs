@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::revision::Revision;
-use crate::topic::Version;
+use crate::topic::{Origins, Version};
 
 /// A handle to it; a copy is the same one.
 #[derive(Clone, Debug, Default)]
@@ -75,6 +75,9 @@ impl Ledger {
         let revision = entry.last;
         if let Some(kept) = &mut entry.kept {
             kept.revision = revision;
+            // Some may know a lost value, which is newer than what the kept one was written
+            // under: without a writer's revision it counts at the topic's.
+            kept.origins = Origins::new_sync();
         }
         self.0.generation.store(entry.generation, Ordering::Release);
         self.0.lost.notify_one();
