@@ -428,10 +428,15 @@ impl World {
         if self.disk.is_some() && !unsure {
             assert!(kept >= self.acknowledged, "an acknowledged write is lost");
         }
+        let truth = self
+            .hub
+            .topic(&self.topic)
+            .and_then(|cell| cell.field("speed"));
         for device in &mut self.devices {
             // It asked for the truth, was told what was not durable yet, and asks again.
             if kept.is_none_or(|kept| device.known > kept.get()) {
                 device.known = 0;
+                device.confirmed = truth.as_ref().map(|(value, _)| value.value());
             }
         }
         (self.acknowledged, self.seen) = (kept, Revision::ZERO);
