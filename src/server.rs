@@ -34,7 +34,7 @@ use crate::json::{Json, JsonError};
 use crate::name::{NameError, TopicName};
 use crate::options::{MIN_CAPACITY, Options, Page, Source};
 use crate::protocol::{self, MessageError};
-use crate::session::{Session, ShapeError};
+use crate::session::{Session, ShapeError, is_member};
 use crate::source;
 use crate::store::{Kept, Store, StoreError};
 use crate::token::Token;
@@ -344,20 +344,29 @@ fn check(options: &Options) -> Result<(), StartError> {
     if options.flow.ping.is_zero() {
         return invalid("--ping 0: viewers have to be pinged, or the dead would stay".to_owned());
     }
-    if let Some(pointer) = options
-        .ignore
-        .iter()
-        .find(|pointer| !pointer.starts_with('/'))
-    {
-        return invalid(format!(
-            "--ignore {pointer}: a JSON Pointer starts with / (like /metadata/ui)"
-        ));
-    }
+    options.ignore.iter().try_for_each(|at| check_ignored(at))?;
     check_sources(options)?;
     if let Page::Directory(directory) = &options.page
         && !directory.is_dir()
     {
         return Err(missing(directory, "not a directory (--viewer)".to_owned()));
+    }
+    Ok(())
+}
+
+/// A pointer that can never be met would promise a privacy that is not there.
+fn check_ignored(pointer: &str) -> Result<(), StartError> {
+    let invalid = |text: String| Err(StartError::Invalid(text));
+    let Some(path) = pointer.strip_prefix('/') else {
+        return invalid(format!(
+            "--ignore {pointer}: a JSON Pointer starts with / (like /metadata/ui)"
+        ));
+    };
+    let member = path.split('/').next().unwrap_or_default();
+    if !is_member(member) {
+        return invalid(format!(
+            "--ignore {pointer}: a session has only name, data, config and metadata; a document that is no session becomes its data (/data{pointer})"
+        ));
     }
     Ok(())
 }
@@ -446,6 +455,24 @@ fn own_names(options: &Options) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::options::{Access, HostToken};
+
+    #[test]
+    fn what_can_never_be_ignored_is_named() {
+        let ignoring = |pointer: &str| Options {
+            ignore: vec![pointer.to_owned()],
+            ..Options::default()
+        };
+        for pointer in ["", "metadata/ui", "/", "/ui", "/list/0"] {
+            let refused = check(&ignoring(pointer)).unwrap_err().to_string();
+            assert!(
+                refused.contains(&format!("--ignore {pointer}:")),
+                "{refused}"
+            );
+        }
+        for pointer in ["/metadata/ui", "/data", "/data/list/0", "/config/a~1b"] {
+            assert!(check(&ignoring(pointer)).is_ok(), "{pointer}");
+        }
+    }
 
     #[tokio::test]
     async fn links_carry_tokens_but_not_into_debug() {

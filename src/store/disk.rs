@@ -1,7 +1,7 @@
 //! A disk that can be full, slow, or fail once, for tests.
 
 use std::io;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use redb::backends::InMemoryBackend;
 use redb::{Database, DatabaseError, StorageBackend};
@@ -65,8 +65,12 @@ impl Disk {
     }
 
     fn set(&self, change: impl FnOnce(&mut Mood)) {
-        change(&mut self.mood.0.lock().expect("nobody panics with it"));
+        change(&mut self.mood());
         self.mood.1.notify_all();
+    }
+
+    fn mood(&self) -> MutexGuard<'_, Mood> {
+        self.mood.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn open(&self) -> Result<Database, DatabaseError> {
@@ -74,7 +78,7 @@ impl Disk {
     }
 
     fn room(&self) -> io::Result<()> {
-        match self.mood.0.lock().expect("nobody panics with it").full {
+        match self.mood().full {
             true => Err(io::ErrorKind::StorageFull.into()),
             false => Ok(()),
         }
@@ -96,11 +100,8 @@ impl StorageBackend for Disk {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let (mood, changed) = &*self.mood;
-        let mood = mood.lock().expect("nobody panics with it");
-        let mut mood = changed
-            .wait_while(mood, |mood| mood.held)
-            .expect("nobody panics with it");
+        let mood = self.mood.1.wait_while(self.mood(), |mood| mood.held);
+        let mut mood = mood.unwrap_or_else(PoisonError::into_inner);
         mood.fails_after = match mood.fails_after {
             Some(0) => {
                 mood.fails_after = None;

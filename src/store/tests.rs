@@ -1,6 +1,6 @@
 //! What is kept, what is refused, and what is left alone.
 
-use super::file::{FORMAT, META};
+use super::file::{FORMAT, META, SESSIONS_1};
 use super::*;
 use crate::json::Json;
 use crate::revision::Revision;
@@ -141,6 +141,37 @@ fn files_that_are_not_ours_are_left_alone() {
     transaction.commit().unwrap();
     drop(newer);
     refuse(&std::fs::read(&path).unwrap(), "newer than this onlooker");
+}
+
+#[test]
+fn a_file_of_format_1_is_taken_over() {
+    use redb::TableDefinition;
+    const REVISIONS: TableDefinition<'_, &str, u64> = TableDefinition::new("revisions");
+    const FIELDS: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("fields");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let older = Database::create(&path).unwrap();
+    let transaction = older.begin_write().unwrap();
+    let mut meta = transaction.open_table(META).unwrap();
+    meta.insert("format", 1).unwrap();
+    drop(meta);
+    let mut revisions = transaction.open_table(REVISIONS).unwrap();
+    revisions.insert("main", 7).unwrap();
+    drop(revisions);
+    let mut sessions = transaction.open_table(SESSIONS_1).unwrap();
+    let before = r#"{"name":"x","data":[1.50],"config":{"a":1,"b":2},"metadata":{}}"#;
+    sessions.insert("main", before).unwrap();
+    drop(sessions);
+    let mut fields = transaction.open_table(FIELDS).unwrap();
+    fields.insert(("main", "a"), "3").unwrap();
+    drop(fields);
+    transaction.commit().unwrap();
+    drop(older);
+    for _ in 0..2 {
+        let (store, kept) = Store::open(&path).unwrap();
+        assert_eq!(kept[0].version, version(7, &before.replace("1,", "3,")));
+        close(&store);
+    }
 }
 
 #[test]

@@ -374,12 +374,13 @@ impl Shard {
         }
         let all_gone = async {
             loop {
+                if self.viewers.is_empty() {
+                    // Who comes from now on is closed where it comes from.
+                    orders.close();
+                }
                 // Some may have been on their way here.
                 while let Ok(order) = orders.try_recv() {
                     self.obey(order);
-                }
-                if self.viewers.is_empty() {
-                    break;
                 }
                 match orders.recv().await {
                     Some(order) => self.obey(order),
