@@ -7,6 +7,7 @@ mod harness;
 mod api;
 mod cli;
 mod config;
+mod corners;
 mod encodings;
 mod files;
 mod frames;

@@ -53,7 +53,8 @@ impl Socket {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
         request.push_str("\r\n");
-        tcp.write_all(request.as_bytes()).expect("it reads");
+        // A daemon that stops ends connections at any moment: that is answered by 0.
+        let _ = tcp.write_all(request.as_bytes());
         let upgrade = read_head(&mut tcp);
         match upgrade.status {
             101 => Ok(Socket { tcp, upgrade }),
@@ -166,8 +167,13 @@ impl Socket {
 fn read_head(tcp: &mut TcpStream) -> Response {
     let mut head = Vec::new();
     let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") && tcp.read(&mut byte).expect("an answer in time") == 1 {
-        head.push(byte[0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        match tcp.read(&mut byte) {
+            Ok(1) => head.push(byte[0]),
+            Ok(_) => break,
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => break,
+            Err(error) => panic!("no answer in time: {error}"),
+        }
     }
     Response::parse(&String::from_utf8_lossy(&head))
 }
