@@ -581,3 +581,30 @@ fn a_patch_is_applied_as_a_whole_or_not_at_all() {
     assert!(too_deep.to_string().contains("nesting"), "{too_deep}");
     assert_eq!(patch("[]"), Ok(r#"{"a":2}"#.into()));
 }
+
+#[test]
+fn what_a_patch_costs_is_known_before_it_is_done() {
+    let rows = format!(r#"{{"data":["{}"]}}"#, "y".repeat(1000));
+    let refused = |document: &str, operations: Vec<String>| {
+        let mut room = room_with(document);
+        let patch = format!("[{}]", operations.join(","));
+        let patch = Change::Patch(serde_json::from_str(&patch).unwrap());
+        let written = room.topic.write(&patch, 2, &Arc::default());
+        written.unwrap_err().to_string()
+    };
+    // Each copy holds all those before it: 2^60 of them in 4 KB.
+    let copy = r#"{"op":"copy","from":"/data","path":"/data/-"}"#.to_owned();
+    let error = refused(&rows, vec![copy; 60]);
+    assert!(error.contains("--max-session"), "{error}");
+    // Each insert moves all elements behind it.
+    let insert = r#"{"op":"add","path":"/data/0","value":0}"#.to_owned();
+    let error = refused(&rows, vec![insert; 200_000]);
+    assert!(error.contains("too much work"), "{error}");
+    // Each goes as deep again as the one before it.
+    let deep = format!("{}{}", "[".repeat(120), "]".repeat(120));
+    let at = |level: usize| format!("/data{}/-", "/0".repeat(119 * level));
+    let nest =
+        (0..300).map(|level| format!(r#"{{"op":"add","path":"{}","value":{deep}}}"#, at(level)));
+    let error = refused(r#"{"data":[]}"#, nest.collect());
+    assert!(error.contains("nesting deeper"), "{error}");
+}
