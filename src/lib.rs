@@ -19,15 +19,18 @@
 //! # The way of one change
 //!
 //! A source, a request or a host's message becomes a [`topic::Change`]. [`topic::Topic::write`]
-//! accepts or refuses it. After the [`debounce`]d pause the flusher takes what changed as one
-//! [`frame::Frame`], which goes through `broadcast::channel` to the shards of [`viewer`], and
-//! each viewer that is where the flush begins is sent the shared bytes. Whoever is elsewhere,
-//! a newcomer, a lagging shard or a slow phone, is answered by [`topic::Topic::since`].
+//! accepts or refuses it. With a [`store`] its writer is answered when the thread that writes
+//! has made it durable; what cannot be kept is taken back, whoever is still there to hear of it.
+//! After the [`debounce`]d pause the flusher takes what changed as one [`frame::Frame`], which
+//! goes through `broadcast::channel` to the shards of [`viewer`], and each viewer that is where
+//! the flush begins is sent the shared bytes. Whoever is elsewhere, a newcomer, a lagging shard
+//! or a slow phone, is answered by [`topic::Topic::since`].
 //!
 //! # Invariants
 //!
 //! 1. Layers 1 to 3 never await, read a clock, or touch a socket.
-//! 2. Nothing but `Topic::write` changes a session; nothing but `Topic::since` answers what a viewer lacks.
+//! 2. Nothing but `Topic::write` and `Topic::adopt`, for a state that comes with its revision,
+//!    changes a session; nothing but `Topic::since` answers what a viewer lacks.
 //! 3. No lock is held across an await, or while something large is encoded.
 //! 4. No unbounded queue, no detached task: every task ends on a token and is waited for. The one
 //!    exception is the thread that reads standard input: a blocking read cannot be called off.
@@ -35,6 +38,9 @@
 //! 6. Access is decided once, before the 101, and becomes a value that the next function takes.
 //! 7. A frame is encoded and compressed once, however many viewers receive it.
 //! 8. Without a store nothing is different except that an `Option` is `None`.
+//! 9. Who was answered is told: a value that was acknowledged reaches its writer again when it changes.
+//! 10. `since` trusts only a revision that this history made, or began with.
+//! 11. A change of fields costs by the fields, not by the session around them.
 
 pub mod access;
 #[doc(hidden)]
