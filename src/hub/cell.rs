@@ -56,7 +56,7 @@ pub(super) struct State {
     pub(super) topic: Topic,
     pub(super) debounce: Debounce,
     /// The snapshot of the topic's present revision, made once.
-    snapshot: Option<(Revision, Arc<Frame>)>,
+    pub(super) snapshot: Option<(Revision, Arc<Frame>)>,
     pub(super) wrote: Wrote,
     last_push: Option<Instant>,
     /// The ledger's, when the topic was last held against it.
