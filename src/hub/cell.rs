@@ -223,11 +223,6 @@ impl Cell {
         self.state().topic.waiting_len()
     }
 
-    pub(super) fn flushes_at_once(&self) -> bool {
-        let state = self.state();
-        state.debounce.is_off() && state.topic.is_dirty()
-    }
-
     /// Whether a first session was shown and could not be kept.
     pub(super) fn is_ghost(&self) -> bool {
         self.state().is_ghost()
