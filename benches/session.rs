@@ -119,6 +119,45 @@ fn one_field(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// A session whose config has so many fields, and another value for each of them.
+fn many(count: usize, value: u64) -> Vec<(String, Json)> {
+    let value = Json::parse(value.to_string().as_bytes()).expect("a number");
+    let field = |index| (format!("field{index:06}"), value.clone());
+    (0..count).map(field).collect()
+}
+
+fn wide_topic(count: usize) -> Topic {
+    let mut session = Session::of_data("wide", Json::empty_object());
+    session.config = many(count, 0).into_iter().collect();
+    topic(session)
+}
+
+/// Fields of a config that has many: what it costs must follow what is changed.
+fn fields(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("write, since and encode fields");
+    for (name, changed, count) in [
+        ("1 of 10", 1, 10),
+        ("1 of 100000", 1, 100_000),
+        ("50000 of 50000", 50_000, 50_000),
+    ] {
+        let mut topic = wide_topic(count);
+        let mut value = 0_u64;
+        let mut next = move || {
+            value += 1;
+            Change::Fields(many(changed, value))
+        };
+        group.bench_function(name, |bencher| {
+            let change = |change| {
+                write(&mut topic, change);
+                let flush = topic.flush().and_then(|flush| flush.update);
+                encode(flush.expect("it changed"))
+            };
+            bencher.iter_batched(&mut next, change, BatchSize::LargeInput);
+        });
+    }
+    group.finish();
+}
+
 /// A file read again, its text the same: one parse and one comparison.
 fn reload(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("parse and compare a file");
@@ -158,5 +197,5 @@ fn encodings(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, replace, one_field, reload, encodings);
+criterion_group!(benches, replace, one_field, fields, reload, encodings);
 criterion_main!(benches);

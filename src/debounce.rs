@@ -32,11 +32,6 @@ impl Debounce {
         }
     }
 
-    /// Whether changes leave at once.
-    pub fn is_off(&self) -> bool {
-        self.pause.is_zero()
-    }
-
     /// Something changed.
     pub fn changed(&mut self, now: Duration) {
         let first = self.waiting.map_or(now, |waiting| waiting.first);

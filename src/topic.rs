@@ -181,6 +181,9 @@ pub struct Topic {
     /// Which field changed when, since the last structural change. Oldest first; an entry whose
     /// field has changed again means nothing.
     recent: Vec<(Revision, FieldName)>,
+    /// About how long the fields that changed since the last flush are as text, in bytes; one
+    /// that changed twice counts twice.
+    waiting: usize,
     /// Revisions that left for a viewer, and those made last, which writers were told. Oldest
     /// first. Only of these it is known what their holder has: another number was made before
     /// a restart, or is nobody's.
@@ -204,6 +207,7 @@ impl Topic {
             flushed: floor,
             origins: Origins::new_sync(),
             recent: Vec::new(),
+            waiting: 0,
             sent: VecDeque::new(),
             made: VecDeque::new(),
             same: VecDeque::new(),
@@ -305,6 +309,7 @@ impl Topic {
         }
         if !next.structural {
             self.note(&next.changed);
+            self.waiting += next.changed_len;
         }
         remember(&mut self.made, self.revision);
         self.session = Some(next.session);
@@ -351,23 +356,20 @@ impl Topic {
         }
         let (from, to) = (self.flushed, self.revision);
         let update = self.since(Some(from));
-        self.flushed = to;
+        (self.flushed, self.waiting) = (to, 0);
         Some(Flush { from, to, update })
     }
 
-    /// About how long what waits to be flushed is as text, in bytes.
+    /// About how long what waits to be flushed is as text, in bytes. Whoever asks is about to
+    /// decide who does the work, so nothing is looked through.
     pub fn waiting_len(&self) -> usize {
         let Some(session) = self.session.as_ref().filter(|_| self.is_dirty()) else {
             return 0;
         };
-        if self.flushed < self.structural {
-            return session.text_len();
+        match self.flushed < self.structural {
+            true => session.text_len(),
+            false => self.waiting,
         }
-        let values = self.after(self.flushed).iter().map(|(_, field)| {
-            let value = session.config.get(field);
-            field.len() + value.map_or(0, |value| value.as_str().len())
-        });
-        values.sum()
     }
 
     /// Whether it is known what a viewer at this revision holds, and that only fields have
@@ -384,16 +386,16 @@ impl Topic {
 
     fn delta(&self, at: Revision) -> Option<Update> {
         let session = self.session.as_ref()?;
-        let last = |(revision, field): &&(Revision, FieldName)| {
-            let origin = self.origins.get(field);
-            origin.is_some_and(|origin| origin.revision == *revision)
-        };
         let (mut fields, mut origins) = (Vec::new(), Vec::new());
-        for (_, field) in self.after(at).iter().filter(last) {
-            let value = session.config.get(field)?.clone();
-            fields.push((field.clone(), value));
-            let named = self.origins.get(field).filter(|origin| origin.is_named());
-            origins.extend(named.map(|origin| (field.clone(), origin.clone())));
+        for (revision, field) in self.after(at) {
+            let last = self.origins.get(field);
+            let Some(origin) = last.filter(|last| last.revision == *revision) else {
+                continue;
+            };
+            fields.push((field.clone(), session.config.get(field)?.clone()));
+            if origin.is_named() {
+                origins.push((field.clone(), origin.clone()));
+            }
         }
         (!fields.is_empty()).then_some(Update::Delta {
             revision: self.revision,

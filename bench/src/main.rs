@@ -2,6 +2,7 @@
 //! Markdown tables. The method is told in `docs/performance.md`.
 
 mod frames;
+mod http;
 mod limit;
 mod load;
 mod message;
@@ -12,6 +13,7 @@ mod recipe;
 mod rounds;
 mod stats;
 mod stream;
+mod wide;
 
 use std::time::Duration;
 
@@ -90,6 +92,8 @@ enum Part {
     },
     /// A newcomer's first frame, and one field of a session of 10 MB
     Session,
+    /// A config of many fields: many changed at once, and one
+    Wide,
     /// One change a second for a long time
     Soak {
         #[arg(long, default_value_t = 19_000)]
@@ -130,6 +134,7 @@ fn main() -> Result<()> {
         Part::Storm { viewers, times } => parts::storm(&setting, viewers, times),
         Part::Slow { viewers } => parts::slow(&setting, viewers),
         Part::Session => parts::session(&setting),
+        Part::Wide => wide::wide(&setting),
         Part::Soak { viewers, seconds } => parts::soak(&setting, viewers, seconds),
         Part::Limit { port } => limit::run(port),
         Part::Recipe { port } => recipe::run(port),

@@ -10,6 +10,7 @@ use crate::peer::Peer;
 use crate::process::{Cores, listen_overflows};
 use crate::rounds::{Contender, Outcome, Plan, assemble, measure};
 use crate::stats::{milliseconds, spread};
+use crate::wide::wide;
 
 /// What all parts share.
 pub struct Setting {
@@ -48,7 +49,8 @@ pub fn all(setting: &Setting) -> Result<()> {
     idle(setting, 5000)?;
     storm(setting, 5000, 3)?;
     slow(setting, 1000)?;
-    session(setting)
+    session(setting)?;
+    wide(setting)
 }
 
 /// One message at a time.

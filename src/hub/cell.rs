@@ -56,7 +56,7 @@ pub(super) struct State {
     pub(super) topic: Topic,
     pub(super) debounce: Debounce,
     /// The snapshot of the topic's present revision, made once.
-    snapshot: Option<(Revision, Arc<Frame>)>,
+    pub(super) snapshot: Option<(Revision, Arc<Frame>)>,
     pub(super) wrote: Wrote,
     last_push: Option<Instant>,
     /// The ledger's, when the topic was last held against it.
@@ -221,11 +221,6 @@ impl Cell {
     /// About how many bytes wait to be flushed.
     pub(super) fn waiting_len(&self) -> usize {
         self.state().topic.waiting_len()
-    }
-
-    pub(super) fn flushes_at_once(&self) -> bool {
-        let state = self.state();
-        state.debounce.is_off() && state.topic.is_dirty()
     }
 
     /// Whether a first session was shown and could not be kept.

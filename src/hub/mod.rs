@@ -402,7 +402,7 @@ impl Hub {
         if written.is_err() {
             self.forget_if_unused(name);
         }
-        if cell.flushes_at_once() {
+        if self.0.flow.debounce.is_zero() {
             self.flush(&cell).await;
         }
         self.0.changes.send_replace(());
@@ -418,7 +418,7 @@ impl Hub {
             return;
         };
         cell.announce(permit);
-        if cell.flushes_at_once() {
+        if self.0.flow.debounce.is_zero() {
             self.flush(&cell).await;
         }
     }
@@ -596,7 +596,8 @@ impl Hub {
     }
 
     async fn flush(&self, cell: &Arc<Cell>) {
-        if cell.waiting_len() <= LARGE && !cell.is_flushing() {
+        // A flush that is leaving may hold the lock for long: it is not asked for then.
+        if !cell.is_flushing() && cell.waiting_len() <= LARGE {
             return self.flush_now(cell);
         }
         let (hub, cell) = (self.clone(), cell.clone());

@@ -47,10 +47,14 @@ impl Cell {
     ) -> Result<(Receipt, Option<Commit>), WriteError> {
         self.warn_of_rounding(change);
         self.sources.touch();
+        // What nobody needs any more is cleared away here, after the lock is given back: it may
+        // be large, and others wait for the lock on threads that must not.
+        let (_before, _snapshot);
         let mut state = self.state();
         let handover = self.handover(&mut state, permit);
         self.may_write(&state, options)?;
-        let created = state.topic.session().is_none();
+        _before = state.topic.session().cloned();
+        let created = _before.is_none();
         let written = match state.topic.write(change, unix_micros(), &options.writer) {
             Ok(written) => written,
             Err(refusal) => {
@@ -63,6 +67,7 @@ impl Cell {
         let (revision, touched, fields) = match written {
             Written::Unchanged { revision, touched } => (revision, touched, Some(Vec::new())),
             Written::Applied { revision, fields } => {
+                _snapshot = state.snapshot.take();
                 state.wrote.and(&options.writer);
                 self.wake(&mut state);
                 (revision, revision, fields)

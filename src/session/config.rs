@@ -38,9 +38,32 @@ impl Config {
         self.values.get(self.names.get_index_of(field)?)
     }
 
-    /// A field's name as it is shared; none if there is no such field.
-    pub fn name(&self, field: &str) -> Option<&FieldName> {
-        self.names.get(field)
+    /// A field by its place.
+    pub fn at(&self, place: usize) -> Option<(&FieldName, &Json)> {
+        Some((self.names.get_index(place)?, self.values.get(place)?))
+    }
+
+    /// The places of those `fields`, all without any, whose value another config does not have.
+    /// Looking a name up is what this costs, so it is done once for both where it can be.
+    pub fn places_that_differ(&self, other: &Config, fields: Option<&[String]>) -> Vec<usize> {
+        let same_places = self.has_order_of(other);
+        let differs = |place: &usize| match (self.at(*place), same_places) {
+            (Some((_, value)), true) => other.values.get(*place) != Some(value),
+            (Some((name, value)), false) => other.get(name) != Some(value),
+            (None, _) => false,
+        };
+        match fields {
+            None => (0..self.len()).filter(differs).collect(),
+            Some(fields) => {
+                let places = fields.iter().map(|field| self.names.get_index_of(&**field));
+                places.flatten().filter(differs).collect()
+            }
+        }
+    }
+
+    /// Whether both are known to have the same fields in the same order: one came of the other.
+    pub fn has_order_of(&self, other: &Config) -> bool {
+        Arc::ptr_eq(&self.names, &other.names)
     }
 
     /// All fields, in their order.
@@ -58,7 +81,7 @@ impl Config {
 
     /// Whether both have the same fields, in any order and with any values.
     pub fn has_names_of(&self, other: &Config) -> bool {
-        Arc::ptr_eq(&self.names, &other.names)
+        self.has_order_of(other)
             || (self.len() == other.len() && self.names.is_subset(&other.names))
     }
 
@@ -150,6 +173,22 @@ mod tests {
             after.text_len(),
             config(&[("a", "10"), ("c", "3")]).text_len()
         );
+    }
+
+    #[test]
+    fn what_differs_is_told_by_its_place_whoever_made_the_other() {
+        let before = config(&[("a", "1"), ("b", "2"), ("c", "3")]);
+        let mut after = before.clone();
+        after.set("c", json("30"));
+        after.set("b", json("20"));
+        assert_eq!(after.places_that_differ(&before, None), [1, 2]);
+        let named = ["c", "a", "x"].map(String::from);
+        assert_eq!(after.places_that_differ(&before, Some(&named)), [2]);
+        let elsewhere = config(&[("c", "3"), ("b", "20"), ("a", "1")]);
+        assert_eq!(after.places_that_differ(&elsewhere, None), [2]);
+        assert_eq!(after.places_that_differ(&elsewhere, Some(&named)), [2]);
+        after.set("x", json("0"));
+        assert_eq!(after.places_that_differ(&before, None), [1, 2, 3]);
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub struct Next {
     pub session: Session,
     /// The fields that have other values.
     pub changed: Vec<FieldName>,
+    /// About how long they are as text, in bytes.
+    pub changed_len: usize,
     /// Whether more changed than whitelisted fields taking other values.
     pub structural: bool,
 }
@@ -46,6 +48,7 @@ pub fn apply(
         Some(present) => difference(present, session, &named, &rules.whitelist),
         None => Next {
             changed: session.config.names().cloned().collect(),
+            changed_len: session.config.text_len(),
             session,
             structural: true,
         },
@@ -93,37 +96,27 @@ fn check(next: &Session, rules: &Rules) -> Result<(), Refusal> {
 }
 
 fn difference(present: &Session, next: Session, named: &Named, whitelist: &Whitelist) -> Next {
-    let changed = changed_fields(&present.config, &next.config, named);
-    let covered = |field: &FieldName| {
-        let value = next.config.get(field);
-        value.is_some_and(|value| whitelist.covers(field, value))
+    let named = match named {
+        Named::All => None,
+        Named::Some(fields) => Some(&fields[..]),
     };
+    let places = next.config.places_that_differ(&present.config, named);
+    let fields = || places.iter().filter_map(|place| next.config.at(*place));
     let structural = present.name != next.name
         || present.data != next.data
         || present.metadata != next.metadata
         || !present.config.has_names_of(&next.config)
-        || !changed.iter().all(covered);
-    let session = match structural {
-        true => next,
-        false => in_order_of(present, &next, &changed),
-    };
+        || !fields().all(|(field, value)| whitelist.covers(field, value));
+    let changed: Vec<FieldName> = fields().map(|(field, _)| field.clone()).collect();
+    let changed_len = fields().map(|(field, value)| field.len() + value.as_str().len());
     Next {
-        session,
+        changed_len: changed_len.sum(),
+        session: match structural || next.config.has_order_of(&present.config) {
+            true => next,
+            false => in_order_of(present, &next, &changed),
+        },
         changed,
         structural,
-    }
-}
-
-fn changed_fields(present: &Config, next: &Config, named: &Named) -> Vec<FieldName> {
-    let differs = |field: &&FieldName| present.get(field) != next.get(field);
-    match named {
-        Named::All => next.names().filter(differs).cloned().collect(),
-        Named::Some(fields) => fields
-            .iter()
-            .filter_map(|field| next.name(field))
-            .filter(differs)
-            .cloned()
-            .collect(),
     }
 }
 
