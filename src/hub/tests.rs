@@ -8,8 +8,10 @@ use tokio_util::task::TaskTracker;
 use super::*;
 use crate::json::Json;
 use crate::protocol::SourceState;
+use crate::session::Session;
 use crate::store::disk::Disk;
 use crate::topic::Version;
+use crate::topic::{Change, Writer};
 
 struct Room {
     hub: Hub,

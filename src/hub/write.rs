@@ -1,252 +1,181 @@
-//! What changes a topic: a write, an announcement, its end. Each is one critical section, in
-//! which the change is also handed over to the store.
+//! The ways into the hub: writes, refusals, deletions, and the store behind them.
 
-use std::sync::MutexGuard;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
-use super::cell::{Cell, Life, State, Wrote, unix_micros};
-use super::{Receipt, WriteError, WriteOptions};
-use crate::json::LARGE;
+use super::change::{Permit, Retired};
+use super::{Cell, Hub, Life, Receipt, WriteError, WriteOptions};
+use crate::name::TopicName;
 use crate::revision::Revision;
-use crate::session::FieldName;
-use crate::store::{Entry, Job, Ledger, Record};
-use crate::topic::{Change, Version, Written};
+use crate::store::Job;
+use crate::topic::Change;
 
-/// The store's promise of a place for one change.
-pub(super) type Permit = mpsc::OwnedPermit<Job>;
-
-/// A change on its way to the disk.
-pub(super) struct Commit(oneshot::Receiver<Result<(), String>>);
-
-/// What a deletion has come to.
-pub(super) enum Retired {
-    /// There is no session to delete.
-    Empty,
-    /// It is gone.
-    Now,
-    /// It is gone when the store says so.
-    With(Commit),
-}
-
-/// A place in the store's queue, and the ledger's entry, held until the change is handed over.
-struct Handover<'a> {
-    ledger: &'a Ledger,
-    entry: MutexGuard<'a, Entry>,
-    permit: Permit,
-}
-
-impl Cell {
-    /// Writes, and with `permit` hands the change to the store in the order of the revisions.
-    pub(super) fn write(
-        &self,
-        change: &Change,
-        options: &WriteOptions,
-        permit: Option<Permit>,
-    ) -> Result<(Receipt, Option<Commit>), WriteError> {
-        self.warn_of_rounding(change);
-        self.sources.touch();
-        // What nobody needs any more is cleared away here, after the lock is given back: it may
-        // be large, and others wait for the lock on threads that must not.
-        let (_before, _snapshot);
-        let mut state = self.state();
-        let handover = self.handover(&mut state, permit);
-        self.may_write(&state, options)?;
-        _before = state.topic.session().cloned();
-        let created = _before.is_none();
-        let written = match state.topic.write(change, unix_micros(), &options.writer) {
-            Ok(written) => written,
-            Err(refusal) => {
-                self.announce_now(&mut state, handover);
-                return Err(refusal.into());
-            }
-        };
-        let version = state.topic.version();
-        let version = version.ok_or_else(|| WriteError::NoTopic(self.name.to_string()))?;
-        let (revision, touched, fields) = match written {
-            Written::Unchanged { revision, touched } => (revision, touched, Some(Vec::new())),
-            Written::Applied { revision, fields } => {
-                _snapshot = state.snapshot.take();
-                state.wrote.and(&options.writer);
-                self.wake(&mut state);
-                (revision, revision, fields)
-            }
-        };
-        let receipt = Receipt {
-            revision,
-            touched,
-            created,
-            session: version.session.clone(),
-        };
-        // What was there already may still be on its way: its durability is waited for too.
-        let handover = handover.filter(|handover| !handover.has(version.revision));
-        let commit = handover.map(|handover| handover.send(self, Some(version), fields));
-        Ok((receipt, commit))
-    }
-
-    /// Tells those who fetch for themselves that a write was refused: whoever shows it already
-    /// has to fetch the truth. The name of the refused writer would keep it from doing so.
-    pub(super) fn announce(&self, permit: Option<Permit>) {
-        let mut state = self.state();
-        let handover = self.handover(&mut state, permit);
-        self.announce_now(&mut state, handover);
-    }
-
-    fn announce_now(&self, state: &mut State, handover: Option<Handover<'_>>) {
-        state.topic.announce(unix_micros());
-        let Some(version) = state.topic.version() else {
-            return;
-        };
-        state.wrote = Wrote::Several;
-        self.wake(state);
-        if let Some(handover) = handover {
-            // The revision is kept, so that it does not go back with a restart.
-            handover.send(self, Some(version), Some(Vec::new()));
-        }
-    }
-
-    /// Begins to delete the topic, if nothing has changed since the revision that is expected.
-    pub(super) fn retire(
-        &self,
-        expected: Option<Revision>,
-        permit: Option<Permit>,
-    ) -> Result<Retired, WriteError> {
-        let mut state = self.state();
-        let handover = self.handover(&mut state, permit);
-        self.may_change(&state, expected)?;
-        if state.topic.session().is_none() {
-            return Ok(Retired::Empty);
-        }
-        self.life.send_replace(Life::Leaving);
-        Ok(match handover {
-            None => Retired::Now,
-            Some(handover) => Retired::With(handover.send(self, None, None)),
-        })
-    }
-
-    /// Ends a topic that is being deleted, or whose first session was shown and could not be
-    /// kept; tells which revision it had reached.
-    pub(super) fn end(&self) -> Option<Revision> {
-        let state = self.state();
-        let life = *self.life.borrow();
-        if life != Life::Leaving && !state.is_ghost() {
-            return None;
-        }
-        self.life.send_replace(Life::Ended);
-        Some(state.topic.revision())
-    }
-
-    /// The deletion could not be kept. What was to be deleted may itself have been lost, and
-    /// the topic have ended with it.
-    pub(super) fn stay(&self) {
-        let _state = self.state();
-        self.life.send_if_modified(|life| {
-            let stays = *life == Life::Leaving;
-            if stays {
-                *life = Life::Live;
-            }
-            stays
-        });
-    }
-
-    /// Ends a topic that has no session and that nobody waits for; tells whether it did.
-    pub(super) fn end_if_unused(&self) -> bool {
-        let state = self.state();
-        let used = state.topic.session().is_some()
-            || self.viewers() > 0
-            || self.sources.are_attached()
-            || *self.life.borrow() != Life::Live;
-        if !used {
-            self.life.send_replace(Life::Ended);
-        }
-        !used
-    }
-
-    /// Whether a change takes long enough to hold up others on the same thread.
-    pub(super) fn is_large(&self, change: &Change) -> bool {
-        change.text_len() > LARGE
-            || (matches!(change, Change::Merge(_) | Change::Patch(_))
-                && self
-                    .session()
-                    .is_some_and(|(_, now)| now.text_len() > LARGE))
-    }
-
-    fn may_write(&self, state: &State, options: &WriteOptions) -> Result<(), WriteError> {
-        if options.existing && state.topic.session().is_none() {
-            return Err(WriteError::NoTopic(self.name.to_string()));
-        }
-        self.may_change(state, options.if_match)
-    }
-
-    fn may_change(&self, state: &State, expected: Option<Revision>) -> Result<(), WriteError> {
-        if *self.life.borrow() != Life::Live {
-            return Err(WriteError::NoTopic(self.name.to_string()));
-        }
-        match expected {
-            Some(expected) if !state.topic.is_still(expected) => {
-                Err(WriteError::Stale(state.topic.revision()))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Under the entry's lock nothing is lost; what was lost just before is taken back first.
-    fn handover(&self, state: &mut State, permit: Option<Permit>) -> Option<Handover<'_>> {
-        let (ledger, permit) = (self.ledger.as_ref()?, permit?);
-        let entry = ledger.entry();
-        self.take_back(state, &entry);
-        Some(Handover {
-            ledger,
-            entry,
-            permit,
-        })
-    }
-
-    fn warn_of_rounding(&self, change: &Change) {
-        if self.warned_of_rounding.load(Ordering::Relaxed) {
-            return;
-        }
-        if let Some(number) = change.first_rounded()
-            && !self.warned_of_rounding.swap(true, Ordering::Relaxed)
-        {
-            tracing::warn!(topic = %self.name, number, "JavaScript rounds integers above 2^53: viewers in a browser see another number");
-        }
-    }
-}
-
-impl Handover<'_> {
-    /// Whether a revision is durable already.
-    fn has(&self, revision: Revision) -> bool {
-        let kept = self.entry.kept.as_ref();
-        kept.is_some_and(|kept| kept.revision == revision)
-    }
-
-    fn send(mut self, cell: &Cell, to: Option<Version>, fields: Option<Vec<FieldName>>) -> Commit {
-        if let Some(version) = &to {
-            self.entry.last = version.revision;
-        }
-        let record = Record {
-            topic: cell.name.clone(),
-            to,
-            fields,
-            generation: self.entry.generation,
-            ledger: self.ledger.clone(),
-        };
-        let (answer, done) = oneshot::channel();
-        self.permit.send(Job::Commit(Box::new(record), answer));
-        Commit(done)
-    }
-}
-
-impl Commit {
-    /// Waits until the change is durable.
+impl Hub {
+    /// Writes a change: all of it or nothing of it.
     ///
     /// # Errors
-    /// It could not be kept, and is taken back.
-    pub(super) async fn done(self) -> Result<(), WriteError> {
-        let ended = || Err("the store has ended".to_owned());
-        let kept = self.0.await.unwrap_or_else(|_| ended());
-        kept.map_err(WriteError::Store)
+    /// Says why nothing changed.
+    pub async fn write(
+        &self,
+        name: &TopicName,
+        change: Change,
+        options: WriteOptions,
+    ) -> Result<Receipt, WriteError> {
+        let change = Arc::new((change, options));
+        let (cell, written) = loop {
+            if self.0.stop.is_cancelled() {
+                return Err(WriteError::Stopping);
+            }
+            let cell = self.to_write(name, &change.1)?;
+            let written = self.write_durably(&cell, &change).await;
+            let gone = matches!(written, Err(WriteError::NoTopic(_)));
+            if !gone || *cell.life.borrow() == Life::Live {
+                break (cell, written);
+            }
+            // Deleted in between: the name stands for another topic then, or for none.
+            let waited = cell.until(|life| life != Life::Leaving);
+            self.0.stop.run_until_cancelled(waited).await;
+        };
+        let counts = &self.0.counts;
+        match written {
+            Ok(_) => counts.writes.fetch_add(1, Ordering::Relaxed),
+            Err(_) => counts.refusals.fetch_add(1, Ordering::Relaxed),
+        };
+        if written.is_err() {
+            self.forget_if_unused(name);
+        }
+        if self.0.flow.debounce.is_zero() {
+            self.flush(&cell).await;
+        }
+        self.0.changes.send_replace(());
+        written
+    }
+
+    /// Tells those who fetch for themselves that a write to a topic was refused before it came
+    /// to be a change.
+    pub async fn announce(&self, name: &TopicName) {
+        let Some(cell) = self.topic(name) else { return };
+        // Without a place in the store's queue the daemon is stopping.
+        let Ok(permit) = self.permit().await else {
+            return;
+        };
+        cell.announce(permit);
+        if self.0.flow.debounce.is_zero() {
+            self.flush(&cell).await;
+        }
+    }
+
+    fn to_write(&self, name: &TopicName, options: &WriteOptions) -> Result<Arc<Cell>, WriteError> {
+        match self.topic(name) {
+            Some(cell) => Ok(cell),
+            None if options.existing || options.if_match.is_some() => {
+                Err(WriteError::NoTopic(name.to_string()))
+            }
+            None => self.open(&mut self.topics_mut(), name),
+        }
+    }
+
+    async fn write_durably(
+        &self,
+        cell: &Arc<Cell>,
+        change: &Arc<(Change, WriteOptions)>,
+    ) -> Result<Receipt, WriteError> {
+        let permit = self.permit().await?;
+        let written = if cell.is_large(&change.0) {
+            let (cell, change) = (cell.clone(), change.clone());
+            let write = move || cell.write(&change.0, &change.1, permit);
+            // Ends early only with the daemon.
+            let written = tokio::task::spawn_blocking(write).await;
+            written.map_err(|_| WriteError::Stopping)?
+        } else {
+            cell.write(&change.0, &change.1, permit)
+        };
+        let (receipt, commit) = written?;
+        if let Some(commit) = commit {
+            commit.done().await?;
+        }
+        Ok(receipt)
+    }
+
+    /// Waits for a place in the store's queue, if there is a store.
+    async fn permit(&self) -> Result<Option<Permit>, WriteError> {
+        let Some(store) = &self.0.store else {
+            return Ok(None);
+        };
+        let permit = store.jobs().clone().reserve_owned().await;
+        permit.map(Some).map_err(|_| WriteError::Stopping)
+    }
+
+    /// Closes the store, when nobody writes any more.
+    pub async fn close_store(&self) {
+        let Some(store) = &self.0.store else { return };
+        let (done, closed) = oneshot::channel();
+        if store.jobs().send(Job::Close(done)).await.is_ok() {
+            // An error means that the thread has ended, which is as good.
+            let _ = closed.await;
+        }
+    }
+
+    /// Drops a topic, if nothing has changed since the revision that is `expected`; its viewers
+    /// are closed. The default topic stays, without a session. Tells whether there was a session
+    /// to drop. With a store nothing changes until the store has forgotten it.
+    ///
+    /// # Errors
+    /// When it has changed, or when the store cannot forget it.
+    pub async fn delete(
+        &self,
+        name: &TopicName,
+        expected: Option<Revision>,
+    ) -> Result<bool, WriteError> {
+        loop {
+            let permit = self.permit().await?;
+            let Some(cell) = self.topic(name) else {
+                return Ok(false);
+            };
+            match cell.retire(expected, permit) {
+                Ok(Retired::Empty) => return Ok(false),
+                Ok(Retired::Now) => _ = self.end(&cell),
+                Ok(Retired::With(commit)) => {
+                    let hub = self.clone();
+                    // Who asked for it may go away meanwhile.
+                    let gone = self.0.tasks.spawn(async move {
+                        let kept = commit.done().await;
+                        match kept {
+                            Ok(()) => _ = hub.end(&cell),
+                            Err(_) => cell.stay(),
+                        }
+                        kept
+                    });
+                    gone.await.map_err(|_| WriteError::Stopping)??;
+                }
+                Err(WriteError::NoTopic(_)) => {
+                    cell.until(|life| life != Life::Leaving).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            return Ok(true);
+        }
+    }
+
+    /// After a failed commit the disk may hold what was taken back: puts that right as soon as
+    /// it can be.
+    pub(super) async fn put_back(self) {
+        const AGAIN: Duration = Duration::from_secs(1);
+        let Some(store) = &self.0.store else { return };
+        let mend = async {
+            loop {
+                store.fails().await;
+                while store.is_failing() {
+                    tokio::time::sleep(AGAIN).await;
+                    // The thread ends after everything else.
+                    let _ = store.jobs().send(Job::PutBack).await;
+                }
+            }
+        };
+        self.0.stop.run_until_cancelled(mend).await;
     }
 }

@@ -1,0 +1,176 @@
+//! What leaves the hub: flushes, texts, and the ends of topics; and what has happened.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::{OwnedSemaphorePermit, broadcast};
+
+use super::{Cell, Delivery, Hub, Text};
+use crate::frame::Frame;
+use crate::json::LARGE;
+use crate::name::TopicName;
+use crate::revision::Revision;
+
+/// What every shard of viewers hears.
+#[derive(Clone)]
+pub enum Event {
+    /// Changes leave for the viewers.
+    Flush(Arc<Flushed>),
+    /// A host's own text for the viewers of a topic.
+    Text(Arc<Text>),
+    /// The whole session once more, for every viewer of a topic.
+    Again(Arc<Cell>),
+    /// The topic was deleted.
+    Gone(Arc<Cell>),
+}
+
+/// What every reader of `/sync` hears: a topic can be fetched at this revision.
+#[derive(Clone, Debug)]
+pub struct Invalidated {
+    /// Which one.
+    pub topic: TopicName,
+    /// At least this revision.
+    pub revision: Revision,
+    /// Who wrote, if all that changed is of one that named itself.
+    pub source_id: Option<String>,
+}
+
+/// One flush of one topic.
+pub struct Flushed {
+    /// Whose.
+    pub cell: Arc<Cell>,
+    /// Viewers at this revision need exactly `frame`.
+    pub from: Revision,
+    /// Where they are after it.
+    pub to: Revision,
+    /// Nothing when only a refusal was announced.
+    pub frame: Option<Arc<Frame>>,
+    /// Who wrote, if all of it is of one that named itself.
+    pub source_id: Option<String>,
+}
+
+/// What has happened since the start.
+#[derive(Default)]
+pub struct Counts {
+    pub(super) viewers: AtomicU64,
+    pub(super) writes: AtomicU64,
+    pub(super) refusals: AtomicU64,
+    pub(super) flushes: AtomicU64,
+}
+
+impl Counts {
+    /// Viewers that ever connected.
+    pub fn viewers(&self) -> u64 {
+        self.viewers.load(Ordering::Relaxed)
+    }
+
+    /// Changes that were accepted.
+    pub fn writes(&self) -> u64 {
+        self.writes.load(Ordering::Relaxed)
+    }
+
+    /// Changes that were refused.
+    pub fn refusals(&self) -> u64 {
+        self.refusals.load(Ordering::Relaxed)
+    }
+
+    /// Flushes to the viewers.
+    pub fn flushes(&self) -> u64 {
+        self.flushes.load(Ordering::Relaxed)
+    }
+}
+
+impl Hub {
+    /// Hears all that concerns viewers from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.0.events.subscribe()
+    }
+
+    /// Hears of all flushes from now on.
+    pub fn invalidations(&self) -> broadcast::Receiver<Invalidated> {
+        self.0.invalidated.subscribe()
+    }
+
+    /// Sends a host's own text to the viewers of a topic. Waits while too many texts are on
+    /// their way to the shards.
+    pub async fn broadcast(&self, cell: &Arc<Cell>, text: String) -> Delivery {
+        // Never closed.
+        let permit = self.0.texts.clone().acquire_owned().await;
+        self.send_text(cell, text, permit.ok())
+    }
+
+    /// The same where nobody can wait: without a place the text is not sent.
+    pub fn try_broadcast(&self, cell: &Arc<Cell>, text: String) -> usize {
+        match self.0.texts.clone().try_acquire_owned() {
+            Ok(permit) => {
+                self.send_text(cell, text, Some(permit));
+                cell.viewers()
+            }
+            Err(_) => 0,
+        }
+    }
+
+    fn send_text(
+        &self,
+        cell: &Arc<Cell>,
+        text: String,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Delivery {
+        cell.sources.touch();
+        let (text, delivery) = Text::new(cell, text, permit);
+        self.send(Event::Text(text));
+        delivery
+    }
+
+    /// Sends the whole session to every viewer of a topic once more, and tells to how many.
+    pub fn send_again(&self, cell: &Arc<Cell>) -> usize {
+        cell.resend();
+        self.send(Event::Again(cell.clone()));
+        cell.viewers()
+    }
+
+    pub(super) fn send(&self, event: Event) {
+        // Nobody listens: then there is nobody to tell.
+        let _ = self.0.events.send(event);
+        self.0.changes.send_replace(());
+    }
+
+    pub(super) async fn flush(&self, cell: &Arc<Cell>) {
+        // A flush that is leaving may hold the lock for long: it is not asked for then.
+        if !cell.is_flushing() && cell.waiting_len() <= LARGE {
+            return self.flush_now(cell);
+        }
+        let (hub, cell) = (self.clone(), cell.clone());
+        // Ends early only with the daemon.
+        let _ = tokio::task::spawn_blocking(move || hub.flush_now(&cell)).await;
+    }
+
+    fn flush_now(&self, cell: &Arc<Cell>) {
+        let _order = cell.order();
+        let Some(flushed) = cell.flush() else { return };
+        self.0.counts.flushes.fetch_add(1, Ordering::Relaxed);
+        // Nobody listens: then there is nobody to tell.
+        let _ = self.0.invalidated.send(Invalidated {
+            topic: cell.name().clone(),
+            revision: flushed.to,
+            source_id: flushed.source_id.clone(),
+        });
+        self.send(Event::Flush(Arc::new(flushed)));
+    }
+
+    /// One topic's flusher: ends with the topic, or with the daemon after a last flush.
+    pub(super) async fn flush_when_due(self, cell: Arc<Cell>) {
+        loop {
+            tokio::select! {
+                () = cell.due() => {}
+                () = self.0.stop.cancelled() => break,
+                () = cell.ended() => return,
+            }
+            if cell.is_ghost() && self.end(&cell) {
+                return;
+            }
+            self.flush(&cell).await;
+        }
+        self.flush(&cell).await;
+    }
+}

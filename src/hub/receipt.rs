@@ -1,0 +1,76 @@
+//! What a writer asks for besides its change, and what it is answered.
+
+use std::sync::Arc;
+
+use crate::protocol::Problem;
+use crate::revision::Revision;
+use crate::session::Session;
+use crate::topic::{Refusal, Writer};
+
+/// How a change is to be written.
+#[derive(Clone, Debug, Default)]
+pub struct WriteOptions {
+    /// The name the writer gives itself.
+    pub writer: Arc<Writer>,
+    /// Only if nothing has changed since this revision.
+    pub if_match: Option<Revision>,
+    /// Only if the topic exists already.
+    pub existing: bool,
+}
+
+/// A change that was accepted.
+#[derive(Clone, Debug)]
+pub struct Receipt {
+    /// The revision of this change; of an earlier one, if that had made the session so already.
+    pub revision: Revision,
+    /// Where only fields were written: the revision of the last change of any of them.
+    pub touched: Revision,
+    /// Whether there was no session before.
+    pub created: bool,
+    /// The session now.
+    pub session: Session,
+}
+
+/// Why a change was not accepted.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum WriteError {
+    /// The session cannot become so.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The topic is at another revision than the writer believed.
+    #[error("the topic is at revision {0} by now: fetch it and try again")]
+    Stale(Revision),
+    /// There is no such topic.
+    #[error("there is no topic {0:?}")]
+    NoTopic(String),
+    /// No more topics fit.
+    #[error("there are {0} topics already (--max-topics)")]
+    Full(usize),
+    /// The change could not be kept, so it was taken back.
+    #[error("the change could not be kept, so it was taken back: {0} (--store)")]
+    Store(String),
+    /// The daemon stops.
+    #[error("the daemon is stopping")]
+    Stopping,
+}
+
+impl WriteError {
+    /// As HTTP and the host socket answer it.
+    pub fn problem(&self) -> Problem {
+        let (status, title) = match self {
+            WriteError::Refused(Refusal::TooLarge(_)) => (413, "Content Too Large"),
+            WriteError::Refused(_) => (422, "Unprocessable Content"),
+            WriteError::Stale(_) => (412, "Precondition Failed"),
+            WriteError::NoTopic(_) => (404, "Not Found"),
+            WriteError::Store(_) => (507, "Insufficient Storage"),
+            WriteError::Full(_) | WriteError::Stopping => (503, "Service Unavailable"),
+        };
+        let mut problem = Problem::new(status, title, self.to_string());
+        match self {
+            WriteError::Refused(Refusal::Fields(faults)) => problem.errors.clone_from(faults),
+            WriteError::Stale(revision) => problem.revision = Some(revision.to_string()),
+            _ => {}
+        }
+        problem
+    }
+}
