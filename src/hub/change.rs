@@ -166,11 +166,20 @@ impl Cell {
 
     /// Whether a change takes long enough to hold up others on the same thread.
     pub(super) fn is_large(&self, change: &Change) -> bool {
-        change.text_len() > LARGE
-            || (matches!(change, Change::Merge(_) | Change::Patch(_))
-                && self
-                    .session()
-                    .is_some_and(|(_, now)| now.text_len() > LARGE))
+        if change.text_len() > LARGE {
+            return true;
+        }
+        let Some((_, now)) = self.session().filter(|(_, now)| now.text_len() > LARGE) else {
+            return false;
+        };
+        match change {
+            Change::Replace(_) => false,
+            Change::Merge(_) | Change::Patch(_) => true,
+            // To add or remove one is to build the config anew.
+            Change::Fields(fields) => fields.iter().any(|(field, value)| {
+                value.kind() == Kind::Null || now.config.get(field).is_none()
+            }),
+        }
     }
 
     fn may_write(&self, state: &State, options: &WriteOptions) -> Result<(), WriteError> {
