@@ -174,6 +174,9 @@ pub struct Topic {
     rules: Rules,
     session: Option<Session>,
     revision: Revision,
+    /// How far ahead the first revision after a restart is where the clock is behind: an
+    /// earlier life may have shown the next ones, and lost them.
+    leap: u64,
     /// The last change that needs a redraw.
     structural: Revision,
     flushed: Revision,
@@ -203,6 +206,7 @@ impl Topic {
             rules,
             session: None,
             revision: floor,
+            leap: 0,
             structural: floor,
             flushed: floor,
             origins: Origins::new_sync(),
@@ -215,8 +219,10 @@ impl Topic {
     }
 
     /// A topic as it was kept. It keeps its revision, so that viewers resume without redrawing.
-    pub fn restore(name: &str, rules: Rules, kept: Version) -> Topic {
+    /// `leap`: any number that an earlier life did not have.
+    pub fn restore(name: &str, rules: Rules, kept: Version, leap: u64) -> Topic {
         let mut topic = Topic::new(name, rules, kept.revision);
+        topic.leap = leap;
         topic.adopt(kept.revision, Some(kept));
         topic.sent.push_back(topic.revision);
         topic.flushed = topic.revision;
@@ -295,7 +301,7 @@ impl Topic {
             let touched = self.touched(change).unwrap_or(revision);
             return Ok(Written::Unchanged { revision, touched });
         }
-        self.revision = self.revision.next(unix_micros);
+        self.step(unix_micros);
         self.same = [self.revision].into();
         if next.structural {
             self.begin_anew();
@@ -323,7 +329,7 @@ impl Topic {
     /// was refused fetch the truth again. A topic without a session stays as it is.
     pub fn announce(&mut self, unix_micros: u64) {
         if self.session.is_some() {
-            self.revision = self.revision.next(unix_micros);
+            self.step(unix_micros);
             remember(&mut self.same, self.revision);
             remember(&mut self.made, self.revision);
         }
@@ -411,6 +417,17 @@ impl Topic {
         };
         let known = fields.iter().filter_map(|(field, _)| self.field(field));
         known.map(|(_, origin)| origin.revision).max()
+    }
+
+    fn step(&mut self, unix_micros: u64) {
+        let leap = std::mem::take(&mut self.leap);
+        let behind = self.revision.get() >= unix_micros;
+        let least = if behind {
+            self.revision.get() + leap + 1
+        } else {
+            0
+        };
+        self.revision = self.revision.next(unix_micros.max(least));
     }
 
     /// Who holds anything older needs everything.

@@ -31,6 +31,7 @@ use crate::options::{Flow, Limits, Options};
 use crate::revision::Revision;
 use crate::store::{Kept, Ledger, Store};
 use crate::topic::{Rules, Topic};
+use cell::believable;
 use sources::Sources;
 
 type Topics = BTreeMap<TopicName, Arc<Cell>>;
@@ -110,13 +111,21 @@ impl Hub {
 
     fn restore(&self, kept: Vec<Kept>) {
         let mut topics = self.topics_mut();
-        for Kept { topic, version } in kept {
+        // Without randomness a restart under a clock that is behind is a little less safe.
+        let leap = getrandom::u32().unwrap_or_default() >> 2;
+        for Kept { topic, mut version } in kept {
+            let revision = believable(version.revision);
+            if revision != version.revision {
+                tracing::warn!(%topic, kept = %version.revision, "a wrong clock made its revision: it begins anew");
+                version.revision = revision;
+            }
             let ledger = self
                 .0
                 .store
                 .is_some()
                 .then(|| Ledger::new(Some(version.clone())));
-            let restored = Topic::restore(topic.as_str(), self.0.rules.clone(), version);
+            let restored =
+                Topic::restore(topic.as_str(), self.0.rules.clone(), version, leap.into());
             self.insert(
                 &mut topics,
                 topic,

@@ -26,8 +26,8 @@ enum Step {
     /// The present state is durable, or all since the last durable one is lost.
     Keep,
     Lose,
-    /// The daemon starts again with what was durable.
-    Restart,
+    /// The daemon starts again with what was durable, and maybe with an earlier clock.
+    Restart(bool),
     Flush,
     Join,
     /// A viewer goes away, or comes back with what it had.
@@ -111,7 +111,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Refused),
         2 => Just(Step::Keep),
         1 => Just(Step::Lose),
-        1 => Just(Step::Restart),
+        1 => any::<bool>().prop_map(Step::Restart),
         4 => Just(Step::Flush),
         2 => Just(Step::Join),
         2 => (0..4usize).prop_map(Step::Toggle),
@@ -145,7 +145,9 @@ struct Room {
     /// Who waits for an answer.
     answers: Vec<(usize, Revision, Change)>,
     viewers: Vec<Viewer>,
+    /// In steps; every life has microseconds of its own.
     clock: u64,
+    life: u64,
 }
 
 impl Room {
@@ -162,8 +164,13 @@ impl Room {
             durable: None,
             answers: Vec::new(),
             viewers: Vec::new(),
-            clock: 1,
+            clock: 1000,
+            life: 0,
         }
+    }
+
+    fn now(&self) -> u64 {
+        self.clock * 10_000 + self.life * 100
     }
 
     fn take(&mut self, step: &Step) {
@@ -175,7 +182,7 @@ impl Room {
             Step::Flush => self.flush(),
             Step::Keep => self.keep(),
             Step::Lose => self.lose(),
-            Step::Restart => self.restart(),
+            Step::Restart(back) => self.restart(back),
             Step::Join => {
                 self.viewers.push(Viewer {
                     connected: true,
@@ -205,7 +212,7 @@ impl Room {
         // Every other one gives no name.
         let writer = by.filter(|by| by % 2 == 1).map(named).unwrap_or_default();
         let before = self.topic.version();
-        match self.topic.write(change, self.clock, &Arc::new(writer)) {
+        match self.topic.write(change, self.now(), &Arc::new(writer)) {
             Ok(Written::Unchanged { revision, touched }) => {
                 assert_eq!(self.topic.version(), before);
                 assert!(touched <= revision && self.topic.is_still(revision));
@@ -221,7 +228,7 @@ impl Room {
             Err(_) => {
                 assert_eq!(self.topic.version(), before);
                 let at = self.topic.revision();
-                self.topic.announce(self.clock);
+                self.topic.announce(self.now());
                 assert_eq!(self.topic.is_still(at), before.is_some());
             }
         }
@@ -261,9 +268,13 @@ impl Room {
         }
     }
 
-    fn restart(&mut self) {
+    fn restart(&mut self, back: bool) {
+        self.life += 1;
+        if back {
+            self.clock -= 30;
+        }
         self.topic = match self.durable.clone() {
-            Some(kept) => Topic::restore("test", self.rules.clone(), kept),
+            Some(kept) => Topic::restore("test", self.rules.clone(), kept, 1_000_000 * self.life),
             None => Topic::new("test", self.rules.clone(), Revision::ZERO),
         };
         self.answers.clear();
