@@ -337,7 +337,7 @@ pub static KEYS: &[Key] = &[
         name: "max_viewers",
         value: "COUNT",
         group: LIMITS,
-        help: "viewers at a time; more get 503",
+        help: "viewers, and readers of /sync, at a time; more get 503",
         set: |s, text| put(&mut s.options.limits.viewers, count(one(text)?, 1)),
         get: |s| number(s.options.limits.viewers),
         ..KEY
