@@ -138,6 +138,7 @@ impl Host {
 
     async fn refuse_size<S: AsyncRead + AsyncWrite + Unpin>(&self, mut socket: WebSocketStream<S>) {
         let limit = self.hub.limits().session;
+        self.hub.announce(&self.topic).await;
         let problem = Problem::new(
             413,
             "Content Too Large",

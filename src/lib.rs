@@ -31,7 +31,8 @@
 //! 1. Layers 1 to 3 never await, read a clock, or touch a socket.
 //! 2. Nothing but `Topic::write` and `Topic::adopt`, for a state that comes with its revision,
 //!    changes a session; nothing but `Topic::since` answers what a viewer lacks.
-//! 3. No lock is held across an await, or while something large is encoded.
+//! 3. No lock is held across an await. None is held while something large is encoded, but the one
+//!    that keeps a topic's flushes in their order, for which nobody waits on a runtime thread.
 //! 4. No unbounded queue, no detached task: every task ends on a token and is waited for. The one
 //!    exception is the thread that reads standard input: a blocking read cannot be called off.
 //! 5. A viewer can delay neither a write nor another viewer. It can read, answer pings and close.
@@ -40,7 +41,7 @@
 //! 8. Without a store nothing is different except that an `Option` is `None`.
 //! 9. Who was answered is told: a value that was acknowledged reaches its writer again when it changes.
 //! 10. `since` trusts only a revision that this history made, or began with.
-//! 11. A change of fields costs by the fields, not by the session around them.
+//! 11. Other values for fields cost by those fields, not by the session around them.
 
 pub mod access;
 #[doc(hidden)]

@@ -354,7 +354,7 @@ fn check(options: &Options) -> Result<(), StartError> {
     Ok(())
 }
 
-/// A pointer that can never be met would promise a privacy that is not there.
+/// A pointer to no part of a session would promise a privacy that is not there.
 fn check_ignored(pointer: &str) -> Result<(), StartError> {
     let invalid = |text: String| Err(StartError::Invalid(text));
     let Some(path) = pointer.strip_prefix('/') else {

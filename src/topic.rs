@@ -330,7 +330,11 @@ impl Topic {
     pub fn announce(&mut self, unix_micros: u64) {
         if self.session.is_some() {
             self.step(unix_micros);
-            remember(&mut self.same, self.revision);
+            // The one that made the state stays the first.
+            if self.same.len() == REMEMBERED {
+                self.same.remove(1);
+            }
+            self.same.push_back(self.revision);
             remember(&mut self.made, self.revision);
         }
     }

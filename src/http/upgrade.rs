@@ -44,8 +44,8 @@ pub fn answer(
 ) -> Response {
     let started = match request.uri().path() {
         "/" => viewer(app, peer, pass, &mut request),
-        "/host" => host(app, pass, &mut request),
-        "/sync" => sync(app, pass, &mut request),
+        "/host" => host(app, peer, pass, &mut request),
+        "/sync" => sync(app, peer, pass, &mut request),
         path => Err(Problem::new(
             404,
             "Not Found",
@@ -121,6 +121,7 @@ fn viewer(
 
 fn host(
     app: &std::sync::Arc<App>,
+    peer: &Peer,
     pass: &Pass,
     request: &mut Request<()>,
 ) -> Result<Response, Problem> {
@@ -142,17 +143,19 @@ fn host(
         pass,
         stop: app.stop.clone(),
     };
-    let upgrade = hyper::upgrade::on(request);
+    let (counted, upgrade) = (peer.counted.clone(), hyper::upgrade::on(request));
     app.tasks.spawn(async move {
         if let Some(io) = upgraded(upgrade).await {
             host.run(TokioIo::new(io)).await;
         }
+        drop(counted);
     });
     Ok(response)
 }
 
 fn sync(
     app: &std::sync::Arc<App>,
+    peer: &Peer,
     pass: &Pass,
     request: &mut Request<()>,
 ) -> Result<Response, Problem> {
@@ -164,10 +167,12 @@ fn sync(
     let only = topics(request.uri().query())?;
     let feed = Feed::new(&app.hub, only, pass).ok_or_else(|| full(app))?;
     let (stop, upgrade) = (app.stop.clone(), hyper::upgrade::on(request));
+    let counted = peer.counted.clone();
     app.tasks.spawn(async move {
         if let Some(io) = upgraded(upgrade).await {
             feed.serve(TokioIo::new(io), stop).await;
         }
+        drop(counted);
     });
     Ok(response)
 }

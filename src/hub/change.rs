@@ -95,6 +95,9 @@ impl Cell {
     }
 
     fn announce_now(&self, state: &mut State, handover: Option<Handover<'_>>) {
+        if *self.life.borrow() != Life::Live {
+            return;
+        }
         state.topic.announce(unix_micros());
         let Some(version) = state.topic.version() else {
             return;
@@ -151,17 +154,19 @@ impl Cell {
         });
     }
 
-    /// Ends a topic that has no session and that nobody waits for; tells whether it did.
-    pub(super) fn end_if_unused(&self) -> bool {
+    /// Ends a topic that has no session and that nobody waits for; tells which revision it had
+    /// reached.
+    pub(super) fn end_if_unused(&self) -> Option<Revision> {
         let state = self.state();
         let used = state.topic.session().is_some()
             || self.viewers() > 0
             || self.sources.are_attached()
             || *self.life.borrow() != Life::Live;
-        if !used {
-            self.life.send_replace(Life::Ended);
+        if used {
+            return None;
         }
-        !used
+        self.life.send_replace(Life::Ended);
+        Some(state.topic.revision())
     }
 
     /// Whether a change takes long enough to hold up others on the same thread.
@@ -229,7 +234,7 @@ impl Handover<'_> {
     /// Whether a revision is durable already.
     fn has(&self, revision: Revision) -> bool {
         let kept = self.entry.kept.as_ref();
-        kept.is_some_and(|kept| kept.revision == revision)
+        !self.entry.unsure && kept.is_some_and(|kept| kept.revision == revision)
     }
 
     fn send(mut self, cell: &Cell, to: Option<Version>, fields: Option<Vec<FieldName>>) -> Commit {

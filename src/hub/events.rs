@@ -136,6 +136,10 @@ impl Hub {
     }
 
     pub(super) async fn flush(&self, cell: &Arc<Cell>) {
+        // A first session that was shown and then lost leaves nothing to flush, but its viewers.
+        if cell.is_ghost() && self.end(cell) {
+            return;
+        }
         // A flush that is leaving may hold the lock for long: it is not asked for then.
         if !cell.is_flushing() && cell.waiting_len() <= LARGE {
             return self.flush_now(cell);
@@ -165,9 +169,6 @@ impl Hub {
                 () = cell.due() => {}
                 () = self.0.stop.cancelled() => break,
                 () = cell.ended() => return,
-            }
-            if cell.is_ghost() && self.end(&cell) {
-                return;
             }
             self.flush(&cell).await;
         }

@@ -243,7 +243,8 @@ impl Hub {
             return;
         }
         let mut topics = self.topics_mut();
-        if topics.get(name).is_some_and(|cell| cell.end_if_unused()) {
+        if let Some(reached) = topics.get(name).and_then(|cell| cell.end_if_unused()) {
+            self.0.floor.fetch_max(reached.get(), Ordering::Relaxed);
             topics.remove(name);
         }
     }

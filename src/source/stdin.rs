@@ -75,7 +75,7 @@ async fn obey(
             hub.write(topic, change, options).await.map(drop)
         }
         HostMessage::Broadcast(text) => match hub.topic(topic) {
-            // What becomes of it is counted; the next line need not wait for that.
+            // Nobody is there to be told what becomes of it, so the next line need not wait.
             Some(cell) => Ok(_ = hub.broadcast(&cell, text).await),
             None => Err(WriteError::NoTopic(topic.to_string())),
         },

@@ -220,17 +220,16 @@ fn clear_changes(
     table: &mut Table<'_, (&'static str, &'static str), (&'static str, &'static str)>,
     name: &str,
 ) -> Result<(), redb::Error> {
-    // No field's name is longer than a session may be, so nothing sorts behind this key.
-    let keys: Vec<String> = table
-        .range((name, "")..)?
-        .map_while(|entry| {
-            entry
-                .ok()
-                .filter(|(key, _)| key.value().0 == name)
-                .map(|(key, _)| key.value().1.to_owned())
-        })
-        .collect();
-    for field in keys {
+    let mut fields = Vec::new();
+    for entry in table.range((name, "")..)? {
+        let (key, _) = entry?;
+        let (topic, field) = key.value();
+        if topic != name {
+            break;
+        }
+        fields.push(field.to_owned());
+    }
+    for field in fields {
         table.remove((name, field.as_str()))?;
     }
     Ok(())

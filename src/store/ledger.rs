@@ -31,6 +31,9 @@ pub struct Entry {
     /// What is durable, in the thread's own words; none: the topic is not kept. After a loss
     /// it has a revision of its own, greater than all that were lost.
     pub kept: Option<Version>,
+    /// Whether the disk may hold something else: changes were lost, and `kept` has not been put
+    /// back yet.
+    pub unsure: bool,
 }
 
 impl Ledger {
@@ -39,9 +42,9 @@ impl Ledger {
         let last = kept.as_ref().map(|version| version.revision);
         let ledger = Ledger::default();
         *ledger.entry() = Entry {
-            generation: 0,
             last: last.unwrap_or_default(),
             kept,
+            ..Entry::default()
         };
         ledger
     }
@@ -64,7 +67,13 @@ impl Ledger {
 
     /// This is durable now.
     pub(super) fn keep(&self, version: Option<Version>) {
-        self.entry().kept = version;
+        let mut entry = self.entry();
+        (entry.kept, entry.unsure) = (version, false);
+    }
+
+    /// What is durable has been put back.
+    pub(super) fn is_put_back(&self) {
+        self.entry().unsure = false;
     }
 
     /// What was handed over since `kept` is lost: the durable state takes the next revision.
@@ -72,6 +81,7 @@ impl Ledger {
         let mut entry = self.entry();
         entry.last = entry.last.next(0);
         entry.generation += 1;
+        entry.unsure = true;
         let revision = entry.last;
         if let Some(kept) = &mut entry.kept {
             kept.revision = revision;

@@ -101,7 +101,9 @@ impl Writer {
     fn write(&mut self, records: &[Record]) -> Result<Answers, redb::Error> {
         let written = self.try_write(records);
         match written {
-            Ok(_) => self.unknown.clear(),
+            Ok(_) => std::mem::take(&mut self.unknown)
+                .values()
+                .for_each(Ledger::is_put_back),
             // After a failed write redb wants the file to be opened anew.
             Err(_) => self.database = None,
         }
@@ -115,7 +117,8 @@ impl Writer {
         };
         let transaction = self.database.insert(database).begin_write()?;
         for (topic, ledger) in &self.unknown {
-            put(&transaction, topic.as_str(), ledger.entry().kept.as_ref())?;
+            let kept = ledger.entry().kept.clone();
+            put(&transaction, topic.as_str(), kept.as_ref())?;
         }
         let answers = records
             .iter()

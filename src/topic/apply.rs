@@ -42,7 +42,7 @@ pub fn apply(
     rules: &Rules,
 ) -> Result<Next, Refusal> {
     let Candidate { session, named } = candidate(present, change, name, rules)?;
-    let session = ignore::without_ignored(session, present, &rules.ignore, name)?;
+    let session = ignore::without_ignored(session, present, &rules.ignore, name);
     check(&session, rules)?;
     Ok(match present {
         Some(present) => difference(present, session, &named, &rules.whitelist),
