@@ -33,6 +33,8 @@ pub struct Frame {
     content: Content,
     /// By [`Encoding::index`].
     encoded: [OnceLock<Bytes>; 4],
+    /// How many bytes of a snapshot's text come after the session.
+    behind: OnceLock<usize>,
 }
 
 #[derive(Debug)]
@@ -69,6 +71,7 @@ impl Frame {
         Frame {
             content,
             encoded: Default::default(),
+            behind: OnceLock::new(),
         }
     }
 
@@ -90,7 +93,7 @@ impl Frame {
     /// About how long the text is, in bytes.
     pub fn text_len(&self) -> usize {
         match &self.content {
-            Content::Update(_, Update::Snapshot(version)) => version.session.text_len(),
+            Content::Update(_, Update::Snapshot(version)) => version.text_len(),
             Content::Update(_, Update::Delta { fields, .. }) => fields
                 .iter()
                 .map(|(field, value)| field.len() + value.as_str().len())
@@ -110,7 +113,8 @@ impl Frame {
         let at = bytes
             .windows(PAYLOAD.len())
             .position(|window| window == PAYLOAD);
-        let behind = protocol::origins(version.named_origins()).len() + "}".len();
+        let origins = || protocol::origins(version.named_origins()).len();
+        let behind = self.behind.get_or_init(|| origins() + "}".len());
         at.map_or_else(Bytes::new, |at| {
             bytes.slice(at + PAYLOAD.len()..bytes.len() - behind)
         })

@@ -48,8 +48,7 @@ impl Change {
         match self {
             Change::Replace(session) => session.text_len(),
             Change::Merge(patch) => patch.as_str().len(),
-            // An operation may bring anything; most bring little.
-            Change::Patch(patch) => patch.len() * 64,
+            Change::Patch(patch) => patch::text_len(patch),
             Change::Fields(fields) => fields.iter().map(field).sum(),
         }
     }
@@ -171,7 +170,7 @@ const REMEMBERED: usize = 4096;
 #[derive(Debug)]
 pub struct Topic {
     name: String,
-    rules: Rules,
+    rules: Arc<Rules>,
     session: Option<Session>,
     revision: Revision,
     /// How far ahead the first revision after a restart is where the clock is behind: an
@@ -203,7 +202,7 @@ impl Topic {
     pub fn new(name: &str, rules: Rules, floor: Revision) -> Topic {
         Topic {
             name: name.to_owned(),
-            rules,
+            rules: Arc::new(rules),
             session: None,
             revision: floor,
             leap: 0,
@@ -229,6 +228,36 @@ impl Topic {
         topic
     }
 
+    /// Of a topic that was restored: an earlier life may have shown a later revision, and lost it.
+    /// The state takes a greater one, so that whoever holds that fetches this; those who hold
+    /// the one that was kept have it already.
+    pub fn outrun(&mut self, unix_micros: u64) {
+        self.announce(unix_micros);
+        self.flushed = self.revision;
+    }
+
+    /// Of a topic that was restored: drops what is to be ignored now and was kept then. Tells
+    /// whether there was any.
+    pub fn drop_ignored(&mut self, unix_micros: u64) -> bool {
+        let Some(kept) = self.session.clone() else {
+            return false;
+        };
+        let without = ignore::without_ignored(kept.clone(), None, &self.rules.ignore, &self.name);
+        let dropped = without != kept;
+        if dropped {
+            self.step(unix_micros);
+            self.adopt(
+                self.revision,
+                Some(Version {
+                    revision: self.revision,
+                    session: without,
+                    origins: self.origins.clone(),
+                }),
+            );
+        }
+        dropped
+    }
+
     /// Takes a state that comes with its revision, or none, in place of the present one.
     pub fn adopt(&mut self, revision: Revision, version: Option<Version>) {
         self.revision = revision;
@@ -238,7 +267,9 @@ impl Topic {
             |version| (Some(version.session), version.origins),
         );
         if let Some(session) = &session {
-            self.rules.whitelist.learn(&session.config);
+            Arc::make_mut(&mut self.rules)
+                .whitelist
+                .learn(&session.config);
         }
         (self.session, self.origins) = (session, origins);
         self.same = [revision].into();
@@ -284,6 +315,17 @@ impl Topic {
         Some((value, origin))
     }
 
+    /// What changes are applied to, without the topic: large ones take their time, and nobody
+    /// has to wait for them.
+    pub fn base(&self) -> Base {
+        Base {
+            name: self.name.clone(),
+            rules: self.rules.clone(),
+            session: self.session.clone(),
+            revision: self.revision,
+        }
+    }
+
     /// Applies a change as a whole or refuses it as a whole. `unix_micros` is the present
     /// time, from which the revision is made.
     ///
@@ -295,7 +337,26 @@ impl Topic {
         unix_micros: u64,
         writer: &Arc<Writer>,
     ) -> Result<Written, Refusal> {
-        let next = apply::apply(self.session.as_ref(), change, &self.name, &self.rules)?;
+        let applied = self.base().apply(change);
+        self.write_applied(change, applied, unix_micros, writer)
+    }
+
+    /// As [`Topic::write`], of a change that was applied already; anew if the topic is another
+    /// by now.
+    ///
+    /// # Errors
+    /// As [`Topic::write`].
+    pub fn write_applied(
+        &mut self,
+        change: &Change,
+        applied: Applied,
+        unix_micros: u64,
+        writer: &Arc<Writer>,
+    ) -> Result<Written, Refusal> {
+        let next = match applied.revision == self.revision {
+            true => applied.next?,
+            false => self.base().apply(change).next?,
+        };
         if !next.structural && next.changed.is_empty() {
             let revision = self.same.front().copied().unwrap_or(self.revision);
             let touched = self.touched(change).unwrap_or(revision);
@@ -305,7 +366,9 @@ impl Topic {
         self.same = [self.revision].into();
         if next.structural {
             self.begin_anew();
-            self.rules.whitelist.learn(&next.session.config);
+            Arc::make_mut(&mut self.rules)
+                .whitelist
+                .learn(&next.session.config);
             self.forget_removed(&next.session);
         }
         for field in &next.changed {
@@ -470,6 +533,30 @@ impl Topic {
     }
 }
 
+/// A topic's state and rules at one revision.
+pub struct Base {
+    name: String,
+    rules: Arc<Rules>,
+    session: Option<Session>,
+    revision: Revision,
+}
+
+/// What a change makes of a [`Base`].
+pub struct Applied {
+    next: Result<apply::Next, Refusal>,
+    revision: Revision,
+}
+
+impl Base {
+    /// Applies a change, which may take long.
+    pub fn apply(&self, change: &Change) -> Applied {
+        Applied {
+            next: apply::apply(self.session.as_ref(), change, &self.name, &self.rules),
+            revision: self.revision,
+        }
+    }
+}
+
 impl Origin {
     /// Whether the writer gave a name.
     pub fn is_named(&self) -> bool {
@@ -478,6 +565,12 @@ impl Origin {
 }
 
 impl Version {
+    /// About how long it is as text, in bytes; as if every writer had given its name.
+    pub fn text_len(&self) -> usize {
+        const ORIGIN: usize = 64;
+        self.session.text_len() + ORIGIN * self.origins.size()
+    }
+
     /// Who wrote the fields whose writer named itself, in the config's order.
     pub fn named_origins(&self) -> impl Iterator<Item = (&str, &Origin)> {
         let origin = |field| {

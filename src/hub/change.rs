@@ -12,7 +12,7 @@ use crate::json::{Kind, LARGE};
 use crate::revision::Revision;
 use crate::session::FieldName;
 use crate::store::{Entry, Job, Ledger, Record};
-use crate::topic::{Change, Version, Written};
+use crate::topic::{Applied, Change, Version, Written};
 
 /// The store's promise of a place for one change.
 pub(super) type Permit = mpsc::OwnedPermit<Job>;
@@ -43,6 +43,7 @@ impl Cell {
         &self,
         change: &Change,
         options: &WriteOptions,
+        applied: Option<Applied>,
         permit: Option<Permit>,
     ) -> Result<(Receipt, Option<Commit>), WriteError> {
         self.warn_of_rounding(change);
@@ -53,7 +54,9 @@ impl Cell {
         self.may_write(&state, options)?;
         before = state.topic.session().cloned();
         snapshot = None;
-        let written = match state.topic.write(change, unix_micros(), &options.writer) {
+        let applied = applied.unwrap_or_else(|| state.topic.base().apply(change));
+        let (topic, writer) = (&mut state.topic, &options.writer);
+        let written = match topic.write_applied(change, applied, unix_micros(), writer) {
             Ok(written) => written,
             Err(refusal) => {
                 self.announce_now(&mut state, handover);
@@ -169,21 +172,35 @@ impl Cell {
         Some(state.topic.revision())
     }
 
+    /// Applies a change, which may take long, while nobody waits.
+    pub(super) fn apply(&self, change: &Change) -> Applied {
+        let base = self.state().topic.base();
+        base.apply(change)
+    }
+
     /// Whether a change takes long enough to hold up others on the same thread.
     pub(super) fn is_large(&self, change: &Change) -> bool {
         if change.text_len() > LARGE {
             return true;
         }
-        let Some((_, now)) = self.session().filter(|(_, now)| now.text_len() > LARGE) else {
-            return false;
-        };
+        let now = self.session();
+        let size = now.as_ref().map_or(0, |(_, now)| now.text_len());
         match change {
             Change::Replace(_) => false,
-            Change::Merge(_) | Change::Patch(_) => true,
+            Change::Merge(_) => size > LARGE,
+            // Each operation may move all elements of an array.
+            Change::Patch(patch) => size.saturating_mul(patch.len()) > LARGE,
             // To add or remove one is to build the config anew.
-            Change::Fields(fields) => fields.iter().any(|(field, value)| {
-                value.kind() == Kind::Null || now.config.get(field).is_none()
-            }),
+            Change::Fields(fields) => {
+                let is_there = |field| {
+                    now.as_ref()
+                        .is_some_and(|(_, now)| now.config.get(field).is_some())
+                };
+                size > LARGE
+                    && fields
+                        .iter()
+                        .any(|(field, value)| value.kind() == Kind::Null || !is_there(field))
+            }
         }
     }
 

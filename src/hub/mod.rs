@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, broadcast, watch};
+use tokio::sync::{Semaphore, broadcast, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -29,9 +29,9 @@ use crate::fields::Whitelist;
 use crate::name::TopicName;
 use crate::options::{Flow, Limits, Options};
 use crate::revision::Revision;
-use crate::store::{Kept, Ledger, Store};
+use crate::store::{Job, Kept, Ledger, Record, Store};
 use crate::topic::{Rules, Topic};
-use cell::believable;
+use cell::{believable, unix_micros};
 use sources::Sources;
 
 type Topics = BTreeMap<TopicName, Arc<Cell>>;
@@ -113,29 +113,54 @@ impl Hub {
         let mut topics = self.topics_mut();
         // Without randomness a restart under a clock that is behind is a little less safe.
         let leap = getrandom::u32().unwrap_or_default() >> 2;
-        for Kept { topic, mut version } in kept {
-            let revision = believable(version.revision);
-            if revision != version.revision {
-                tracing::warn!(%topic, kept = %version.revision, "a wrong clock made its revision: it begins anew");
-                version.revision = revision;
-            }
-            let ledger = self
-                .0
-                .store
-                .is_some()
-                .then(|| Ledger::new(Some(version.clone())));
-            let restored =
-                Topic::restore(topic.as_str(), self.0.rules.clone(), version, leap.into());
-            self.insert(
-                &mut topics,
-                topic,
-                restored,
-                Arc::new(Sources::new()),
-                ledger,
-            );
+        for kept in kept {
+            self.restore_one(&mut topics, kept, leap.into());
         }
         if !topics.contains_key(&self.0.default_topic) {
             self.insert_empty(&mut topics, &self.0.default_topic, Arc::new(Sources::new()));
+        }
+    }
+
+    fn restore_one(&self, topics: &mut Topics, kept: Kept, leap: u64) {
+        let Kept {
+            topic,
+            mut version,
+            is_last,
+        } = kept;
+        let revision = believable(version.revision);
+        if revision != version.revision {
+            tracing::warn!(%topic, kept = %version.revision, "a wrong clock made its revision: it begins anew");
+            version.revision = revision;
+        }
+        let mut restored = Topic::restore(topic.as_str(), self.0.rules.clone(), version, leap);
+        let whole = restored.drop_ignored(unix_micros());
+        if !is_last {
+            restored.outrun(unix_micros());
+        }
+        let ledger = restored.version().map(Ledger::new);
+        let ledger = ledger.filter(|_| self.0.store.is_some());
+        if whole || !is_last {
+            self.keep_restored(&topic, &restored, ledger.as_ref(), whole);
+        }
+        self.insert(topics, topic, restored, Arc::new(Sources::new()), ledger);
+    }
+
+    /// What differs from the file is written to it, before anything else of this topic.
+    fn keep_restored(&self, name: &TopicName, topic: &Topic, ledger: Option<&Ledger>, whole: bool) {
+        let (Some(store), Some(ledger)) = (&self.0.store, ledger) else {
+            return;
+        };
+        let record = Record {
+            topic: name.clone(),
+            to: topic.version(),
+            fields: (!whole).then(Vec::new),
+            generation: 0,
+            ledger: ledger.clone(),
+        };
+        let (done, _) = oneshot::channel();
+        let job = Job::Commit(Box::new(record), done);
+        if store.jobs().try_send(job).is_err() {
+            tracing::warn!(topic = %name, "the file keeps it as it was until it changes (--store)");
         }
     }
 

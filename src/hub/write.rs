@@ -13,6 +13,15 @@ use crate::revision::Revision;
 use crate::store::Job;
 use crate::topic::Change;
 
+/// While a topic is being written; it may have been made for that, and not be needed after all.
+struct Attempt(Hub, TopicName);
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.0.forget_if_unused(&self.1);
+    }
+}
+
 impl Hub {
     /// Writes a change: all of it or nothing of it.
     ///
@@ -25,12 +34,13 @@ impl Hub {
         options: WriteOptions,
     ) -> Result<Receipt, WriteError> {
         let change = Arc::new((change, options));
+        let attempt = Arc::new(Attempt(self.clone(), name.clone()));
         let (cell, written) = loop {
             if self.0.stop.is_cancelled() {
                 return Err(WriteError::Stopping);
             }
             let cell = self.to_write(name, &change.1)?;
-            let written = self.write_durably(&cell, &change).await;
+            let written = self.write_durably(&cell, &change, &attempt).await;
             let gone = matches!(written, Err(WriteError::NoTopic(_)));
             if !gone || *cell.life.borrow() == Life::Live {
                 break (cell, written);
@@ -44,9 +54,6 @@ impl Hub {
             Ok(_) => counts.writes.fetch_add(1, Ordering::Relaxed),
             Err(_) => counts.refusals.fetch_add(1, Ordering::Relaxed),
         };
-        if written.is_err() {
-            self.forget_if_unused(name);
-        }
         if self.0.flow.debounce.is_zero() {
             self.flush(&cell).await;
         }
@@ -82,16 +89,22 @@ impl Hub {
         &self,
         cell: &Arc<Cell>,
         change: &Arc<(Change, WriteOptions)>,
+        attempt: &Arc<Attempt>,
     ) -> Result<Receipt, WriteError> {
         let permit = self.permit().await?;
         let written = if cell.is_large(&change.0) {
             let (cell, change) = (cell.clone(), change.clone());
-            let write = move || cell.write(&change.0, &change.1, permit);
+            let attempt = attempt.clone();
+            let write = move || {
+                let _attempt = attempt;
+                let applied = cell.apply(&change.0);
+                cell.write(&change.0, &change.1, Some(applied), permit)
+            };
             // Ends early only with the daemon.
             let written = tokio::task::spawn_blocking(write).await;
             written.map_err(|_| WriteError::Stopping)?
         } else {
-            cell.write(&change.0, &change.1, permit)
+            cell.write(&change.0, &change.1, None, permit)
         };
         let (receipt, commit) = written?;
         if let Some(commit) = commit {

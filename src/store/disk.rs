@@ -28,7 +28,7 @@ impl Disk {
     pub fn store(&self) -> Result<(Store, Vec<Kept>), redb::Error> {
         let database = self.open()?;
         file::prepare(&database)?;
-        let kept = file::load(&database)?;
+        let kept = file::begin(&database)?;
         let disk = self.clone();
         let store = Store::start(database, Box::new(move || disk.open()));
         Ok((store, kept))

@@ -18,6 +18,8 @@ use crate::topic::Version;
 /// Grows when what is kept changes its shape.
 pub(super) const FORMAT: u64 = 2;
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("onlooker");
+/// In the first table, only while the file is closed in order.
+const CLOSED: &str = "closed";
 /// Topic → its revision.
 const REVISIONS: TableDefinition<'_, &str, u64> = TableDefinition::new("revisions");
 /// Topic → the session's text as of its last structural change, and who wrote its fields.
@@ -118,6 +120,24 @@ fn upgrade(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     Ok(())
 }
 
+/// What the file holds, when a daemon begins with it. Until it is closed in order, changes that
+/// it does not hold may have been shown.
+pub(super) fn begin(database: &Database) -> Result<Vec<Kept>, redb::Error> {
+    let transaction = database.begin_write()?;
+    let closed = transaction.open_table(META)?.remove(CLOSED)?.is_some();
+    transaction.commit()?;
+    let mut kept = load(database)?;
+    kept.iter_mut().for_each(|kept| kept.is_last = closed);
+    Ok(kept)
+}
+
+/// All that was shown and stands is in the file.
+pub(super) fn close(database: &Database) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    transaction.open_table(META)?.insert(CLOSED, 1)?;
+    Ok(transaction.commit()?)
+}
+
 pub(super) fn load(database: &Database) -> Result<Vec<Kept>, redb::Error> {
     let transaction = database.begin_read()?;
     let (revisions, snapshots, changes) = (
@@ -152,7 +172,12 @@ pub(super) fn load(database: &Database) -> Result<Vec<Kept>, redb::Error> {
             let (value, origin) = change.value();
             set(&mut version, key.value().1, value, origin);
         }
-        all.push(Kept { topic, version });
+        let is_last = true;
+        all.push(Kept {
+            topic,
+            version,
+            is_last,
+        });
     }
     Ok(all)
 }

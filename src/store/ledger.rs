@@ -38,12 +38,11 @@ pub struct Entry {
 
 impl Ledger {
     /// Of a topic as it was loaded.
-    pub fn new(kept: Option<Version>) -> Ledger {
-        let last = kept.as_ref().map(|version| version.revision);
+    pub fn new(kept: Version) -> Ledger {
         let ledger = Ledger::default();
         *ledger.entry() = Entry {
-            last: last.unwrap_or_default(),
-            kept,
+            last: kept.revision,
+            kept: Some(kept),
             ..Entry::default()
         };
         ledger

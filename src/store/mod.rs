@@ -42,6 +42,8 @@ pub struct Kept {
     pub topic: TopicName,
     /// Its last state.
     pub version: Version,
+    /// Whether nothing later can have been shown: the file was closed in order.
+    pub is_last: bool,
 }
 
 /// A change to be made durable.
@@ -100,7 +102,7 @@ impl Store {
             reason,
         };
         let database = file::open(path).map_err(fail)?;
-        let kept = file::load(&database).map_err(|error| fail(error.to_string()))?;
+        let kept = file::begin(&database).map_err(|error| fail(error.to_string()))?;
         let path = path.to_owned();
         Ok((
             Store::start(database, Box::new(move || Database::open(&path))),

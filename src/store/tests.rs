@@ -81,6 +81,7 @@ fn what_was_committed_is_there_again() {
         [Kept {
             topic: again.topic.clone(),
             version: again.to.clone().unwrap(),
+            is_last: true,
         }]
     );
     assert_eq!(

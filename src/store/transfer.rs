@@ -25,7 +25,7 @@ pub fn export(path: &Path, line: &mut dyn FnMut(&str)) -> Result<(), StoreError>
     }
     let database = file::open(path).map_err(fail)?;
     for kept in load(&database).map_err(|error| fail(error.to_string()))? {
-        let Kept { topic, version } = kept;
+        let Kept { topic, version, .. } = kept;
         let (revision, session) = (version.revision, version.session.to_json());
         let named = origins::text(&version);
         let named = match named.as_str() {
@@ -51,10 +51,11 @@ pub fn import(path: &Path, topics: &[Kept]) -> Result<(), StoreError> {
     let database = file::open(path).map_err(fail)?;
     let write = || {
         let transaction = database.begin_write()?;
-        for Kept { topic, version } in topics {
+        for Kept { topic, version, .. } in topics {
             put(&transaction, topic.as_str(), Some(version))?;
         }
-        Ok::<_, redb::Error>(transaction.commit()?)
+        transaction.commit()?;
+        file::close(&database)
     };
     write().map_err(|error| fail(error.to_string()))
 }
@@ -95,5 +96,10 @@ pub fn parse_line(line: &[u8]) -> Result<Kept, String> {
         session,
         origins,
     };
-    Ok(Kept { topic, version })
+    let is_last = true;
+    Ok(Kept {
+        topic,
+        version,
+        is_last,
+    })
 }

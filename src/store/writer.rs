@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use redb::Database;
 use tokio::sync::mpsc;
 
-use super::file::{apply, put};
+use super::file::{apply, close, put};
 use super::{Done, Failing, Job, Ledger, Open, Record, WAITING};
 use crate::name::TopicName;
 
@@ -52,10 +52,20 @@ impl Writer {
             }
             self.commit(records);
             if let Some(done) = closing {
-                self.database = None;
+                self.close();
                 let _ = done.send(());
                 return;
             }
+        }
+    }
+
+    fn close(&mut self) {
+        let database = self.database.take().filter(|_| self.unknown.is_empty());
+        let closed = database.is_some_and(|database| close(&database).is_ok());
+        if !closed {
+            tracing::warn!(
+                "the store could not be closed in order: it may hold changes that were taken back (--store)"
+            );
         }
     }
 

@@ -95,8 +95,7 @@ mod tests {
     fn kept(pointer: &str, document: &str) -> String {
         let session = Json::parse(document.as_bytes()).unwrap();
         let session = Session::from_json(&session, "main").unwrap();
-        without_ignored(session, None, &[pointer.to_owned()], "main")
-            .to_json()
+        without_ignored(session, None, &[pointer.to_owned()], "main").to_json()
     }
 
     #[test]

@@ -8,12 +8,12 @@ use serde_json::{Map, Value};
 
 use super::apply::{Candidate, Named, no_member};
 use super::{Refusal, Rules};
-use crate::json::{Json, Kind, MAX_DEPTH, value_of};
+use crate::json::{Json, Kind, LARGE, MAX_DEPTH, value_of};
 use crate::session::{self, Session, expect};
 
-/// How much work a patch may be, in bytes looked at and array elements moved: about a second of
-/// a core. Sending the session anew takes less.
-const WORK: usize = 256 * 1024 * 1024;
+/// How much work a patch may be, in bytes looked at and array elements moved: some tenths of a
+/// second of a core. Sending the session anew takes less.
+const WORK: usize = 64 * 1024 * 1024;
 
 /// What the patch makes of a session. Only the parts that it names are looked at.
 pub fn patched(
@@ -35,6 +35,39 @@ pub fn patched(
             .map_err(|error| Refusal::Invalid(format!("operation {index}: {}", error.kind)))?;
     }
     scope.session(session, document, name)
+}
+
+/// About how long a patch is as text, in bytes; all that is over [`LARGE`] is alike.
+pub fn text_len(patch: &Patch) -> usize {
+    let mut left = LARGE;
+    for operation in patch.iter() {
+        left = left.saturating_sub(64);
+        match operation {
+            PatchOperation::Add(add) => count(&add.value, &mut left),
+            PatchOperation::Replace(replace) => count(&replace.value, &mut left),
+            PatchOperation::Test(test) => count(&test.value, &mut left),
+            _ => {}
+        }
+    }
+    match left {
+        0 => LARGE + 1,
+        left => LARGE - left,
+    }
+}
+
+fn count(value: &Value, left: &mut usize) {
+    if *left == 0 {
+        return;
+    }
+    *left = left.saturating_sub(match value {
+        Value::String(text) => text.len(),
+        _ => 8,
+    });
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| count(item, left)),
+        Value::Object(members) => members.values().for_each(|member| count(member, left)),
+        _ => {}
+    }
 }
 
 /// The parts of a session that a patch names.

@@ -368,7 +368,6 @@ impl World {
     fn tell(&mut self, index: usize) {
         let window = &mut self.windows[index];
         if window.feed.is_none() {
-            window.held = None;
             window.feed = Feed::new(&self.hub, Vec::new(), &self.pass);
         }
         let Some(feed) = &mut window.feed else { return };
@@ -427,17 +426,6 @@ impl World {
         let kept = kept.map(|(revision, _)| revision);
         if self.disk.is_some() && !unsure {
             assert!(kept >= self.acknowledged, "an acknowledged write is lost");
-        }
-        let truth = self
-            .hub
-            .topic(&self.topic)
-            .and_then(|cell| cell.field("speed"));
-        for device in &mut self.devices {
-            // It asked for the truth, was told what was not durable yet, and asks again.
-            if kept.is_none_or(|kept| device.known > kept.get()) {
-                device.known = 0;
-                device.confirmed = truth.as_ref().map(|(value, _)| value.value());
-            }
         }
         (self.acknowledged, self.seen) = (kept, Revision::ZERO);
         self.deleted = Revision::ZERO;
