@@ -39,7 +39,8 @@ pub fn is_loopback_name(name: &str) -> bool {
         || address(name).is_some_and(|ip| ip.is_loopback())
 }
 
-/// Names that no stranger's DNS can point here: addresses and local names.
+/// Names that no stranger can point here: addresses, and loopback's. Not `*.local`: anybody in
+/// the network may answer to such a name.
 pub fn is_always_ours(name: &str) -> bool {
-    address(name).is_some() || is_loopback_name(name) || name.ends_with(".local")
+    address(name).is_some() || is_loopback_name(name)
 }

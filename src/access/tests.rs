@@ -46,7 +46,6 @@ fn hosts() {
         "[::1]:9876",
         "localhost",
         "a.localhost:1",
-        "printer.local",
         "STUDIO:80",
         "studio",
     ] {
@@ -54,6 +53,8 @@ fn hosts() {
     }
     for foreign in [
         "evil.example",
+        "evil.local",
+        "studio.evil.local",
         "localhost.evil.example",
         "127.0.0.1.evil.example",
         "localhost.",
