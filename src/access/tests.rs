@@ -61,7 +61,17 @@ fn hosts() {
     ] {
         assert_eq!(host_status(foreign), 421, "{foreign}");
     }
-    for malformed in ["", "a b", "[::1", "host:99999", "a@b", "host:x"] {
+    for malformed in [
+        "",
+        "a b",
+        "[::1",
+        "host:99999",
+        "a@b",
+        "host:x",
+        "host:+80",
+        "[::1]:+80",
+        "host:-0",
+    ] {
         assert_eq!(host_status(malformed), 400, "{malformed:?}");
     }
     assert_eq!(
