@@ -47,8 +47,10 @@ pub struct Pass {
 /// What a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// Only a proper request: pages and probes.
+    /// Only a proper request: pages, and whether the process is up.
     Nothing,
+    /// To know how the daemon does: to watch, or to be on this machine.
+    Probe,
     /// To watch.
     Viewer,
     /// To write.
@@ -131,8 +133,10 @@ impl Access {
             return Ok(pass);
         }
         self.check_tokens(request, peer, &mut pass)?;
+        let is_here = peer.ip().to_canonical().is_loopback();
         match need {
-            Need::Viewer if pass.viewer.is_none() => Err(unauthorized(
+            Need::Probe if is_here => Ok(pass),
+            Need::Viewer | Need::Probe if pass.viewer.is_none() => Err(unauthorized(
                 "watching needs the viewer token: Authorization: Bearer, ?token= or the link that the host shows",
             )),
             Need::Host if pass.host.is_none() && self.host_token.is_none() => Err(forbidden(

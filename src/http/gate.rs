@@ -110,6 +110,7 @@ fn need(request: &Parts) -> Need {
         "/host" if is_upgrade(request) => Need::Host,
         _ if !reads => Need::Host,
         "/" if is_upgrade(request) => Need::Viewer,
+        "/readyz" | "/metrics" => Need::Probe,
         "/sync" | "/qr.svg" | "/qr.png" => Need::Viewer,
         path if path.starts_with("/api/viewers") => Need::Host,
         path if path.starts_with("/api/") => Need::Viewer,
@@ -121,4 +122,38 @@ fn is_upgrade(request: &Parts) -> bool {
     access::list(&request.headers, UPGRADE)
         .iter()
         .any(|item| item.eq_ignore_ascii_case("websocket"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Access;
+    use crate::options;
+    use crate::token::Token;
+
+    /// What the gate says to a `GET` from there: 200 when it lets it in.
+    fn asked(path: &str, peer: [u8; 4], token: &str) -> u16 {
+        let options = options::Access {
+            viewer_token: Some(Token::new("watch")),
+            ..Default::default()
+        };
+        let access = Access::new(&options, Vec::new()).unwrap();
+        let request = Request::get(format!("{path}?token={token}")).header("host", "localhost");
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let admitted = access.admit(&parts, (peer, 5000).into(), need(&parts));
+        admitted.map_or_else(|refused| refused.status, |_| 200)
+    }
+
+    #[test]
+    fn who_probes_from_elsewhere_has_to_be_allowed_to_watch() {
+        const HERE: [u8; 4] = [127, 0, 0, 1];
+        const THERE: [u8; 4] = [192, 168, 1, 9];
+        for path in ["/readyz", "/metrics"] {
+            assert_eq!(asked(path, THERE, "old"), 401, "{path}");
+            assert_eq!(asked(path, THERE, "watch"), 200, "{path}");
+            assert_eq!(asked(path, HERE, "old"), 200, "{path}");
+        }
+        assert_eq!(asked("/healthz", THERE, "old"), 200);
+        assert_eq!(asked("/api/status", HERE, "old"), 401);
+    }
 }
