@@ -1075,6 +1075,30 @@ fn too_much_is_refused_by_name() {
 }
 
 #[test]
+fn no_body_is_read_as_what_it_is_not() {
+    let daemon = demo();
+    let before = session(&daemon);
+    let gzip = [("Content-Encoding", "gzip")];
+    for (method, path) in [
+        ("PUT", MAIN),
+        ("PATCH", MAIN),
+        ("PATCH", "/api/topics/main/config"),
+        ("PUT", "/api/topics/main/config/speed"),
+        ("POST", "/api/topics/main/broadcast"),
+    ] {
+        let body = r#"{"value":7}"#;
+        let answer = ask_with(&daemon, method, path, &gzip, body);
+        problem(&answer, 415, &["Content-Encoding", "gzip"]);
+        let twice = [("Content-Encoding", "identity, br")];
+        let answer = ask_with(&daemon, method, path, &twice, body);
+        problem(&answer, 415, &["Content-Encoding", "br"]);
+    }
+    assert_eq!(session(&daemon), before);
+    let plain = [("Content-Encoding", "Identity")];
+    assert_eq!(ask_with(&daemon, "PUT", MAIN, &plain, DEMO).status, 200);
+}
+
+#[test]
 fn refused_fields_are_all_named() {
     let daemon = configured(
         "[fields]\nspeed = { type = \"number\", min = 0, max = 5 }\nmode = { type = \"string\", options = [\"a\", \"b\"] }\non = \"boolean\"\n",

@@ -574,6 +574,12 @@ fn refusals(examiner: &mut Examiner) {
     examiner.host("PATCH", CONFIG, &[], r#"{"speed":-1}"#);
     examiner.host("PUT", FIELD, &[], r#"{"value":[]}"#);
     examiner.host("POST", "/api/topics/{topic:main}/broadcast", &[], &large);
+    examiner.host(
+        "POST",
+        "/api/topics/{topic:main}/broadcast",
+        &[("Content-Encoding", "gzip")],
+        "hello",
+    );
     examiner.host("DELETE", TOPIC, &[("If-Match", "\"1\"")], "");
     for (method, path) in [
         ("GET", "/api/topics/{topic:absent}"),
