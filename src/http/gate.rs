@@ -35,7 +35,7 @@ impl Gate {
     /// Answers a request: refused, upgraded or routed.
     pub async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Response {
         let (parts, body) = request.into_parts();
-        let pass = match self.admit(&parts, peer) {
+        let pass = match self.admit(&parts, peer).await {
             Ok(pass) => pass,
             Err(refused) => return answer::refuse(refused),
         };
@@ -54,14 +54,15 @@ impl Gate {
         response
     }
 
-    fn admit(&self, request: &Parts, peer: &Peer) -> Result<Pass, Problem> {
+    async fn admit(&self, request: &Parts, peer: &Peer) -> Result<Pass, Problem> {
         if peer.over {
             let limit = self.app.hub.limits().per_address;
             return Err(answer::unavailable(format!(
                 "there are {limit} connections from your address already (--max-per-address)"
             )));
         }
-        self.app.access.admit(request, peer.address, need(request))
+        let access = &self.app.access;
+        access.admit(request, peer.address, need(request)).await
     }
 
     async fn route(&self, pass: &Pass, mut request: Request<Body>) -> Response {
@@ -126,6 +127,8 @@ fn is_upgrade(request: &Parts) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
     use crate::access::Access;
     use crate::options;
@@ -141,6 +144,7 @@ mod tests {
         let request = Request::get(format!("{path}?token={token}")).header("host", "localhost");
         let (parts, ()) = request.body(()).unwrap().into_parts();
         let admitted = access.admit(&parts, (peer, 5000).into(), need(&parts));
+        let admitted = admitted.now_or_never().expect("it is told at once");
         admitted.map_or_else(|refused| refused.status, |_| 200)
     }
 

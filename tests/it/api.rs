@@ -989,7 +989,8 @@ fn without_a_host_token_this_machine_writes() {
 
 #[test]
 fn guessing_tokens_ends_soon() {
-    let daemon = demo();
+    // Nobody has shown it the right token yet.
+    let daemon = Daemon::start();
     let guess = || {
         stranger(
             &daemon,
@@ -1005,12 +1006,30 @@ fn guessing_tokens_ends_soon() {
     let answer = guess();
     problem(&answer, 429, &["wait a minute"]);
     assert_eq!(answer.header("retry-after"), Some("60"));
-    problem(&daemon.ask("PUT", MAIN, "1"), 429, &[]);
     assert_eq!(
-        stranger(&daemon, "GET", MAIN, &[], "").status,
+        stranger(&daemon, "GET", "/api/status", &[], "").status,
         200,
         "who shows none may watch"
     );
+    assert_eq!(daemon.ask("PUT", MAIN, "1").status, 201, "late, but let in");
+    problem(&guess(), 401, &["host token"]);
+}
+
+#[test]
+fn a_page_cannot_lock_the_host_out() {
+    let daemon = Daemon::start();
+    for index in 0..20 {
+        let picture = format!("/picture.png?token={index}");
+        assert_eq!(stranger(&daemon, "GET", &picture, &[], "").status, 404);
+        let old = format!("/api/status?token={index}");
+        assert_eq!(stranger(&daemon, "GET", &old, &[], "").status, 200);
+    }
+    problem(
+        &stranger(&daemon, "PUT", MAIN, &[("Authorization", "Bearer 1")], "1"),
+        401,
+        &["host token"],
+    );
+    daemon.put(DEMO);
 }
 
 #[test]
