@@ -76,7 +76,7 @@ pub struct Access {
     pub viewer_token: Option<Token>,
     /// Origins beside this host and loopback names, as `https://app.example`.
     pub allow_origin: Vec<String>,
-    /// Host names beside addresses, `localhost`, `*.local` and this machine's name.
+    /// Host names beside addresses, `localhost` and this machine's name, also with `.local`.
     pub allow_host: Vec<String>,
 }
 

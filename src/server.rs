@@ -446,7 +446,11 @@ fn own_names(options: &Options) -> Vec<String> {
         .as_deref()
         .map(|text| text.rsplit_once(':').map_or(text, |(host, _)| host));
     let is_name = |name: &&str| name.parse::<IpAddr>().is_err();
-    std::iter::once(machine)
+    // The name that it has by mDNS (RFC 6762).
+    let label = machine.split('.').next().unwrap_or_default();
+    let in_the_network = format!("{label}.local");
+    [machine, in_the_network]
+        .into_iter()
         .chain(advertised.filter(is_name).map(str::to_owned))
         .collect()
 }

@@ -1,19 +1,20 @@
 //! Who may connect: decided once, before routing and before the 101, from the request's
 //! head alone. What is decided becomes a value that the next function demands.
 
+mod guesses;
 mod head;
 mod names;
 mod token;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use hyper::header::{HOST, HeaderMap, HeaderValue, ORIGIN};
 use hyper::http::request::Parts;
 use hyper::{Method, Version};
 
+use guesses::Guesses;
 pub use head::{list, queries, query, subprotocols};
 use names::{host_name, is_always_ours, is_loopback_name};
 pub use token::random_token;
@@ -47,17 +48,16 @@ pub struct Pass {
 /// What a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// Only a proper request: pages and probes.
+    /// Only a proper request: pages, and whether the process is up.
     Nothing,
+    /// To know how the daemon does: to watch, or to be on this machine.
+    Probe,
     /// To watch.
     Viewer,
     /// To write.
     Host,
 }
 
-/// Wrong tokens from one address within [`GUESS_SPAN`] until it has to wait.
-const GUESSES: u32 = 10;
-const GUESS_SPAN: Duration = Duration::from_secs(60);
 /// How many addresses and origins are remembered.
 const REMEMBERED: usize = 4096;
 
@@ -67,7 +67,7 @@ pub struct Access {
     viewer_token: Option<Token>,
     allow_origin: Vec<String>,
     allow_host: Vec<String>,
-    guesses: Mutex<HashMap<IpAddr, (Instant, u32)>>,
+    guesses: Guesses,
     told: Mutex<HashSet<String>>,
 }
 
@@ -98,7 +98,7 @@ impl Access {
                 .map(|origin| origin.trim_end_matches('/').to_ascii_lowercase())
                 .collect(),
             allow_host,
-            guesses: Mutex::default(),
+            guesses: Guesses::new(),
             told: Mutex::default(),
         })
     }
@@ -113,11 +113,17 @@ impl Access {
         self.viewer_token.as_ref()
     }
 
-    /// The one gate: Host, Origin, method and token of a request.
+    /// The one gate: Host, Origin, method and token of a request. Waits only with the right
+    /// token from where many wrong ones came.
     ///
     /// # Errors
     /// The answer to send instead.
-    pub fn admit(&self, request: &Parts, peer: SocketAddr, need: Need) -> Result<Pass, Problem> {
+    pub async fn admit(
+        &self,
+        request: &Parts,
+        peer: SocketAddr,
+        need: Need,
+    ) -> Result<Pass, Problem> {
         let authority = self.check_host(request)?;
         let cross_origin = self.check_origin(&request.headers, &authority)?;
         check_method(&request.method)?;
@@ -130,18 +136,24 @@ impl Access {
         if request.method == Method::OPTIONS {
             return Ok(pass);
         }
-        self.check_tokens(request, peer, &mut pass)?;
+        let shown = shown_token(request);
+        let rights = self.rights(shown.as_ref(), peer.ip());
+        if shown.is_some() {
+            self.count(rights, need, peer.ip()).await?;
+        }
+        pass.host = rights.host.then_some(HostPass(()));
+        pass.viewer = rights.viewer.then_some(ViewerPass(()));
         match need {
-            Need::Viewer if pass.viewer.is_none() => Err(unauthorized(
-                "watching needs the viewer token: Authorization: Bearer, ?token= or the link that the host shows",
-            )),
-            Need::Host if pass.host.is_none() && self.host_token.is_none() => Err(forbidden(
+            _ if rights.suffice(need) => Ok(pass),
+            Need::Host if self.host_token.is_none() => Err(forbidden(
                 "writing is for programs on the host's own machine (--host-token none)",
             )),
-            Need::Host if pass.host.is_none() => Err(unauthorized(
+            Need::Host => Err(unauthorized(
                 "writing needs the host token: Authorization: Bearer TOKEN (`onlooker token` prints it)",
             )),
-            _ => Ok(pass),
+            _ => Err(unauthorized(
+                "watching needs the viewer token: Authorization: Bearer, ?token= or the link that the host shows",
+            )),
         }
     }
 
@@ -223,50 +235,57 @@ impl Access {
         }
     }
 
-    fn check_tokens(
-        &self,
-        request: &Parts,
-        peer: SocketAddr,
-        pass: &mut Pass,
-    ) -> Result<(), Problem> {
-        let shown = shown_token(request);
-        let is_host = match (&self.host_token, &shown) {
-            (Some(token), Some(shown)) => token == shown,
-            (Some(_), None) => false,
-            (None, _) => peer.ip().to_canonical().is_loopback(),
+    /// What a peer may do with this token, or with none.
+    fn rights(&self, shown: Option<&Token>, peer: IpAddr) -> Rights {
+        let is_here = peer.to_canonical().is_loopback();
+        let host = match &self.host_token {
+            Some(token) => shown == Some(token),
+            None => is_here,
         };
-        let is_viewer = match (&self.viewer_token, &shown) {
-            (Some(token), Some(shown)) => token == shown,
-            (Some(_), None) => false,
-            (None, _) => true,
+        let viewer = match &self.viewer_token {
+            Some(token) => shown == Some(token),
+            None => true,
         };
-        let wrong = shown.is_some() && !is_host && (self.viewer_token.is_none() || !is_viewer);
-        if shown.is_some() {
-            self.count_guess(peer.ip(), wrong)?;
+        Rights {
+            host,
+            viewer: host || viewer,
+            is_here,
         }
-        // Where none is needed to watch, a wrong token takes nothing away: a link may be older
-        // than the daemon's options. It still counts as a guess at the host's.
-        pass.host = is_host.then_some(HostPass(()));
-        pass.viewer = (is_host || is_viewer).then_some(ViewerPass(()));
-        Ok(())
     }
 
-    fn count_guess(&self, address: IpAddr, wrong: bool) -> Result<(), Problem> {
-        let mut guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        guesses.retain(|_, (since, _)| now.duration_since(*since) < GUESS_SPAN);
-        let known = guesses.get(&address).map_or(0, |(_, count)| *count);
-        if known >= GUESSES {
-            return Err(Problem::new(
-                429,
-                "Too Many Requests",
-                "too many wrong tokens from this address: wait a minute",
-            ));
+    /// Counts a token where one is needed. Elsewhere, whatever is shown takes nothing away: a
+    /// link may be older than the daemon's options.
+    async fn count(&self, rights: Rights, need: Need, peer: IpAddr) -> Result<(), Problem> {
+        let without = self.rights(None, peer);
+        if without.suffice(need) {
+            Ok(())
+        } else if rights.suffice(need) {
+            self.guesses.right(peer).await
+        } else if rights == without {
+            self.guesses.wrong(peer)
+        } else {
+            // A viewer's token, to write: too little, but no guess.
+            Ok(())
         }
-        if wrong && guesses.len() < REMEMBERED {
-            guesses.entry(address).or_insert((now, 0)).1 += 1;
+    }
+}
+
+/// What a request may do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Rights {
+    host: bool,
+    viewer: bool,
+    is_here: bool,
+}
+
+impl Rights {
+    fn suffice(self, need: Need) -> bool {
+        match need {
+            Need::Nothing => true,
+            Need::Probe => self.viewer || self.is_here,
+            Need::Viewer => self.viewer,
+            Need::Host => self.host,
         }
-        Ok(())
     }
 }
 

@@ -14,10 +14,11 @@ pub fn host_name(authority: &str) -> Option<&str> {
             .find(':')
             .map_or((authority, ""), |at| authority.split_at(at)),
     };
-    let port_is_fine = port.is_empty()
-        || port
-            .strip_prefix(':')
-            .is_some_and(|digits| digits.is_empty() || digits.parse::<u16>().is_ok());
+    // A sign is no digit, though a number may be parsed with it.
+    let is_port = |digits: &str| {
+        digits.is_empty() || digits.parse::<u16>().is_ok() && !digits.starts_with('+')
+    };
+    let port_is_fine = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
     let in_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     let name_is_fine = name.starts_with('[')
         || (!name.is_empty() && name.len() <= 253 && name.chars().all(in_name));
@@ -39,7 +40,8 @@ pub fn is_loopback_name(name: &str) -> bool {
         || address(name).is_some_and(|ip| ip.is_loopback())
 }
 
-/// Names that no stranger's DNS can point here: addresses and local names.
+/// Names that no stranger can point here: addresses, and loopback's. Not `*.local`: anybody in
+/// the network may answer to such a name.
 pub fn is_always_ours(name: &str) -> bool {
-    address(name).is_some() || is_loopback_name(name) || name.ends_with(".local")
+    address(name).is_some() || is_loopback_name(name)
 }

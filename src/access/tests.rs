@@ -3,6 +3,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use futures_util::FutureExt;
+
+use super::guesses::{GUESSES, WAITING};
 use super::*;
 use crate::protocol::TOKEN_SUBPROTOCOL;
 use hyper::Request;
@@ -28,9 +31,33 @@ fn admit(access: &Access, need: Need, uri: &str, headers: &[(&str, &str)]) -> Re
             request.header(*name, *value)
         });
     let (parts, ()) = request.body(()).unwrap().into_parts();
-    access
-        .admit(&parts, "192.168.1.9:5000".parse().unwrap(), need)
-        .map_err(|problem| problem.status)
+    let peer = "192.168.1.9:5000".parse().unwrap();
+    let admitted = access.admit(&parts, peer, need).now_or_never();
+    let admitted = admitted.expect("who is trusted need not wait");
+    admitted.map_err(|problem| problem.status)
+}
+
+/// What a request to write or watch with this token gets from there.
+async fn shown(access: &Access, need: Need, token: &str, peer: &str) -> u16 {
+    let request = Request::get(format!("/?token={token}")).header("host", "localhost");
+    let (parts, ()) = request.body(()).unwrap().into_parts();
+    let peer = SocketAddr::new(peer.parse().unwrap(), 5000);
+    let admitted = access.admit(&parts, peer, need).await;
+    admitted.map_or_else(|problem| problem.status, |_| 200)
+}
+
+/// The same, which nothing may delay.
+fn at_once(access: &Access, need: Need, token: &str, peer: &str) -> u16 {
+    let status = shown(access, need, token, peer).now_or_never();
+    status.expect("it is answered at once")
+}
+
+/// So many wrong tokens from there that no more are listened to.
+fn guess(access: &Access, peer: &str) {
+    for _ in 0..GUESSES {
+        assert_eq!(at_once(access, Need::Host, "guess", peer), 401, "{peer}");
+    }
+    assert_eq!(at_once(access, Need::Host, "guess", peer), 429, "{peer}");
 }
 
 fn host_status(host: &str) -> u16 {
@@ -46,7 +73,6 @@ fn hosts() {
         "[::1]:9876",
         "localhost",
         "a.localhost:1",
-        "printer.local",
         "STUDIO:80",
         "studio",
     ] {
@@ -54,13 +80,25 @@ fn hosts() {
     }
     for foreign in [
         "evil.example",
+        "evil.local",
+        "studio.evil.local",
         "localhost.evil.example",
         "127.0.0.1.evil.example",
         "localhost.",
     ] {
         assert_eq!(host_status(foreign), 421, "{foreign}");
     }
-    for malformed in ["", "a b", "[::1", "host:99999", "a@b", "host:x"] {
+    for malformed in [
+        "",
+        "a b",
+        "[::1",
+        "host:99999",
+        "a@b",
+        "host:x",
+        "host:+80",
+        "[::1]:+80",
+        "host:-0",
+    ] {
         assert_eq!(host_status(malformed), 400, "{malformed:?}");
     }
     assert_eq!(
@@ -177,11 +215,14 @@ fn a_wrong_token_is_ignored_where_none_is_needed() {
     assert_eq!(status(&closed, Need::Nothing), 200);
     assert_eq!(status(&closed, Need::Viewer), 401);
 
-    let open = given("secret", None);
-    for _ in 0..GUESSES {
+    for _ in 0..2 * GUESSES {
+        assert_eq!(status(&open, Need::Nothing), 200);
         assert_eq!(status(&open, Need::Viewer), 200);
+        assert_eq!(status(&closed, Need::Nothing), 200);
     }
-    assert_eq!(status(&open, Need::Viewer), 429, "but it is counted");
+    for access in [&open, &closed] {
+        assert_eq!(at_once(access, Need::Host, "secret", "192.168.1.9"), 200);
+    }
 }
 
 #[test]
@@ -197,35 +238,97 @@ fn made_tokens_can_be_typed_after_a_flag() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_right_token_is_let_in_among_wrong_ones() {
+    const HOME: &str = "192.168.1.9";
+    let access = given("secret", Some("watch"));
+    guess(&access, HOME);
+    assert_eq!(at_once(&access, Need::Viewer, "old", HOME), 429);
+    assert_eq!(at_once(&access, Need::Nothing, "old", HOME), 200);
+    assert_eq!(at_once(&access, Need::Viewer, "watch", "192.168.1.8"), 200);
+    let mut late = Box::pin(shown(&access, Need::Host, "secret", HOME));
+    assert!(late.as_mut().now_or_never().is_none(), "not at once");
+    assert_eq!(late.await, 200);
+    assert_eq!(at_once(&access, Need::Host, "secret", HOME), 200, "trusted");
+    assert_eq!(at_once(&access, Need::Host, "guess", HOME), 401);
+}
+
 #[test]
-fn guessing_earns_a_pause() {
-    let access = given("secret", None);
-    for _ in 0..GUESSES {
-        assert_eq!(
-            admit(
-                &access,
-                Need::Host,
-                "/?token=guess",
-                &[("host", "localhost")]
-            )
-            .unwrap_err(),
-            401
-        );
+fn who_showed_the_right_token_is_not_counted() {
+    let access = given("secret", Some("watch"));
+    for (need, token, peer) in [
+        (Need::Host, "secret", "192.168.1.9"),
+        (Need::Viewer, "watch", "2001:db8::9"),
+    ] {
+        assert_eq!(at_once(&access, need, token, peer), 200);
+        for _ in 0..2 * GUESSES {
+            assert_eq!(at_once(&access, need, "old", peer), 401);
+        }
+        assert_eq!(at_once(&access, need, token, peer), 200);
     }
-    assert_eq!(
-        admit(
-            &access,
-            Need::Host,
-            "/?token=secret",
-            &[("host", "localhost")]
-        )
-        .unwrap_err(),
-        429
-    );
-    assert!(
-        admit(&access, Need::Viewer, "/", &[("host", "localhost")]).is_ok(),
-        "who shows no token guesses none"
-    );
+    for _ in 0..2 * GUESSES {
+        let status = at_once(&access, Need::Host, "watch", "192.168.1.8");
+        assert_eq!(status, 401, "too little, but no guess");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn few_wait_at_a_time() {
+    let access = given("secret", None);
+    guess(&access, "192.168.1.9");
+    let late = || Box::pin(shown(&access, Need::Host, "secret", "192.168.1.9"));
+    let mut waiting: Vec<_> = (0..WAITING).map(|_| late()).collect();
+    for one in &mut waiting {
+        assert!(one.as_mut().now_or_never().is_none());
+    }
+    assert_eq!(late().now_or_never(), Some(429));
+    // Whoever went away left room.
+    waiting[0] = late();
+    assert!(waiting[0].as_mut().now_or_never().is_none());
+    for one in waiting {
+        assert_eq!(one.await, 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_tokens_are_forgotten_after_a_while() {
+    let access = given("secret", None);
+    guess(&access, "192.168.1.9");
+    tokio::time::advance(std::time::Duration::from_secs(60)).await;
+    assert_eq!(at_once(&access, Need::Host, "secret", "192.168.1.9"), 200);
+}
+
+#[test]
+fn a_network_of_ipv6_counts_as_one_address() {
+    let access = given("secret", None);
+    for host in 0..u64::from(GUESSES) {
+        let peer = format!("2001:db8:1:2:{host:x}::1");
+        assert_eq!(at_once(&access, Need::Host, "guess", &peer), 401);
+    }
+    let status = |peer| at_once(&access, Need::Host, "guess", peer);
+    assert_eq!(status("2001:db8:1:2:ffff::1"), 429);
+    assert_eq!(status("2001:db8:1:3::1"), 401);
+    assert_eq!(status("::ffff:192.168.1.9"), 401);
+    for _ in 1..GUESSES {
+        assert_eq!(status("192.168.1.9"), 401, "the same in either form");
+    }
+    assert_eq!(status("::ffff:192.168.1.9"), 429);
+}
+
+#[test]
+fn strangers_beyond_number_are_counted_together() {
+    let access = given("secret", None);
+    let guess = |peer: u32| {
+        let peer = std::net::Ipv4Addr::from_bits(peer).to_string();
+        at_once(&access, Need::Host, "guess", &peer)
+    };
+    let first = 0x0a00_0001;
+    let crowd = first + u32::try_from(REMEMBERED).unwrap();
+    for peer in (first..crowd).chain(crowd..crowd + GUESSES) {
+        assert_eq!(guess(peer), 401);
+    }
+    assert_eq!(guess(crowd + GUESSES), 429);
+    assert_eq!(guess(first), 401, "who is known is counted alone");
 }
 
 #[test]
@@ -238,14 +341,8 @@ fn without_a_token_only_this_machine_writes() {
         admit(&access, Need::Host, "/", &[("host", "localhost")]).unwrap_err(),
         403
     );
-    let (parts, ()) = Request::get("/")
-        .header("host", "localhost")
-        .body(())
-        .unwrap()
-        .into_parts();
-    assert!(
-        access
-            .admit(&parts, "127.0.0.1:5".parse().unwrap(), Need::Host)
-            .is_ok()
-    );
+    for _ in 0..2 * GUESSES {
+        let status = at_once(&access, Need::Host, "old", "127.0.0.1");
+        assert_eq!(status, 200, "where none is needed, none is wrong");
+    }
 }

@@ -281,7 +281,7 @@ pub static KEYS: &[Key] = &[
         name: "allow_host",
         value: "NAME",
         group: ACCESS,
-        help: "host name that requests may use besides addresses, localhost, *.local and this machine's name; may be repeated",
+        help: "host name that requests may use besides addresses, localhost and this machine's name, also with .local; may be repeated",
         shape: Shape::Many,
         set: |s, all| {
             put(

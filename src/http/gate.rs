@@ -35,7 +35,7 @@ impl Gate {
     /// Answers a request: refused, upgraded or routed.
     pub async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Response {
         let (parts, body) = request.into_parts();
-        let pass = match self.admit(&parts, peer) {
+        let pass = match self.admit(&parts, peer).await {
             Ok(pass) => pass,
             Err(refused) => return answer::refuse(refused),
         };
@@ -54,14 +54,15 @@ impl Gate {
         response
     }
 
-    fn admit(&self, request: &Parts, peer: &Peer) -> Result<Pass, Problem> {
+    async fn admit(&self, request: &Parts, peer: &Peer) -> Result<Pass, Problem> {
         if peer.over {
             let limit = self.app.hub.limits().per_address;
             return Err(answer::unavailable(format!(
                 "there are {limit} connections from your address already (--max-per-address)"
             )));
         }
-        self.app.access.admit(request, peer.address, need(request))
+        let access = &self.app.access;
+        access.admit(request, peer.address, need(request)).await
     }
 
     async fn route(&self, pass: &Pass, mut request: Request<Body>) -> Response {
@@ -110,6 +111,7 @@ fn need(request: &Parts) -> Need {
         "/host" if is_upgrade(request) => Need::Host,
         _ if !reads => Need::Host,
         "/" if is_upgrade(request) => Need::Viewer,
+        "/readyz" | "/metrics" => Need::Probe,
         "/sync" | "/qr.svg" | "/qr.png" => Need::Viewer,
         path if path.starts_with("/api/viewers") => Need::Host,
         path if path.starts_with("/api/") => Need::Viewer,
@@ -121,4 +123,41 @@ fn is_upgrade(request: &Parts) -> bool {
     access::list(&request.headers, UPGRADE)
         .iter()
         .any(|item| item.eq_ignore_ascii_case("websocket"))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::access::Access;
+    use crate::options;
+    use crate::token::Token;
+
+    /// What the gate says to a `GET` from there: 200 when it lets it in.
+    fn asked(path: &str, peer: [u8; 4], token: &str) -> u16 {
+        let options = options::Access {
+            viewer_token: Some(Token::new("watch")),
+            ..Default::default()
+        };
+        let access = Access::new(&options, Vec::new()).unwrap();
+        let request = Request::get(format!("{path}?token={token}")).header("host", "localhost");
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let admitted = access.admit(&parts, (peer, 5000).into(), need(&parts));
+        let admitted = admitted.now_or_never().expect("it is told at once");
+        admitted.map_or_else(|refused| refused.status, |_| 200)
+    }
+
+    #[test]
+    fn who_probes_from_elsewhere_has_to_be_allowed_to_watch() {
+        const HERE: [u8; 4] = [127, 0, 0, 1];
+        const THERE: [u8; 4] = [192, 168, 1, 9];
+        for path in ["/readyz", "/metrics"] {
+            assert_eq!(asked(path, THERE, "old"), 401, "{path}");
+            assert_eq!(asked(path, THERE, "watch"), 200, "{path}");
+            assert_eq!(asked(path, HERE, "old"), 200, "{path}");
+        }
+        assert_eq!(asked("/healthz", THERE, "old"), 200);
+        assert_eq!(asked("/api/status", HERE, "old"), 401);
+    }
 }

@@ -7,7 +7,9 @@ use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, IF_MATCH};
+use hyper::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MATCH,
+};
 use hyper::http::request::Parts;
 
 use super::app::App;
@@ -69,6 +71,13 @@ async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Pr
         let detail = format!("the body is over the limit of {limit} bytes (--max-session)");
         Problem::new(413, "Content Too Large", detail)
     };
+    let mut encodings = headers.get_all(CONTENT_ENCODING).into_iter();
+    let encoded = |name: &&HeaderValue| !name.as_bytes().eq_ignore_ascii_case(b"identity");
+    if let Some(encoding) = encodings.find(encoded) {
+        return Err(unsupported(format!(
+            "a body comes as it is, not with Content-Encoding {encoding:?}"
+        )));
+    }
     let announced = headers
         .get(CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse().ok());
@@ -121,8 +130,7 @@ impl Host {
         let found = known.iter().find(|name| name.eq_ignore_ascii_case(given));
         let known = known.join(" or ");
         let detail = || format!("expected Content-Type {known}, got {given:?}");
-        let wrong = || Problem::new(415, "Unsupported Media Type", detail());
-        found.copied().ok_or_else(wrong)
+        found.copied().ok_or_else(|| unsupported(detail()))
     }
 
     /// How the change is to be written. `existing`: only to a topic that is there.
@@ -183,6 +191,10 @@ impl Host {
         let value = self.headers.get(header)?;
         Some(value.to_str().unwrap_or_default())
     }
+}
+
+fn unsupported(detail: String) -> Problem {
+    Problem::new(415, "Unsupported Media Type", detail)
 }
 
 /// 400.

@@ -10,6 +10,7 @@ mod incoming;
 mod operations;
 mod pages;
 mod pending;
+mod site;
 pub mod tls;
 mod upgrade;
 mod write;

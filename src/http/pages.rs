@@ -6,13 +6,13 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{self, Request, State};
 use axum::response::{IntoResponse, Response};
+use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use include_dir::{Dir, include_dir};
-use tower::ServiceExt;
-use tower_http::services::ServeDir;
 
 use super::answer::BUILT_IN;
 use super::app::App;
+use super::site;
 use crate::options::Page;
 use crate::protocol::Problem;
 
@@ -95,9 +95,13 @@ fn built_in(contents: &'static [u8], name: &str) -> Response {
 }
 
 async fn serve_directory(directory: &Path, request: Request) -> Response {
-    let Ok(mut response) = ServeDir::new(directory).oneshot(request).await;
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    response.map(Body::new)
+    let path = request.uri().path().to_owned();
+    match site::serve(directory, request).await {
+        Ok(mut response) if response.status() != StatusCode::NOT_FOUND => {
+            let fresh = HeaderValue::from_static("no-cache");
+            response.headers_mut().insert(CACHE_CONTROL, fresh);
+            response
+        }
+        _ => not_found(&path),
+    }
 }

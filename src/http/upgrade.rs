@@ -75,17 +75,12 @@ fn viewer(
     let since = since.unwrap_or_default();
     let presence = app.hub.enter(&cell).ok_or_else(|| full(app))?;
     let protocol = choose_protocol(request.headers());
-    let deflate = access::list(request.headers(), SEC_WEBSOCKET_EXTENSIONS)
+    let agreed = access::list(request.headers(), SEC_WEBSOCKET_EXTENSIONS)
         .iter()
-        .any(|offer| accepts_deflate(offer));
-    if deflate {
-        let agreed = HeaderValue::from_static(
-            "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
-        );
-        response
-            .headers_mut()
-            .insert(SEC_WEBSOCKET_EXTENSIONS, agreed);
-    }
+        .find_map(|offer| agreed_deflate(offer));
+    let deflate = agreed.is_some();
+    let agreed = agreed.map(|answer| (SEC_WEBSOCKET_EXTENSIONS, answer));
+    response.headers_mut().extend(agreed);
     let msgpack = protocol.as_deref() == Some(SUBPROTOCOL_MSGPACK);
     let own = msgpack || protocol.as_deref() == Some(SUBPROTOCOL);
     agree(&mut response, protocol);
@@ -251,37 +246,47 @@ fn choose_protocol(headers: &HeaderMap) -> Option<String> {
     own.or_else(token).cloned()
 }
 
-/// Whether an extension offer is a permessage-deflate that we can keep (RFC 7692 §7.1): all
-/// our frames use the whole window, and none refers to an earlier one.
-fn accepts_deflate(offer: &str) -> bool {
+/// The answer to an extension offer, if it is a permessage-deflate that we can keep (RFC 7692
+/// §7.1): all our frames use the whole window, and none refers to an earlier one.
+fn agreed_deflate(offer: &str) -> Option<HeaderValue> {
+    let offer = offer.to_ascii_lowercase();
     let mut items = offer.split(';').map(str::trim);
     let mut seen = Vec::new();
-    items.next() == Some("permessage-deflate")
+    let valid = items.next() == Some("permessage-deflate")
         && items.all(|item| {
             let (name, value) = item.split_once('=').map_or((item, None), |(name, value)| {
                 (name.trim(), Some(value.trim().trim_matches('"')))
             });
-            let bits = |value: &str| {
-                value
-                    .parse::<u8>()
-                    .is_ok_and(|bits| (8..=15).contains(&bits) && !value.starts_with(['0', '+']))
-            };
-            let valid = match (name, value) {
-                (
-                    "server_no_context_takeover"
-                    | "client_no_context_takeover"
-                    | "client_max_window_bits",
-                    None,
-                ) => true,
-                ("client_max_window_bits", Some(value)) => bits(value),
-                ("server_max_window_bits", Some(value)) => value == "15",
-                _ => false,
-            };
-            valid && !seen.contains(&name) && {
+            is_deflate_parameter(name, value) && !seen.contains(&name) && {
                 seen.push(name);
                 true
             }
-        })
+        });
+    let agreed = match seen.contains(&"server_max_window_bits") {
+        // Who offers a limit takes only an answer that names it.
+        true => {
+            "permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=15"
+        }
+        false => "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
+    };
+    valid.then(|| HeaderValue::from_static(agreed))
+}
+
+fn is_deflate_parameter(name: &str, value: Option<&str>) -> bool {
+    let bits = |value: &str| {
+        value
+            .parse::<u8>()
+            .is_ok_and(|bits| (8..=15).contains(&bits) && !value.starts_with(['0', '+']))
+    };
+    match (name, value) {
+        (
+            "server_no_context_takeover" | "client_no_context_takeover" | "client_max_window_bits",
+            None,
+        ) => true,
+        ("client_max_window_bits", Some(value)) => bits(value),
+        ("server_max_window_bits", Some(value)) => value == "15",
+        _ => false,
+    }
 }
 
 fn parameter(request: &Request<()>, key: &str) -> Option<String> {

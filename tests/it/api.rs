@@ -989,7 +989,8 @@ fn without_a_host_token_this_machine_writes() {
 
 #[test]
 fn guessing_tokens_ends_soon() {
-    let daemon = demo();
+    // Nobody has shown it the right token yet.
+    let daemon = Daemon::start();
     let guess = || {
         stranger(
             &daemon,
@@ -1005,12 +1006,30 @@ fn guessing_tokens_ends_soon() {
     let answer = guess();
     problem(&answer, 429, &["wait a minute"]);
     assert_eq!(answer.header("retry-after"), Some("60"));
-    problem(&daemon.ask("PUT", MAIN, "1"), 429, &[]);
     assert_eq!(
-        stranger(&daemon, "GET", MAIN, &[], "").status,
+        stranger(&daemon, "GET", "/api/status", &[], "").status,
         200,
         "who shows none may watch"
     );
+    assert_eq!(daemon.ask("PUT", MAIN, "1").status, 201, "late, but let in");
+    problem(&guess(), 401, &["host token"]);
+}
+
+#[test]
+fn a_page_cannot_lock_the_host_out() {
+    let daemon = Daemon::start();
+    for index in 0..20 {
+        let picture = format!("/picture.png?token={index}");
+        assert_eq!(stranger(&daemon, "GET", &picture, &[], "").status, 404);
+        let old = format!("/api/status?token={index}");
+        assert_eq!(stranger(&daemon, "GET", &old, &[], "").status, 200);
+    }
+    problem(
+        &stranger(&daemon, "PUT", MAIN, &[("Authorization", "Bearer 1")], "1"),
+        401,
+        &["host token"],
+    );
+    daemon.put(DEMO);
 }
 
 #[test]
@@ -1072,6 +1091,30 @@ fn too_much_is_refused_by_name() {
     let third = daemon.ask("PUT", "/api/topics/third", "1");
     problem(&third, 503, &["2 topics", "--max-topics"]);
     assert!(third.header("retry-after").is_some());
+}
+
+#[test]
+fn no_body_is_read_as_what_it_is_not() {
+    let daemon = demo();
+    let before = session(&daemon);
+    let gzip = [("Content-Encoding", "gzip")];
+    for (method, path) in [
+        ("PUT", MAIN),
+        ("PATCH", MAIN),
+        ("PATCH", "/api/topics/main/config"),
+        ("PUT", "/api/topics/main/config/speed"),
+        ("POST", "/api/topics/main/broadcast"),
+    ] {
+        let body = r#"{"value":7}"#;
+        let answer = ask_with(&daemon, method, path, &gzip, body);
+        problem(&answer, 415, &["Content-Encoding", "gzip"]);
+        let twice = [("Content-Encoding", "identity, br")];
+        let answer = ask_with(&daemon, method, path, &twice, body);
+        problem(&answer, 415, &["Content-Encoding", "br"]);
+    }
+    assert_eq!(session(&daemon), before);
+    let plain = [("Content-Encoding", "Identity")];
+    assert_eq!(ask_with(&daemon, "PUT", MAIN, &plain, DEMO).status, 200);
 }
 
 #[test]

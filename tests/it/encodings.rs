@@ -54,19 +54,27 @@ fn deflate_is_agreed_on_when_it_can_be_kept() {
         "permessage-deflate",
         "permessage-deflate; client_max_window_bits",
         "permessage-deflate; client_max_window_bits=12; server_no_context_takeover",
-        "permessage-deflate; server_max_window_bits=15",
         "permessage-deflate; server_max_window_bits=9, permessage-deflate",
         "x-webkit-deflate-frame, permessage-deflate",
+        "Permessage-Deflate; Client_Max_Window_Bits; SERVER_NO_CONTEXT_TAKEOVER",
     ];
     for offer in accepted {
         assert_eq!(agreed(offer), yes, "{offer}");
+    }
+    let with_window = yes.map(|yes| yes + "; server_max_window_bits=15");
+    for offer in [
+        "permessage-deflate; server_max_window_bits=15",
+        "permessage-deflate; Server_Max_Window_Bits=\"15\"; client_max_window_bits",
+        "permessage-deflate; server_max_window_bits=9, permessage-deflate; server_max_window_bits=15",
+    ] {
+        assert_eq!(agreed(offer), with_window, "{offer}");
     }
     let declined = [
         "permessage-deflate; server_max_window_bits=9",
         "permessage-deflate; server_max_window_bits",
         "permessage-deflate; unknown",
         "permessage-deflate; client_max_window_bits=16",
-        "permessage-deflate; client_no_context_takeover; client_no_context_takeover",
+        "permessage-deflate; client_no_context_takeover; Client_No_Context_Takeover",
         "permessage-deflate; server_no_context_takeover=1",
         "x-other",
     ];

@@ -67,3 +67,23 @@ fn a_long_head_is_refused() {
     let status = Response::to_raw(daemon.connect(), request.as_bytes()).status;
     assert!(matches!(status, 0 | 400 | 431), "{status}");
 }
+
+/// The status of a request that calls the daemon so.
+fn called(daemon: &Daemon, host: &str) -> u16 {
+    let request = format!("GET /api/topics HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    Response::to_raw(daemon.connect(), request.as_bytes()).status
+}
+
+#[test]
+fn of_the_networks_names_only_its_own_is_answered() {
+    let daemon = Daemon::with(&["--allow-host", "preview.local"]);
+    let machine = gethostname::gethostname().to_string_lossy().into_owned();
+    let label = machine.split('.').next().unwrap_or_default();
+    let local = format!("{label}.local");
+    for own in [machine.as_str(), &local, "preview.local"] {
+        assert_eq!(called(&daemon, own), 200, "{own}");
+    }
+    for other in ["evil.local", "local", &format!("evil.{local}")] {
+        assert_eq!(called(&daemon, other), 421, "{other}");
+    }
+}

@@ -18,6 +18,7 @@ mod hosts;
 mod input;
 mod papers;
 mod rfc6455;
+mod site;
 mod statesync;
 mod stdin;
 mod store;

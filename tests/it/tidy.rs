@@ -246,6 +246,9 @@ const BANNED: [&str; 7] = [
     "dump",
 ];
 
+/// What a library calls so.
+const THEIRS: &str = "files::Backend";
+
 #[test]
 fn one_word_per_idea() {
     let mut texts: Vec<(String, String)> = sources()
@@ -258,7 +261,7 @@ fn one_word_per_idea() {
     let mut found = Vec::new();
     for (path, text) in &texts {
         for (at, line) in text.lines().enumerate() {
-            let words: Vec<String> = words_of(line);
+            let words: Vec<String> = words_of(&line.replace(THEIRS, ""));
             let bad = BANNED
                 .iter()
                 .filter(|banned| words.iter().any(|word| word == *banned));

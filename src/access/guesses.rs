@@ -1,0 +1,123 @@
+//! Wrong tokens, counted by where they come from. Who shows too many is refused; whoever
+//! shares that address and shows the right one still gets in, so that no stranger can lock
+//! anybody out.
+
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep};
+
+use super::REMEMBERED;
+use crate::protocol::Problem;
+
+/// Wrong tokens from one address within [`SPAN`] until they are refused.
+pub const GUESSES: u32 = 10;
+const SPAN: Duration = Duration::from_secs(60);
+
+/// How late the right token is let in after too many wrong ones, and how many may wait so.
+const LATE: Duration = Duration::from_secs(1);
+pub const WAITING: usize = 64;
+
+/// Whom those are counted under who find the table full. Nobody connects from there.
+const STRANGERS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// What is remembered of those who showed a token where one is needed.
+pub struct Guesses {
+    seen: Mutex<Seen>,
+    places: Semaphore,
+}
+
+#[derive(Default)]
+struct Seen {
+    wrong: HashMap<IpAddr, (Instant, u32)>,
+    /// Where the right token came from: it is not guessed there.
+    trusted: HashSet<IpAddr>,
+}
+
+impl Guesses {
+    /// Of nobody yet.
+    pub fn new() -> Guesses {
+        Guesses {
+            seen: Mutex::default(),
+            places: Semaphore::new(WAITING),
+        }
+    }
+
+    /// Somebody showed a wrong token.
+    ///
+    /// # Errors
+    /// 429 after too many of them.
+    pub fn wrong(&self, address: IpAddr) -> Result<(), Problem> {
+        let address = network(address);
+        let mut seen = self.seen();
+        if seen.trusted.contains(&address) {
+            return Ok(());
+        }
+        let (key, known) = seen.known(address);
+        if known >= GUESSES {
+            return Err(too_many("too many wrong tokens from this address"));
+        }
+        seen.wrong.entry(key).or_insert((Instant::now(), 0)).1 += 1;
+        Ok(())
+    }
+
+    /// Somebody showed the right token: at once, or late after too many wrong ones.
+    ///
+    /// # Errors
+    /// 429 when too many wait already.
+    pub async fn right(&self, address: IpAddr) -> Result<(), Problem> {
+        let address = network(address);
+        if self.is_suspect(address) {
+            let place = self.places.try_acquire();
+            let _place = place.map_err(|_| too_many("too many wait after wrong tokens"))?;
+            sleep(LATE).await;
+        }
+        let mut seen = self.seen();
+        if seen.trusted.len() < REMEMBERED {
+            seen.trusted.insert(address);
+        }
+        Ok(())
+    }
+
+    fn is_suspect(&self, address: IpAddr) -> bool {
+        let mut seen = self.seen();
+        !seen.trusted.contains(&address) && seen.known(address).1 >= GUESSES
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    /// Under whom an address is counted, and how many wrong tokens that is by now.
+    fn known(&mut self, address: IpAddr) -> (IpAddr, u32) {
+        let now = Instant::now();
+        self.wrong
+            .retain(|_, (since, _)| now.duration_since(*since) < SPAN);
+        let has_room = self.wrong.len() < REMEMBERED;
+        let key = match has_room || self.wrong.contains_key(&address) {
+            true => address,
+            false => STRANGERS,
+        };
+        (key, self.wrong.get(&key).map_or(0, |(_, count)| *count))
+    }
+}
+
+/// Who has one address of IPv6 has all of its /64.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(
+            address.to_bits() & !u128::from(u64::MAX),
+        )),
+        v4 => v4,
+    }
+}
+
+fn too_many(what: &str) -> Problem {
+    let detail = format!("{what}: wait a minute");
+    Problem::new(429, "Too Many Requests", detail)
+}
