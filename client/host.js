@@ -28,7 +28,7 @@ const RETRY = 2000;
 /**
  * @template S
  * @typedef {object} AttachOptions
- * @property {string} url the daemon's; a host link (`http://…/host#t=TOKEN`) carries its token
+ * @property {string} url the daemon's; a host link (`http://…/host#h=TOKEN`) carries its token
  * @property {string} [token] the host token
  * @property {string} [topic]
  * @property {(state: S) => any} [select] the session, or what becomes its data; the whole state unless given

@@ -25,7 +25,7 @@ export function target(url, { topic, token, fields, resume = true, plain = false
   if (!parts) throw TypeError(`onlooker: "${url.split(/[?#]/)[0]}" is no http(s), ws(s) or host:port address`);
   const [, scheme, secure = "", host, port = scheme ? "" : ":9876", path = "/", query = "", fragment = ""] = parts;
   const wire = `ws${secure}://${host}${port}${path}${query}`;
-  token ??= decodeURIComponent(/[#&]t=([^&]*)/.exec(fragment)?.[1] ?? "");
+  token ??= decodeURIComponent(/[#&][ht]=([^&]*)/.exec(fragment)?.[1] ?? "");
   return { url: topic ? ask(wire, "topic", topic) : wire, token, fields, resume, plain };
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::{Instant, interval_at};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::CapacityError;
@@ -19,6 +19,10 @@ use crate::access::HostPass;
 use crate::hub::{Hub, SourceGuard, WriteError, WriteOptions};
 use crate::name::TopicName;
 use crate::protocol::{self, Ack, HostMessage, MessageError, Problem, close};
+
+/// How long a host may take to see the close frame, and how much it may still send.
+const LINGER: Duration = Duration::from_secs(2);
+const MOST_DISCARDED: usize = 64 * 1024 * 1024;
 
 /// What an envelope may add to a session, in bytes.
 const ENVELOPE: usize = 64 * 1024;
@@ -172,6 +176,18 @@ async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(
     let ended = async {
         let _ = socket.close(Some(frame)).await;
         while socket.next().await.is_some_and(|message| message.is_ok()) {}
+        discard(socket.into_inner()).await;
     };
-    let _ = tokio::time::timeout(Duration::from_secs(1), ended).await;
+    let _ = tokio::time::timeout(LINGER, ended).await;
+}
+
+/// What a host still sends of a message that is too large, up to a limit.
+async fn discard(mut io: impl AsyncRead + Unpin) {
+    let mut left = MOST_DISCARDED;
+    let mut buffer = vec![0; 64 * 1024];
+    while left > 0
+        && let Ok(read @ 1..) = io.read(&mut buffer).await
+    {
+        left = left.saturating_sub(read);
+    }
 }

@@ -4,6 +4,7 @@
 //! the digit, keys in their order. It also makes the two hot operations cheap:
 //! comparing is a `memcmp`, encoding a frame is a copy.
 
+mod merge;
 mod scan;
 
 use std::borrow::Cow;

@@ -44,6 +44,7 @@ test("addresses", async (t) => {
   await t.test("topic and token", () => {
     assert.equal(target("h:1?x=1", { topic: "a b" }).url, "ws://h:1/?x=1&topic=a%20b");
     assert.equal(target("http://h:1/#t=se%2Fcret").token, "se/cret");
+    assert.equal(target("http://h:1/host#h=se%2Fcret").token, "se/cret", "the host link, as the daemon prints it");
     assert.equal(target("http://h:1/#t=no", { token: "yes" }).token, "yes");
   });
   await t.test("an error never repeats a token", () => assert.throws(() => target("ftp://h/?token=hush#t=hush"), (e) => !e.message.includes("hush")));

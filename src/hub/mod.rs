@@ -34,6 +34,9 @@ use crate::topic::{Rules, Topic};
 use cell::{believable, unix_micros};
 use sources::Sources;
 
+/// How many large changes are applied at a time.
+const LARGE_CHANGES: usize = 2;
+
 type Topics = BTreeMap<TopicName, Arc<Cell>>;
 
 /// A cheap handle to everything that is shown.
@@ -50,6 +53,8 @@ struct Inner {
     viewers: AtomicUsize,
     /// How many viewers and readers of `/sync` there are.
     places: AtomicUsize,
+    /// Large changes take much memory while they are applied: so many at a time.
+    large: Semaphore,
     /// The places of the hosts' own texts in the channel.
     texts: Arc<Semaphore>,
     /// The largest revision of a topic that has ended: the next one of its name goes on from it.
@@ -85,6 +90,7 @@ impl Hub {
             changes: watch::channel(()).0,
             viewers: AtomicUsize::new(0),
             places: AtomicUsize::new(0),
+            large: Semaphore::new(LARGE_CHANGES),
             texts: Arc::new(Semaphore::new(options.flow.capacity / 2)),
             floor: AtomicU64::new(0),
             default_topic: options.topic.clone(),

@@ -91,8 +91,14 @@ impl Hub {
         change: &Arc<(Change, WriteOptions)>,
         attempt: &Arc<Attempt>,
     ) -> Result<Receipt, WriteError> {
+        let large = cell.is_large(&change.0);
+        // Never closed.
+        let turn = match large {
+            true => self.0.large.acquire().await.ok(),
+            false => None,
+        };
         let permit = self.permit().await?;
-        let written = if cell.is_large(&change.0) {
+        let written = if large {
             let (cell, change) = (cell.clone(), change.clone());
             let attempt = attempt.clone();
             let write = move || {
@@ -106,6 +112,7 @@ impl Hub {
         } else {
             cell.write(&change.0, &change.1, None, permit)
         };
+        drop(turn);
         let (receipt, commit) = written?;
         if let Some(commit) = commit {
             commit.done().await?;

@@ -8,6 +8,11 @@ use crate::fields::Whitelist;
 use crate::json::{Json, Kind};
 use crate::session::{Config, FieldName, Session, ShapeError, expect};
 
+/// How much work a patch may be, in bytes looked at and array elements moved: some tenths of a
+/// second of a core. Sending the session anew takes less.
+pub const WORK: usize = 64 * 1024 * 1024;
+pub const TOO_MUCH: &str = "the patch is too much work: send the whole session instead";
+
 /// The session as a change would have it.
 pub struct Candidate {
     pub session: Session,
@@ -142,19 +147,27 @@ fn merged(mut session: Session, patch: &Json, name: &str) -> Result<Candidate, R
         ))
     })?;
     let mut named = Named::Some(Vec::new());
+    let mut work = WORK;
+    let mut merge = |target: Option<&Json>, patch: &Json| {
+        let merged = Json::merged(target, patch, &mut work);
+        merged.ok_or_else(|| Refusal::Invalid(TOO_MUCH.to_owned()))
+    };
     for (member, value) in members {
         let null = value.kind() == Kind::Null;
         match member.as_str() {
             "name" if null => session.name = Json::string(name),
             "name" => session.name = expect(&member, value, Kind::String)?,
             "data" if null => session.data = Json::empty_object(),
-            "data" => session.data = merge(Some(&session.data), &value),
+            "data" => session.data = merge(Some(&session.data), &value)?,
             "metadata" if null => session.metadata = Json::empty_object(),
-            "metadata" => session.metadata = merge(Some(&session.metadata), &value),
+            "metadata" => session.metadata = merge(Some(&session.metadata), &value)?,
             "config" if null => (session.config, named) = (Config::default(), Named::All),
             "config" => {
                 let patch = expect(&member, value, Kind::Object)?;
-                let fields = merged_fields(&session.config, &patch);
+                let mut fields = patch.members().unwrap_or_default();
+                for (field, value) in &mut fields {
+                    *value = merge(session.config.get(field), value)?;
+                }
                 set_fields(&mut session.config, &fields);
                 named = Named::Some(fields.into_iter().map(|(field, _)| field).collect());
             }
@@ -176,37 +189,6 @@ fn set_fields(config: &mut Config, fields: &[(String, Json)]) {
     for (field, value) in set {
         config.set(field, value.clone());
     }
-}
-
-/// RFC 7396 §2, on text: what the patch does not name stays as it was written.
-fn merge(target: Option<&Json>, patch: &Json) -> Json {
-    let Some(changes) = patch.members() else {
-        return patch.clone();
-    };
-    let members = target.and_then(Json::members).unwrap_or_default();
-    let mut members: Config = members.into_iter().collect();
-    let merged = |(key, value): (String, Json)| {
-        let value = match value.kind() {
-            Kind::Object => merge(members.get(&key), &value),
-            _ => value,
-        };
-        (key, value)
-    };
-    let changes: Vec<(String, Json)> = changes.into_iter().map(merged).collect();
-    set_fields(&mut members, &changes);
-    Json::object(members.iter())
-}
-
-fn merged_fields(config: &Config, patch: &Json) -> Vec<(String, Json)> {
-    let merged = |(field, value): (String, Json)| {
-        let value = match value.kind() {
-            Kind::Object => merge(config.get(&field), &value),
-            _ => value,
-        };
-        (field, value)
-    };
-    let fields = patch.members().unwrap_or_default();
-    fields.into_iter().map(merged).collect()
 }
 
 impl From<ShapeError> for Refusal {

@@ -6,14 +6,10 @@ use json_patch::jsonptr::Pointer;
 use json_patch::{Patch, PatchOperation};
 use serde_json::{Map, Value};
 
-use super::apply::{Candidate, Named, no_member};
+use super::apply::{Candidate, Named, TOO_MUCH, WORK, no_member};
 use super::{Refusal, Rules};
 use crate::json::{Json, Kind, LARGE, MAX_DEPTH, value_of};
 use crate::session::{self, Session, expect};
-
-/// How much work a patch may be, in bytes looked at and array elements moved: some tenths of a
-/// second of a core. Sending the session anew takes less.
-const WORK: usize = 64 * 1024 * 1024;
 
 /// What the patch makes of a session. Only the parts that it names are looked at.
 pub fn patched(
@@ -271,11 +267,8 @@ impl Budget {
             _ => {}
         }
         let left = self.work.checked_sub(work);
-        self.work = left.ok_or_else(|| {
-            Refusal::Invalid(format!(
-                "operation {index}: the patch is too much work: send the whole session instead"
-            ))
-        })?;
+        self.work =
+            left.ok_or_else(|| Refusal::Invalid(format!("operation {index}: {TOO_MUCH}")))?;
         Ok(())
     }
 }
