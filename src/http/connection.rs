@@ -12,7 +12,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::app::App;
 use super::gate::Gate;
@@ -20,6 +20,9 @@ use super::pending::{Pending, Place};
 
 /// How long to wait at the file limit before trying again.
 const FILE_LIMIT_PAUSE: Duration = Duration::from_millis(100);
+
+/// After so long without an error a new one is news.
+const FILE_LIMIT_OVER: Duration = Duration::from_secs(10);
 
 /// How long a request that is being answered may keep a stopping daemon.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -74,11 +77,10 @@ impl Drop for Counted {
 pub async fn serve(app: Arc<App>, listener: TcpListener) {
     let pending = Pending::new(app.hub.limits().unauthenticated);
     let gate = Arc::new(Gate::new(app.clone()));
-    let mut said = false;
+    let mut failed: Option<Instant> = None;
     while let Some(accepted) = app.stop.run_until_cancelled(listener.accept()).await {
         match accepted {
             Ok((tcp, address)) => {
-                said = false;
                 let Some(Some(place)) = app.stop.run_until_cancelled(pending.place()).await else {
                     return;
                 };
@@ -87,10 +89,11 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) {
             }
             Err(error) if is_peers_fault(&error) => {}
             Err(error) => {
-                if !std::mem::replace(&mut said, true) {
+                if failed.is_none_or(|at| at.elapsed() > FILE_LIMIT_OVER) {
                     tracing::error!(%error, "no more connections can be accepted for now: raise the open-file limit (ulimit -n)");
                 }
                 tokio::time::sleep(FILE_LIMIT_PAUSE).await;
+                failed = Some(Instant::now());
             }
         }
     }
