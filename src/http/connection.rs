@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout};
 use super::app::App;
 use super::gate::Gate;
 use super::pending::{Pending, Place};
+use crate::access::Pass;
 
 /// How long to wait at the file limit before trying again.
 const FILE_LIMIT_PAUSE: Duration = Duration::from_millis(100);
@@ -31,21 +32,21 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Peer {
     /// Where it comes from.
     pub address: SocketAddr,
-    /// Whether its address has too many connections: it is told so, and nothing else.
-    pub over: bool,
     /// Given back with the first request that is let in.
-    place: Mutex<Option<Arc<Place>>>,
+    place: Mutex<Option<Place>>,
     /// Its place in the count of its address; a viewer takes it along.
     pub counted: Arc<Counted>,
 }
 
 impl Peer {
     /// The connection has shown what it may do.
-    pub fn settle(&self) {
-        self.place
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+    pub fn settle(&self, pass: &Pass) {
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = place.take()
+            && pass.host.is_some()
+        {
+            place.know_host();
+        }
     }
 }
 
@@ -75,18 +76,14 @@ impl Drop for Counted {
 
 /// Accepts until the daemon stops. At the file limit it waits, says so once, and goes on.
 pub async fn serve(app: Arc<App>, listener: TcpListener) {
-    let pending = Pending::new(app.hub.limits().unauthenticated);
-    let gate = Arc::new(Gate::new(app.clone()));
+    let door = Door {
+        pending: Pending::new(app.hub.limits().unauthenticated),
+        gate: Arc::new(Gate::new(app.clone())),
+    };
     let mut failed: Option<Instant> = None;
     while let Some(accepted) = app.stop.run_until_cancelled(listener.accept()).await {
         match accepted {
-            Ok((tcp, address)) => {
-                let Some(Some(place)) = app.stop.run_until_cancelled(pending.place()).await else {
-                    return;
-                };
-                app.tasks
-                    .spawn(connection(gate.clone(), tcp, address, place));
-            }
+            Ok((tcp, address)) => door.enter(tcp, address),
             Err(error) if is_peers_fault(&error) => {}
             Err(error) => {
                 if failed.is_none_or(|at| at.elapsed() > FILE_LIMIT_OVER) {
@@ -99,6 +96,33 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) {
     }
 }
 
+/// What newcomers pass.
+struct Door {
+    pending: Arc<Pending>,
+    gate: Arc<Gate>,
+}
+
+impl Door {
+    /// Serves a connection, unless its address has too many that have shown what they may do.
+    fn enter(&self, tcp: TcpStream, address: SocketAddr) {
+        let app = &self.gate.app;
+        let (counted, count) = Counted::new(&app.addresses, address.ip().to_canonical());
+        if count > app.hub.limits().per_address && !self.pending.evict(address.ip()) {
+            return;
+        }
+        let place = self.pending.place(address.ip());
+        let evicted = place.evicted.clone();
+        let peer = Arc::new(Peer {
+            address,
+            place: Mutex::new(Some(place)),
+            counted: Arc::new(counted),
+        });
+        let served = connection(self.gate.clone(), tcp, peer);
+        app.tasks
+            .spawn(async move { evicted.run_until_cancelled(served).await });
+    }
+}
+
 fn is_peers_fault(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -108,37 +132,26 @@ fn is_peers_fault(error: &io::Error) -> bool {
     )
 }
 
-async fn connection(gate: Arc<Gate>, tcp: TcpStream, address: SocketAddr, place: Arc<Place>) {
+async fn connection(gate: Arc<Gate>, tcp: TcpStream, peer: Arc<Peer>) {
     // Small frames must not wait for the acknowledgement of earlier ones.
     if tcp.set_nodelay(true).is_err() {
         return;
     }
     bound_kernel_queue(&tcp);
     let app = gate.app.clone();
-    let (counted, count) = Counted::new(&app.addresses, address.ip().to_canonical());
-    let evicted = place.evicted.clone();
-    let peer = Arc::new(Peer {
-        address,
-        over: count > app.hub.limits().per_address,
-        place: Mutex::new(Some(place)),
-        counted: Arc::new(counted),
-    });
-    let served = async {
-        match &app.tls {
-            None => requests(gate, peer, tcp).await,
-            // Apart, so that it does not make every plain connection larger.
-            Some(tls) => {
-                let serve = async {
-                    let shaken = timeout(app.hub.limits().head_timeout, tls.accept(tcp)).await;
-                    if let Ok(Ok(stream)) = shaken {
-                        requests(gate, peer, stream).await;
-                    }
-                };
-                Box::pin(serve).await;
-            }
+    match &app.tls {
+        None => requests(gate, peer, tcp).await,
+        // Apart, so that it does not make every plain connection larger.
+        Some(tls) => {
+            let serve = async {
+                let shaken = timeout(app.hub.limits().head_timeout, tls.accept(tcp)).await;
+                if let Ok(Ok(stream)) = shaken {
+                    requests(gate, peer, stream).await;
+                }
+            };
+            Box::pin(serve).await;
         }
-    };
-    evicted.run_until_cancelled(served).await;
+    }
 }
 
 /// How much the kernel may hold that has not begun to leave, in bytes.

@@ -1,6 +1,51 @@
 //! What strangers try: silence, slowness, floods. Nobody else is to feel it.
 
-use super::harness::{Daemon, Response};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::Instant;
+
+use serde_json::json;
+use socket2::{Domain, Socket as Raw, Type};
+
+use super::harness::{Daemon, LIMIT, Response, Socket};
+
+/// A connection from an address of this machine.
+fn connect_from(address: [u8; 4], daemon: &Daemon) -> TcpStream {
+    let raw = Raw::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    raw.bind(&SocketAddr::from((address, 0)).into())
+        .expect("an address of this machine");
+    raw.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, daemon.port)).into())
+        .expect("it listens");
+    raw.set_read_timeout(Some(LIMIT)).expect("a socket option");
+    raw.into()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn silence_keeps_nobody_out() {
+    let limits = ["--max-unauthenticated", "16", "--max-per-address", "64"];
+    let daemon = Daemon::with(&limits);
+    daemon.put("1");
+    let silent = |_| connect_from([127, 0, 0, 2], &daemon);
+    let _silent: Vec<TcpStream> = (0..400).map(silent).collect();
+    for address in [[127, 0, 0, 1], [127, 0, 0, 2]] {
+        let mut viewer = Socket::open(connect_from(address, &daemon), "/", &[]);
+        assert_eq!(viewer.json()["payload"]["data"], json!(1));
+    }
+}
+
+#[test]
+fn who_is_over_the_limit_of_an_address_gets_no_answer() {
+    let daemon = Daemon::with(&["--max-per-address", "2"]);
+    let viewers = [daemon.viewer(), daemon.viewer()];
+    let refused = Response::to(daemon.connect(), "GET", "/healthz", &[], "");
+    assert_eq!(refused.status, 0, "{refused:?}");
+    drop(viewers);
+    let answered = || Response::to(daemon.connect(), "GET", "/healthz", &[], "").status == 200;
+    let deadline = Instant::now() + LIMIT;
+    while !answered() {
+        assert!(Instant::now() < deadline, "their places are free again");
+    }
+}
 
 #[cfg(target_os = "linux")]
 #[test]
