@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout};
 
 use super::app::App;
 use super::gate::Gate;
+use super::patience::Patient;
 use super::pending::{Pending, Place};
 use crate::access::Pass;
 
@@ -139,6 +140,7 @@ async fn connection(gate: Arc<Gate>, tcp: TcpStream, peer: Arc<Peer>) {
     }
     bound_kernel_queue(&tcp);
     let app = gate.app.clone();
+    let tcp = Patient::new(tcp, app.hub.limits().stall_timeout);
     match &app.tls {
         None => requests(gate, peer, tcp).await,
         // Apart, so that it does not make every plain connection larger.

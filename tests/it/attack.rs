@@ -1,5 +1,6 @@
 //! What strangers try: silence, slowness, floods. Nobody else is to feel it.
 
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Instant;
 
@@ -44,6 +45,25 @@ fn who_is_over_the_limit_of_an_address_gets_no_answer() {
     let deadline = Instant::now() + LIMIT;
     while !answered() {
         assert!(Instant::now() < deadline, "their places are free again");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_answer_that_nobody_takes_is_given_up() {
+    let limits = ["--max-per-address", "1", "--stall-timeout", "1s"];
+    let daemon = Daemon::with(&limits);
+    daemon.put(&format!("{:?}", "x".repeat(4 << 20)));
+    let stranger = || connect_from([127, 0, 0, 2], &daemon);
+    let mut deaf = stranger();
+    let request = b"GET /api/topics/main HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+    deaf.write_all(request).expect("it reads");
+    deaf.peek(&mut [0]).expect("an answer");
+    let answered = || Response::to(stranger(), "GET", "/healthz", &[], "").status == 200;
+    assert!(!answered(), "the only place of the address is taken");
+    let deadline = Instant::now() + LIMIT;
+    while !answered() {
+        assert!(Instant::now() < deadline, "the answer is held for it");
     }
 }
 
