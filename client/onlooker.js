@@ -2,7 +2,7 @@
 
 // ms open and delivering, then the backoff starts anew
 const PROOF = 4000;
-const REASONS = { 1001: "stopping", 1008: "refused", 4404: "deleted" };
+const REASONS = { 1001: "stopping", 1008: "refused", 1013: "busy", 4404: "deleted" };
 const ADDRESS = /^(?:(ws|http)(s?):\/\/)?(\[[\da-f:.]+]|[^\s:/?#@]+)(:\d+)?(\/[^?#]*)?(\?[^#]*)?(#.*)?$/i;
 
 /** @type {T.Machine} */

@@ -46,7 +46,7 @@ export {};
  * @property {number} attempt failed tries since a connection last proved itself
  * @property {number | null} retryAt null while hidden: tried at once when shown again
  * @property {string} reason why there is no connection: the daemon's own words (a `bye`, a close reason), or `unreachable`,
- *   `lost`, `timeout` (did not open in time), `silent` (missed its heartbeats), `deleted` (4404), `refused` (1008), `hidden`
+ *   `lost`, `timeout` (did not open in time), `silent` (missed its heartbeats), `deleted` (4404), `refused` (1008), `busy` (1013), `hidden`
  * @property {number | null} code the close code, if the socket closed
  * @property {number} heardAt when the last frame came ("frozen since …"); 0 if none ever did
  */

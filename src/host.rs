@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::time::{Instant, interval_at};
+use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::CapacityError;
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
@@ -19,6 +19,7 @@ use crate::access::HostPass;
 use crate::hub::{Hub, SourceGuard, WriteError, WriteOptions};
 use crate::name::TopicName;
 use crate::protocol::{self, Ack, HostMessage, MessageError, Problem, close};
+use crate::viewer::{UNANSWERED, patience};
 
 /// How long a host may take to see the close frame, and how much it may still send.
 const LINGER: Duration = Duration::from_secs(2);
@@ -55,8 +56,7 @@ impl Host {
             .max_frame_size(Some(limit));
         let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
         let ping = self.hub.flow().ping.max(Duration::from_millis(1));
-        let mut pings = interval_at(Instant::now() + ping, ping);
-        let mut unanswered = 0;
+        let (mut next_ping, mut unanswered) = (Instant::now() + ping, 0);
         loop {
             let answer = tokio::select! {
                 message = socket.next() => {
@@ -69,11 +69,12 @@ impl Host {
                         Some(Err(_)) | None => return,
                     }
                 }
-                _ = pings.tick() => {
-                    unanswered += 1;
-                    if unanswered > 2 {
+                () = sleep_until(next_ping) => {
+                    if unanswered >= UNANSWERED {
                         return;
                     }
+                    unanswered += 1;
+                    next_ping = Instant::now() + patience(ping, unanswered);
                     Some(Message::Ping(Bytes::new()))
                 }
                 () = self.stop.cancelled() => return say_goodbye(socket, close::GOING_AWAY, "stopping").await,

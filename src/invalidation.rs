@@ -16,7 +16,7 @@ use crate::hub::{Hub, Invalidated, Place, millis};
 use crate::name::TopicName;
 use crate::protocol::{Invalidation, close};
 use crate::revision::Revision;
-use crate::viewer::{Inbound, Signal};
+use crate::viewer::{Inbound, Signal, UNANSWERED, patience};
 
 /// The events of one reader: one per topic at first, then one per flush. Events that wait
 /// are merged to the newest of each topic, so that a slow reader costs a line per topic.
@@ -207,11 +207,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     }
 
     async fn ping(&mut self) -> Result<(), End> {
-        if self.unanswered >= 2 {
+        if self.unanswered >= UNANSWERED {
             return Err(End::Gone);
         }
         self.unanswered += 1;
-        self.next_ping = Instant::now() + self.ping;
+        self.next_ping = Instant::now() + patience(self.ping, self.unanswered);
         self.send(&frame::control(Control::Ping, &[])).await
     }
 

@@ -113,6 +113,8 @@ pub struct Limits {
     pub session: usize,
     /// How long a request's head may take.
     pub head_timeout: Duration,
+    /// How long a peer may take nothing of what it is sent.
+    pub stall_timeout: Duration,
 }
 
 /// What is served at `/`.
@@ -187,6 +189,7 @@ impl Default for Limits {
             header: 16 * 1024,
             session: 16 * 1024 * 1024,
             head_timeout: Duration::from_secs(10),
+            stall_timeout: Duration::from_secs(20),
         }
     }
 }

@@ -144,7 +144,7 @@ test("a bye without a proper wish waits as any loss does", () => {
 });
 
 test("close codes and reasons surface, and it tries on", () => {
-  for (const [code, said, reason] of [[4404, "", "deleted"], [1008, "", "refused"], [1008, "token expired", "token expired"], [1001, "", "stopping"], [1006, "", "lost"]]) {
+  for (const [code, said, reason] of [[4404, "", "deleted"], [1008, "", "refused"], [1008, "token expired", "token expired"], [1001, "", "stopping"], [1013, "", "busy"], [1006, "", "lost"]]) {
     const { clock, dialed, last, viewer } = watching();
     last().open();
     last().fail(code, said);

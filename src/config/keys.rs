@@ -403,6 +403,20 @@ pub static KEYS: &[Key] = &[
         ..KEY
     },
     Key {
+        name: "stall_timeout",
+        value: "DURATION",
+        group: LIMITS,
+        help: "how long a peer may take nothing of what it is sent",
+        set: |s, text| {
+            put(
+                &mut s.options.limits.stall_timeout,
+                some_duration(one(text)?),
+            )
+        },
+        get: |s| text(&shown_duration(s.options.limits.stall_timeout)),
+        ..KEY
+    },
+    Key {
         name: "inbound_frames",
         value: "COUNT",
         group: LIMITS,

@@ -12,14 +12,19 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::app::App;
 use super::gate::Gate;
+use super::patience::Patient;
 use super::pending::{Pending, Place};
+use crate::access::Pass;
 
 /// How long to wait at the file limit before trying again.
 const FILE_LIMIT_PAUSE: Duration = Duration::from_millis(100);
+
+/// After so long without an error a new one is news.
+const FILE_LIMIT_OVER: Duration = Duration::from_secs(10);
 
 /// How long a request that is being answered may keep a stopping daemon.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -28,21 +33,21 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Peer {
     /// Where it comes from.
     pub address: SocketAddr,
-    /// Whether its address has too many connections: it is told so, and nothing else.
-    pub over: bool,
     /// Given back with the first request that is let in.
-    place: Mutex<Option<Arc<Place>>>,
+    place: Mutex<Option<Place>>,
     /// Its place in the count of its address; a viewer takes it along.
     pub counted: Arc<Counted>,
 }
 
 impl Peer {
     /// The connection has shown what it may do.
-    pub fn settle(&self) {
-        self.place
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+    pub fn settle(&self, pass: &Pass) {
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = place.take()
+            && pass.host.is_some()
+        {
+            place.know_host();
+        }
     }
 }
 
@@ -72,27 +77,50 @@ impl Drop for Counted {
 
 /// Accepts until the daemon stops. At the file limit it waits, says so once, and goes on.
 pub async fn serve(app: Arc<App>, listener: TcpListener) {
-    let pending = Pending::new(app.hub.limits().unauthenticated);
-    let gate = Arc::new(Gate::new(app.clone()));
-    let mut said = false;
+    let door = Door {
+        pending: Pending::new(app.hub.limits().unauthenticated),
+        gate: Arc::new(Gate::new(app.clone())),
+    };
+    let mut failed: Option<Instant> = None;
     while let Some(accepted) = app.stop.run_until_cancelled(listener.accept()).await {
         match accepted {
-            Ok((tcp, address)) => {
-                said = false;
-                let Some(Some(place)) = app.stop.run_until_cancelled(pending.place()).await else {
-                    return;
-                };
-                app.tasks
-                    .spawn(connection(gate.clone(), tcp, address, place));
-            }
+            Ok((tcp, address)) => door.enter(tcp, address),
             Err(error) if is_peers_fault(&error) => {}
             Err(error) => {
-                if !std::mem::replace(&mut said, true) {
+                if failed.is_none_or(|at| at.elapsed() > FILE_LIMIT_OVER) {
                     tracing::error!(%error, "no more connections can be accepted for now: raise the open-file limit (ulimit -n)");
                 }
                 tokio::time::sleep(FILE_LIMIT_PAUSE).await;
+                failed = Some(Instant::now());
             }
         }
+    }
+}
+
+/// What newcomers pass.
+struct Door {
+    pending: Arc<Pending>,
+    gate: Arc<Gate>,
+}
+
+impl Door {
+    /// Serves a connection, unless its address has too many that have shown what they may do.
+    fn enter(&self, tcp: TcpStream, address: SocketAddr) {
+        let app = &self.gate.app;
+        let (counted, count) = Counted::new(&app.addresses, address.ip().to_canonical());
+        if count > app.hub.limits().per_address && !self.pending.evict(address.ip()) {
+            return;
+        }
+        let place = self.pending.place(address.ip());
+        let evicted = place.evicted.clone();
+        let peer = Arc::new(Peer {
+            address,
+            place: Mutex::new(Some(place)),
+            counted: Arc::new(counted),
+        });
+        let served = connection(self.gate.clone(), tcp, peer);
+        app.tasks
+            .spawn(async move { evicted.run_until_cancelled(served).await });
     }
 }
 
@@ -105,37 +133,27 @@ fn is_peers_fault(error: &io::Error) -> bool {
     )
 }
 
-async fn connection(gate: Arc<Gate>, tcp: TcpStream, address: SocketAddr, place: Arc<Place>) {
+async fn connection(gate: Arc<Gate>, tcp: TcpStream, peer: Arc<Peer>) {
     // Small frames must not wait for the acknowledgement of earlier ones.
     if tcp.set_nodelay(true).is_err() {
         return;
     }
     bound_kernel_queue(&tcp);
     let app = gate.app.clone();
-    let (counted, count) = Counted::new(&app.addresses, address.ip().to_canonical());
-    let evicted = place.evicted.clone();
-    let peer = Arc::new(Peer {
-        address,
-        over: count > app.hub.limits().per_address,
-        place: Mutex::new(Some(place)),
-        counted: Arc::new(counted),
-    });
-    let served = async {
-        match &app.tls {
-            None => requests(gate, peer, tcp).await,
-            // Apart, so that it does not make every plain connection larger.
-            Some(tls) => {
-                let serve = async {
-                    let shaken = timeout(app.hub.limits().head_timeout, tls.accept(tcp)).await;
-                    if let Ok(Ok(stream)) = shaken {
-                        requests(gate, peer, stream).await;
-                    }
-                };
-                Box::pin(serve).await;
-            }
+    let tcp = Patient::new(tcp, app.hub.limits().stall_timeout);
+    match &app.tls {
+        None => requests(gate, peer, tcp).await,
+        // Apart, so that it does not make every plain connection larger.
+        Some(tls) => {
+            let serve = async {
+                let shaken = timeout(app.hub.limits().head_timeout, tls.accept(tcp)).await;
+                if let Ok(Ok(stream)) = shaken {
+                    requests(gate, peer, stream).await;
+                }
+            };
+            Box::pin(serve).await;
         }
-    };
-    evicted.run_until_cancelled(served).await;
+    }
 }
 
 /// How much the kernel may hold that has not begun to leave, in bytes.

@@ -35,11 +35,13 @@ impl Gate {
     /// Answers a request: refused, upgraded or routed.
     pub async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Response {
         let (parts, body) = request.into_parts();
-        let pass = match self.admit(&parts, peer).await {
+        let access = &self.app.access;
+        let admitted = access.admit(&parts, peer.address, need(&parts)).await;
+        let pass = match admitted {
             Ok(pass) => pass,
             Err(refused) => return answer::refuse(refused),
         };
-        peer.settle();
+        peer.settle(&pass);
         if parts.method == Method::OPTIONS {
             return answer::preflight(&pass);
         }
@@ -52,17 +54,6 @@ impl Gate {
         };
         answer::finish(&pass, &mut response);
         response
-    }
-
-    async fn admit(&self, request: &Parts, peer: &Peer) -> Result<Pass, Problem> {
-        if peer.over {
-            let limit = self.app.hub.limits().per_address;
-            return Err(answer::unavailable(format!(
-                "there are {limit} connections from your address already (--max-per-address)"
-            )));
-        }
-        let access = &self.app.access;
-        access.admit(request, peer.address, need(request)).await
     }
 
     async fn route(&self, pass: &Pass, mut request: Request<Body>) -> Response {

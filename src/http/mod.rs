@@ -9,6 +9,7 @@ mod gate;
 mod incoming;
 mod operations;
 mod pages;
+mod patience;
 mod pending;
 mod site;
 pub mod tls;

@@ -1,68 +1,213 @@
-//! Connections that have not shown yet what they may do: few, and the oldest makes room.
+//! Connections that have not shown yet what they may do: few, and fewer of one address. The
+//! oldest makes room, so that silence keeps nobody out.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::collections::{BTreeMap, HashSet};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-/// How long a new connection waits before the oldest unfinished one makes room: a storm of
-/// honest viewers frees places much faster.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// How many addresses of hosts are remembered.
+const HOSTS: usize = 64;
 
 /// The places for such connections.
 pub struct Pending {
-    places: Arc<Semaphore>,
     limit: usize,
-    queue: Mutex<VecDeque<(Weak<Place>, CancellationToken)>>,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    /// The oldest first.
+    places: BTreeMap<Origin, BTreeMap<u64, CancellationToken>>,
+    arrived: u64,
+    hosts: HashSet<IpAddr>,
+}
+
+/// Where connections come from, as far as places are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Origin {
+    /// This machine, or one that has shown the host token: strangers take no place from it.
+    Known(IpAddr),
+    /// An IPv4 address, or all that one IPv6 customer may choose from.
+    Stranger(IpAddr),
 }
 
 /// One connection's place, until it is dropped.
 pub struct Place {
     /// Someone newer needs the place.
     pub evicted: CancellationToken,
-    _permit: OwnedSemaphorePermit,
+    pending: Arc<Pending>,
+    origin: Origin,
+    address: IpAddr,
+    number: u64,
 }
 
 impl Pending {
-    /// So many places.
-    pub fn new(limit: usize) -> Pending {
-        Pending {
-            places: Arc::new(Semaphore::new(limit)),
+    /// So many places for strangers; one address may have half of them.
+    pub fn new(limit: usize) -> Arc<Pending> {
+        Arc::new(Pending {
             limit,
-            queue: Mutex::default(),
+            waiting: Mutex::default(),
+        })
+    }
+
+    /// A place for a connection from an address. Where there is none left, the oldest
+    /// connection of the address that has the most loses its own.
+    pub fn place(self: &Arc<Pending>, address: IpAddr) -> Place {
+        let evicted = CancellationToken::new();
+        let mut waiting = self.lock();
+        waiting.arrived += 1;
+        let (number, origin) = (waiting.arrived, waiting.origin(address));
+        let places = waiting.places.entry(origin).or_default();
+        places.insert(number, evicted.clone());
+        let own = places.len();
+        if let Origin::Stranger(_) = origin {
+            if own > (self.limit / 2).max(1) {
+                waiting.evict(origin);
+            } else if let Some(greediest) = waiting.greediest(self.limit) {
+                waiting.evict(greediest);
+            }
+        }
+        Place {
+            evicted,
+            pending: self.clone(),
+            origin,
+            address,
+            number,
         }
     }
 
-    /// Waits for a place, if need be the oldest one's; none only when the daemon ends.
-    pub async fn place(&self) -> Option<Arc<Place>> {
-        let free = self.places.clone().acquire_owned();
-        let permit = match tokio::time::timeout(PATIENCE, free).await {
-            Ok(permit) => permit,
-            Err(_) => {
-                self.evict_oldest();
-                self.places.clone().acquire_owned().await
+    /// Ends the oldest such connection from an address; tells whether there was one.
+    pub fn evict(&self, address: IpAddr) -> bool {
+        let mut waiting = self.lock();
+        let origin = waiting.origin(address);
+        waiting.evict(origin)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    fn origin(&self, address: IpAddr) -> Origin {
+        match address.to_canonical() {
+            known if known.is_loopback() || self.hosts.contains(&known) => Origin::Known(known),
+            IpAddr::V6(address) => {
+                let network = u128::from(address) >> 64 << 64;
+                Origin::Stranger(Ipv6Addr::from(network).into())
             }
+            address => Origin::Stranger(address),
+        }
+    }
+
+    /// Who has the most places, if strangers have more than the limit.
+    fn greediest(&self, limit: usize) -> Option<Origin> {
+        let strangers = || {
+            let all = self.places.iter();
+            all.filter(|(origin, _)| matches!(origin, Origin::Stranger(_)))
         };
-        let place = Arc::new(Place {
-            evicted: CancellationToken::new(),
-            _permit: permit.ok()?,
-        });
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        if queue.len() >= 2 * self.limit {
-            queue.retain(|(place, _)| place.strong_count() > 0);
-        }
-        queue.push_back((Arc::downgrade(&place), place.evicted.clone()));
-        Some(place)
+        let count: usize = strangers().map(|(_, places)| places.len()).sum();
+        let oldest =
+            |places: &BTreeMap<u64, _>| places.keys().next().copied().map(std::cmp::Reverse);
+        let most = strangers().max_by_key(|(_, places)| (places.len(), oldest(places)));
+        most.filter(|_| count > limit).map(|(origin, _)| *origin)
     }
 
-    fn evict_oldest(&self) {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some((place, evicted)) = queue.pop_front() {
-            if place.strong_count() > 0 {
-                return evicted.cancel();
-            }
+    fn evict(&mut self, origin: Origin) -> bool {
+        let Some(places) = self.places.get_mut(&origin) else {
+            return false;
+        };
+        let oldest = places.pop_first();
+        if places.is_empty() {
+            self.places.remove(&origin);
         }
+        oldest.map(|(_, evicted)| evicted.cancel()).is_some()
+    }
+}
+
+impl Place {
+    /// Its connection has shown the host token.
+    pub fn know_host(&self) {
+        let mut waiting = self.pending.lock();
+        if waiting.hosts.len() < HOSTS {
+            waiting.hosts.insert(self.address.to_canonical());
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut waiting = self.pending.lock();
+        let Some(places) = waiting.places.get_mut(&self.origin) else {
+            return;
+        };
+        places.remove(&self.number);
+        if places.is_empty() {
+            waiting.places.remove(&self.origin);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(places: &[Place]) -> Vec<bool> {
+        let open = |place: &Place| !place.evicted.is_cancelled();
+        places.iter().map(open).collect()
+    }
+
+    fn from(pending: &Arc<Pending>, addresses: &[&str]) -> Vec<Place> {
+        let place = |address: &&str| pending.place(address.parse().unwrap());
+        addresses.iter().map(place).collect()
+    }
+
+    #[test]
+    fn one_address_has_its_share_and_its_oldest_makes_room() {
+        let pending = Pending::new(4);
+        let first = from(&pending, &["10.0.0.1"; 3]);
+        assert_eq!(open(&first), [false, true, true]);
+        let second = from(&pending, &["10.0.0.2", "10.0.0.2"]);
+        assert_eq!(open(&second), [true, true], "its share is its own");
+        drop(first);
+        assert_eq!(open(&from(&pending, &["10.0.0.1"; 2])), [true, true]);
+    }
+
+    #[test]
+    fn the_greediest_address_makes_room() {
+        let pending = Pending::new(4);
+        let first = from(&pending, &["10.0.0.1", "10.0.0.2", "10.0.0.2", "10.0.0.3"]);
+        let more = from(&pending, &["10.0.0.4", "10.0.0.5"]);
+        assert_eq!(open(&first), [false, false, true, true], "then the oldest");
+        assert_eq!(open(&more), [true, true]);
+    }
+
+    #[test]
+    fn whoever_chooses_from_a_network_is_one() {
+        let pending = Pending::new(4);
+        let one = ["2001:db8:0:1::1", "2001:db8:0:1::2", "2001:db8:0:1:8000::3"];
+        assert_eq!(open(&from(&pending, &one)), [false, true, true]);
+        let two = ["2001:db8:0:1::1", "2001:db8:0:2::1"];
+        assert_eq!(open(&from(&pending, &two)), [true, true]);
+    }
+
+    #[test]
+    fn strangers_take_no_place_from_this_machine_or_a_host() {
+        let pending = Pending::new(2);
+        let here = from(&pending, &["127.0.0.1", "::1", "::ffff:127.0.0.1"]);
+        from(&pending, &["10.0.0.9"])[0].know_host();
+        let host = from(&pending, &["10.0.0.9", "10.0.0.9", "10.0.0.9"]);
+        let strangers = from(&pending, &["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
+        assert_eq!(open(&strangers), [false, true, true]);
+        assert_eq!(open(&here), [true; 3]);
+        assert_eq!(open(&host), [true; 3]);
+        assert!(pending.evict("127.0.0.1".parse().unwrap()));
+        assert_eq!(open(&here), [false, true, true]);
+        assert!(
+            !pending.evict("10.0.0.1".parse().unwrap()),
+            "it has none left"
+        );
     }
 }

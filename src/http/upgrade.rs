@@ -22,6 +22,7 @@ use super::answer::{problem, unavailable};
 use super::app::App;
 use super::connection::Peer;
 use super::device;
+use super::patience::Patient;
 use crate::access::{self, Pass};
 use crate::frame::Encoding;
 use crate::host::Host;
@@ -335,11 +336,15 @@ async fn upgraded(upgrade: OnUpgrade) -> Option<Upgraded> {
 
 /// The socket itself, and what arrived behind the request.
 async fn wire(upgrade: OnUpgrade) -> Option<(Wire, Bytes)> {
-    let upgraded = match upgraded(upgrade).await?.downcast::<TokioIo<TcpStream>>() {
-        Ok(Parts { io, read_buf, .. }) => return Some((Wire::Plain(io.into_inner()), read_buf)),
+    let upgraded = upgraded(upgrade).await?;
+    let upgraded = match upgraded.downcast::<TokioIo<Patient<TcpStream>>>() {
+        Ok(Parts { io, read_buf, .. }) => {
+            return Some((Wire::Plain(io.into_inner().into_inner()), read_buf));
+        }
         Err(other) => other,
     };
-    let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>().ok()?;
+    let tls = upgraded.downcast::<TokioIo<TlsStream<Patient<TcpStream>>>>();
+    let Parts { io, read_buf, .. } = tls.ok()?;
     let (tcp, session) = io.into_inner().into_inner();
-    Some((Wire::tls(tcp, session), read_buf))
+    Some((Wire::tls(tcp.into_inner(), session), read_buf))
 }

@@ -37,6 +37,8 @@ pub mod close {
     pub const POLICY: u16 = 1008;
     /// A message over the limit.
     pub const TOO_LARGE: u16 = 1009;
+    /// Too much waits for the viewer, or for too long.
+    pub const TRY_LATER: u16 = 1013;
     /// The topic was deleted.
     pub const TOPIC_GONE: u16 = 4404;
 }

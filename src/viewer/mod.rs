@@ -1,7 +1,8 @@
 //! Viewers: shards that own the write sides, one per core, and a small reader per socket.
 //!
 //! A viewer is a socket, a topic, a revision and at most one frame in flight. Memory
-//! behind a slow phone is bounded by that frame, and nobody is disconnected for being slow.
+//! behind a slow phone is bounded by that frame, and nobody is disconnected for being slow: only
+//! for taking nothing at all.
 
 mod burst;
 mod inbound;
@@ -25,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use inbound::{Inbound, Signal};
-pub use link::Link;
+pub use link::{Link, UNANSWERED, patience};
 pub use wire::Wire;
 
 use crate::frame::{Encoding, close as close_frame};

@@ -49,6 +49,11 @@ impl Outbox {
         !matches!(self.flight, Flight::Empty)
     }
 
+    /// Whether the viewer has not taken all that it is being sent.
+    pub fn is_sending(&self) -> bool {
+        matches!(self.flight, Flight::Sending { .. })
+    }
+
     /// A large frame is being encoded; it will be sent by [`Outbox::encoded`].
     pub fn expect_encoded(&mut self) {
         self.flight = Flight::Encoding;

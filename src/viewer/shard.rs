@@ -331,16 +331,10 @@ impl Shard {
 
     fn tick(&mut self) {
         let now = Instant::now();
-        let ping = self.hub.flow().ping;
-        for (_, viewer) in &mut self.viewers {
-            match viewer.closing {
-                Some(since) if now - since > LINGER => viewer.link.shutdown(Shutdown::Both),
-                None if viewer.next_ping <= now => {
-                    viewer.next_ping = now + ping;
-                    viewer.ping();
-                }
-                _ => {}
-            }
+        let (ping, stall) = (self.hub.flow().ping, self.hub.limits().stall_timeout);
+        let spread = self.viewers.len();
+        for (key, viewer) in &mut self.viewers {
+            viewer.look(now, ping, stall, back_in(key, spread));
         }
         if self.next_heartbeat <= now {
             self.next_heartbeat = now + HEARTBEAT;

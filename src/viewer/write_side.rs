@@ -8,18 +8,17 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
 
-use super::link::Link;
+use super::link::{Link, UNANSWERED, patience};
 use super::outbox::Outbox;
+use super::reader::LINGER;
 use super::{NewViewer, ViewerInfo};
 use crate::frame::{Encoding, Frame, close as close_frame, control};
 use crate::hub::{Catchup, Presence, millis};
-use crate::protocol::{Own, SERVER};
+use crate::protocol::{Own, SERVER, close};
 use crate::revision::Revision;
 
 /// How often our own viewers hear that the link is alive.
 pub const HEARTBEAT: Duration = Duration::from_secs(5);
-/// After this many unanswered pings a viewer is gone.
-const UNANSWERED: u8 = 2;
 
 /// One viewer as its shard has it.
 pub struct Viewer {
@@ -41,17 +40,34 @@ pub struct Viewer {
     pub closing: Option<Instant>,
     /// When it is pinged again.
     pub next_ping: Instant,
+    taking: Taking,
     /// Its place in its topic's list.
     pub place: usize,
     since: Instant,
     bytes: u64,
-    /// What it had sent at the last ping.
-    pinged_bytes: u64,
     /// Unique while the daemon runs.
     pub id: u64,
     address: SocketAddr,
     device: Box<str>,
     _admission: Arc<dyn Send + Sync>,
+}
+
+/// Whether a viewer takes what it is sent.
+struct Taking {
+    /// What it had taken.
+    bytes: u64,
+    /// When it took the last of them, as far as was looked.
+    since: Instant,
+}
+
+impl Taking {
+    /// For how long nothing was taken, though something was in flight.
+    fn stalled(&mut self, now: Instant, bytes: u64, sending: bool) -> Duration {
+        if !sending || bytes != self.bytes {
+            *self = Taking { bytes, since: now };
+        }
+        now - self.since
+    }
 }
 
 impl Viewer {
@@ -69,10 +85,10 @@ impl Viewer {
             outbox: Outbox::default(),
             closing: None,
             next_ping: since,
+            taking: Taking { bytes: 0, since },
             place,
             since,
             bytes: 0,
-            pinged_bytes: 0,
             id,
             address: new.address,
             device: new.device,
@@ -135,17 +151,34 @@ impl Viewer {
         self.send(&bytes);
     }
 
-    /// Asks whether it is still there, and gives it up when it did not answer.
-    pub fn ping(&mut self) {
-        if self.bytes != self.pinged_bytes && self.outbox.is_busy() {
-            // It takes what is in flight, slowly: that is an answer too.
+    /// Gives it up if it takes nothing for as long as `stall`, or does not answer; asks again
+    /// when it is time. `retry_after_ms`: when it may come back.
+    pub fn look(&mut self, now: Instant, ping: Duration, stall: Duration, retry_after_ms: u64) {
+        if let Some(since) = self.closing {
+            if now - since > LINGER {
+                self.link.shutdown(Shutdown::Both);
+            }
+            return;
+        }
+        let sending = self.outbox.is_sending();
+        if sending && self.bytes != self.taking.bytes {
+            // Taking it, however slowly, is as good as an answer.
             self.link.heard();
         }
-        self.pinged_bytes = self.bytes;
+        if self.taking.stalled(now, self.bytes, sending) >= stall {
+            tracing::info!(id = self.id, "viewer closed: it takes nothing");
+            self.leave("busy", close::TRY_LATER, retry_after_ms);
+        } else if self.next_ping <= now {
+            self.ping(now, ping);
+        }
+    }
+
+    fn ping(&mut self, now: Instant, ping: Duration) {
         if self.link.unanswered() >= UNANSWERED {
             return self.link.shutdown(Shutdown::Both);
         }
         self.link.pinged();
+        self.next_ping = now + patience(ping, self.link.unanswered());
         if !self.outbox.is_busy() {
             self.send(&control(Control::Ping, &[]));
         }
@@ -189,5 +222,32 @@ impl Viewer {
             current: self.revision == cell.session().map(|(revision, _)| revision),
             bytes: self.bytes,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_is_not_stalled() {
+        let second = Duration::from_secs(1);
+        let start = Instant::now();
+        let mut taking = Taking {
+            bytes: 0,
+            since: start,
+        };
+        let mut at =
+            |seconds, bytes, sending| taking.stalled(start + seconds * second, bytes, sending);
+        assert_eq!(
+            at(100, 0, false),
+            Duration::ZERO,
+            "nothing was there to take"
+        );
+        assert_eq!(at(119, 0, true), 19 * second);
+        assert_eq!(at(120, 1, true), Duration::ZERO, "a byte is enough");
+        assert_eq!(at(139, 1, true), 19 * second);
+        assert_eq!(at(140, 1, true), 20 * second);
+        assert_eq!(at(141, 1, false), Duration::ZERO);
     }
 }

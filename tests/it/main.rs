@@ -5,6 +5,7 @@
 mod harness;
 
 mod api;
+mod attack;
 mod cli;
 mod config;
 mod corners;

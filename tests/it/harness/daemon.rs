@@ -160,6 +160,17 @@ impl Daemon {
         kib.expect("a number of KiB") * 1024
     }
 
+    /// From now on it can open so many files more.
+    #[cfg(target_os = "linux")]
+    pub fn limit_files(&self, more: u64) {
+        let pid = self.child.id();
+        let open = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs");
+        let limit = open.count() as u64 + more;
+        let limit = Some((limit, limit));
+        let pid = pid.try_into().expect("a process id");
+        rlimit::prlimit(pid, rlimit::Resource::NOFILE, limit, None).expect("it is our child");
+    }
+
     /// Sends a signal by name, as `kill` does.
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();

@@ -1,0 +1,117 @@
+//! A stream whose peer may be slow, but has to take something of what it is sent.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+/// A stream that fails when nothing of what is written to it was taken for so long. Whoever
+/// writes nothing may idle.
+pub struct Patient<S> {
+    stream: S,
+    limit: Duration,
+    /// There while the stream takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Patient<S> {
+    /// A stream whose peer may take nothing for as long as `limit`.
+    pub fn new(stream: S, limit: Duration) -> Patient<S> {
+        Patient {
+            stream,
+            limit,
+            stalled: None,
+        }
+    }
+
+    /// The stream alone.
+    pub fn into_inner(self) -> S {
+        self.stream
+    }
+
+    fn judge(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let limit = self.limit;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
+        let over = stalled.as_mut().poll(context);
+        over.map(|()| Err(ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.judge(context, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
+        self.judge(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_little_again_and_again_stays_and_who_takes_nothing_does_not() {
+        let (ours, mut theirs) = duplex(8);
+        let mut ours = Patient::new(ours, LIMIT);
+        let takes_little = async {
+            for _ in 0..64 {
+                sleep(LIMIT - Duration::from_secs(1)).await;
+                theirs.read_exact(&mut [0]).await.unwrap();
+            }
+        };
+        let (written, ()) = tokio::join!(ours.write_all(&[0; 64]), takes_little);
+        written.unwrap();
+        sleep(2 * LIMIT).await;
+        let written = ours.write_all(&[0; 64]).await;
+        assert_eq!(written.unwrap_err().kind(), ErrorKind::TimedOut);
+    }
+}

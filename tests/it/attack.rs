@@ -1,0 +1,145 @@
+//! What strangers try: silence, slowness, floods. Nobody else is to feel it.
+
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use onlooker::options::{HostToken, Options};
+use onlooker::server::Server;
+use serde_json::json;
+use socket2::{Domain, Socket as Raw, Type};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::harness::{Daemon, LIMIT, Response, Socket, masked, opcode::*};
+
+/// A connection from an address of this machine.
+fn connect_from(address: [u8; 4], daemon: &Daemon) -> TcpStream {
+    let raw = Raw::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    raw.bind(&SocketAddr::from((address, 0)).into())
+        .expect("an address of this machine");
+    raw.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, daemon.port)).into())
+        .expect("it listens");
+    raw.set_read_timeout(Some(LIMIT)).expect("a socket option");
+    raw.into()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn silence_keeps_nobody_out() {
+    let limits = ["--max-unauthenticated", "16", "--max-per-address", "64"];
+    let daemon = Daemon::with(&limits);
+    daemon.put("1");
+    let silent = |_| connect_from([127, 0, 0, 2], &daemon);
+    let _silent: Vec<TcpStream> = (0..400).map(silent).collect();
+    for address in [[127, 0, 0, 1], [127, 0, 0, 2]] {
+        let mut viewer = Socket::open(connect_from(address, &daemon), "/", &[]);
+        assert_eq!(viewer.json()["payload"]["data"], json!(1));
+    }
+}
+
+#[test]
+fn who_is_over_the_limit_of_an_address_gets_no_answer() {
+    let daemon = Daemon::with(&["--max-per-address", "2"]);
+    let viewers = [daemon.viewer(), daemon.viewer()];
+    let refused = Response::to(daemon.connect(), "GET", "/healthz", &[], "");
+    assert_eq!(refused.status, 0, "{refused:?}");
+    drop(viewers);
+    let answered = || Response::to(daemon.connect(), "GET", "/healthz", &[], "").status == 200;
+    let deadline = Instant::now() + LIMIT;
+    while !answered() {
+        assert!(Instant::now() < deadline, "their places are free again");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_answer_that_nobody_takes_is_given_up() {
+    let limits = ["--max-per-address", "1", "--stall-timeout", "1s"];
+    let daemon = Daemon::with(&limits);
+    daemon.put(&format!("{:?}", "x".repeat(4 << 20)));
+    let stranger = || connect_from([127, 0, 0, 2], &daemon);
+    let mut deaf = stranger();
+    let request = b"GET /api/topics/main HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+    deaf.write_all(request).expect("it reads");
+    deaf.peek(&mut [0]).expect("an answer");
+    let answered = || Response::to(stranger(), "GET", "/healthz", &[], "").status == 200;
+    assert!(!answered(), "the only place of the address is taken");
+    let deadline = Instant::now() + LIMIT;
+    while !answered() {
+        assert!(Instant::now() < deadline, "the answer is held for it");
+    }
+}
+
+#[test]
+fn who_takes_nothing_is_closed_whatever_it_pongs() {
+    let limits = ["--stall-timeout", "1s", "--inbound-frames", "1000000000"];
+    let daemon = Daemon::with(&limits);
+    daemon.put(&format!("{:?}", "x".repeat(4 << 20)));
+    let own = [("Sec-WebSocket-Protocol", "onlooker.v1")];
+    let mut deaf = daemon.socket("/", &own);
+    assert_eq!(deaf.json()["type"], json!("hello"));
+    let deadline = Instant::now() + LIMIT;
+    while daemon.log_count("it takes nothing") == 0 {
+        assert!(Instant::now() < deadline, "the frame is held for it");
+        deaf.send(&masked(FIN | PONG, b""));
+    }
+    assert_eq!(deaf.json()["type"], json!("session_update"));
+    assert_eq!(deaf.json()["reason"], json!("busy"));
+    assert_eq!(deaf.close_code(), Some(1013));
+}
+
+/// Opens a socket and reads to its end, without ever answering; tells how long that was.
+async fn silence(port: u16, path: &str) -> Duration {
+    let tcp = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await;
+    let mut tcp = tcp.expect("it listens");
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    tcp.write_all(request.as_bytes()).await.expect("it reads");
+    let mut first = [0; 12];
+    tcp.read_exact(&mut first).await.expect("an answer");
+    assert_eq!(&first, b"HTTP/1.1 101");
+    let start = tokio::time::Instant::now();
+    // A reset is an end, too.
+    let _ = tcp.read_to_end(&mut Vec::new()).await;
+    start.elapsed()
+}
+
+/// The clock is not the machine's: it goes on when nobody has anything to do.
+#[tokio::test(start_paused = true)]
+async fn the_silent_are_gone_within_two_pings_and_five_seconds() {
+    for ping in [1, 15, 60].map(Duration::from_secs) {
+        let mut options = Options {
+            bind: Ipv4Addr::LOCALHOST.into(),
+            port: 0,
+            ..Options::default()
+        };
+        options.access.host_token = HostToken::LoopbackOnly;
+        options.flow.ping = ping;
+        let server = Server::start(options).await.expect("it starts");
+        for path in ["/", "/sync", "/host"] {
+            let gone = silence(server.port(), path).await;
+            let expected = 2 * ping..=2 * ping + Duration::from_secs(5);
+            assert!(expected.contains(&gone), "{path} at {ping:?}: {gone:?}");
+        }
+        server.stop().await;
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_file_limit_is_told_once() {
+    let daemon = Daemon::start();
+    // What is opened once is open after the first answer.
+    daemon.ask("GET", "/healthz", "");
+    daemon.limit_files(3);
+    // All but three of them wait to be accepted, until those before them are answered.
+    let waiting: Vec<_> = (0..15).map(|_| daemon.connect()).collect();
+    for tcp in waiting {
+        let answer = Response::to(tcp, "GET", "/healthz", &[], "");
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    daemon.logged("no more connections can be accepted");
+    assert_eq!(daemon.log_count("no more connections can be accepted"), 1);
+}
