@@ -564,7 +564,9 @@ fn a_restart_loses_nobody() {
             assert!(Some(again) > written["serverRevision"].as_u64());
         }
         window.settles();
-        assert_eq!(stored, json!(window.held) == written["serverRevision"]);
+        let kept = written["serverRevision"].as_u64().unwrap();
+        // After a kill it is a greater one: what was lost may have been shown.
+        assert!(!stored || window.held >= kept, "{} of {kept}", window.held);
     });
 }
 
