@@ -107,6 +107,8 @@ pub struct Limits {
     pub inbound_frames: u32,
     /// Bytes a viewer may send in ten seconds, and in one message.
     pub inbound_bytes: usize,
+    /// Bytes that all viewers together may not have taken yet; two sessions at least.
+    pub in_flight: usize,
     /// Bytes of a request's head.
     pub header: usize,
     /// Bytes of a session, wherever it comes from.
@@ -186,6 +188,7 @@ impl Default for Limits {
             topics: 1_000,
             inbound_frames: 100,
             inbound_bytes: 64 * 1024,
+            in_flight: 256 * 1024 * 1024,
             header: 16 * 1024,
             session: 16 * 1024 * 1024,
             head_timeout: Duration::from_secs(10),

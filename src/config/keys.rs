@@ -379,6 +379,15 @@ pub static KEYS: &[Key] = &[
         ..KEY
     },
     Key {
+        name: "max_in_flight",
+        value: "SIZE",
+        group: LIMITS,
+        help: "size of what all viewers together have not taken yet; two sessions at least",
+        set: |s, text| put(&mut s.options.limits.in_flight, size(one(text)?, 1024)),
+        get: |s| text(&shown_size(s.options.limits.in_flight)),
+        ..KEY
+    },
+    Key {
         name: "max_header",
         value: "SIZE",
         group: LIMITS,

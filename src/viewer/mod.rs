@@ -5,6 +5,7 @@
 //! for taking nothing at all.
 
 mod burst;
+mod held;
 mod inbound;
 mod link;
 mod outbox;
@@ -33,6 +34,7 @@ use crate::frame::{Encoding, close as close_frame};
 use crate::hub::{Hub, Presence};
 use crate::protocol::close;
 use crate::revision::Revision;
+use held::Held;
 use shard::{Command, Shard};
 
 /// A socket after its upgrade, with what was agreed on.
@@ -91,9 +93,12 @@ impl Viewers {
     /// `tasks` waits for them.
     pub fn start(hub: &Hub, tasks: &TaskTracker, stop: &CancellationToken) -> Viewers {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let limits = hub.limits();
+        let held = Held::new(limits.in_flight.max(2 * limits.session));
         let start = |index: usize| {
             let (commands, orders) = mpsc::channel(COMMANDS);
-            let shard = Shard::new(index, cores, hub.clone(), commands.clone(), tasks.clone());
+            let place = (index, cores);
+            let shard = Shard::new(place, hub.clone(), commands.clone(), tasks.clone(), &held);
             tasks.spawn(shard.run(orders, hub.subscribe(), stop.clone()));
             commands
         };

@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::held::{Held, Piece};
 use super::wire::Wire;
 
 /// How many of a host's own texts wait for a slow viewer, those that came together counting as
@@ -14,8 +16,8 @@ const TEXTS: usize = 64;
 const TEXT_BYTES: usize = 1024 * 1024;
 
 /// What is on its way, and what waits behind it.
-#[derive(Default)]
 pub struct Outbox {
+    held: Arc<Held>,
     flight: Flight,
     /// Rarely there, so that an idle viewer is small.
     behind: Option<Box<Behind>>,
@@ -28,7 +30,7 @@ enum Flight {
     /// A large frame is being encoded elsewhere.
     Encoding,
     Sending {
-        bytes: Bytes,
+        piece: Piece,
         sent: usize,
     },
 }
@@ -37,13 +39,29 @@ enum Flight {
 struct Behind {
     /// The answer to the latest ping; older ones need none (RFC 6455 §5.5.3).
     pong: Option<Bytes>,
-    texts: VecDeque<Bytes>,
+    texts: VecDeque<Piece>,
     text_bytes: usize,
     /// Nothing follows it.
     close: Option<Bytes>,
 }
 
 impl Outbox {
+    /// An empty one; what it cannot send at once is counted there.
+    pub fn new(held: Arc<Held>) -> Outbox {
+        Outbox {
+            held,
+            flight: Flight::Empty,
+            behind: None,
+        }
+    }
+
+    /// Whether anything in it is too much to be kept any longer.
+    pub fn is_given_up(&self) -> bool {
+        let mut texts = self.behind.iter().flat_map(|behind| &behind.texts);
+        matches!(&self.flight, Flight::Sending { piece, .. } if piece.is_given_up())
+            || texts.any(Piece::is_given_up)
+    }
+
     /// Whether something is in flight: then updates wait, and are merged by `since`.
     pub fn is_busy(&self) -> bool {
         !matches!(self.flight, Flight::Empty)
@@ -61,7 +79,8 @@ impl Outbox {
 
     /// The large frame is ready.
     pub fn encoded(&mut self, bytes: Bytes) {
-        self.flight = Flight::Sending { bytes, sent: 0 };
+        let piece = self.held.hold(bytes);
+        self.flight = Flight::Sending { piece, sent: 0 };
     }
 
     /// Sends now if nothing is in flight. Tells how many bytes the socket took; `None` when
@@ -73,7 +92,7 @@ impl Outbox {
         let sent = write(wire, bytes)?;
         if sent < bytes.len() || !wire.is_flushed() {
             self.flight = Flight::Sending {
-                bytes: bytes.clone(),
+                piece: self.held.hold(bytes.clone()),
                 sent,
             };
         }
@@ -86,7 +105,7 @@ impl Outbox {
         let room = behind.texts.len() < TEXTS && behind.text_bytes + bytes.len() <= TEXT_BYTES;
         if room {
             behind.text_bytes += bytes.len();
-            behind.texts.push_back(bytes.clone());
+            behind.texts.push_back(self.held.hold(bytes.clone()));
         }
         room
     }
@@ -107,22 +126,20 @@ impl Outbox {
         loop {
             match &mut self.flight {
                 Flight::Encoding => return Ok(total),
-                Flight::Sending { bytes, sent } => {
-                    let more = write(wire, &bytes[*sent..])?;
+                Flight::Sending { piece, sent } => {
+                    let more = write(wire, &piece[*sent..])?;
                     (*sent, total) = (*sent + more, total + more);
-                    if *sent < bytes.len() || !wire.is_flushed() {
+                    if *sent < piece.len() || !wire.is_flushed() {
                         return Ok(total);
                     }
                 }
                 Flight::Empty => {}
             }
-            self.flight = match self.next() {
-                Some(bytes) => Flight::Sending { bytes, sent: 0 },
-                None => Flight::Empty,
-            };
-            if !self.is_busy() {
+            self.flight = Flight::Empty;
+            let Some(bytes) = self.next() else {
                 return Ok(total);
-            }
+            };
+            total += self.send(wire, &bytes)?.unwrap_or_default();
         }
     }
 
@@ -138,7 +155,7 @@ impl Outbox {
         }
         if let Some(text) = behind.texts.pop_front() {
             behind.text_bytes -= text.len();
-            return Some(text);
+            return Some(text.clone());
         }
         let close = behind.close.take();
         if close.is_none() {

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::burst::{Burst, Load};
+use super::held::Held;
 use super::inbound::Inbound;
 use super::reader::{LINGER, Reader};
 use super::write_side::{HEARTBEAT, Viewer};
@@ -49,6 +50,7 @@ pub struct Shard {
     hub: Hub,
     commands: mpsc::Sender<Command>,
     tasks: TaskTracker,
+    held: Arc<Held>,
     viewers: Slab<Viewer>,
     /// Who watches what, in lists that are quick to walk.
     topics: HashMap<TopicName, Vec<usize>>,
@@ -60,13 +62,13 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// A shard without viewers; one of `shards`.
+    /// A shard without viewers: which one, of how many.
     pub fn new(
-        index: usize,
-        shards: usize,
+        (index, shards): (usize, usize),
         hub: Hub,
         commands: mpsc::Sender<Command>,
         tasks: TaskTracker,
+        held: &Arc<Held>,
     ) -> Shard {
         let start = Instant::now();
         Shard {
@@ -75,6 +77,7 @@ impl Shard {
             hub,
             commands,
             tasks,
+            held: held.clone(),
             viewers: Slab::new(),
             topics: HashMap::new(),
             joined: 0,
@@ -272,7 +275,7 @@ impl Shard {
             .or_default();
         self.joined += 1;
         let id = self.joined * self.shards as u64 + self.index as u64;
-        let (viewer, early) = Viewer::new(new, id, since, list.len());
+        let (viewer, early) = Viewer::new(new, id, since, list.len(), &self.held);
         let (link, encoding) = (viewer.link.clone(), viewer.encoding);
         let key = self.viewers.insert(viewer);
         list.push(key);
@@ -336,9 +339,29 @@ impl Shard {
         for (key, viewer) in &mut self.viewers {
             viewer.look(now, ping, stall, back_in(key, spread));
         }
+        if self.held.is_over() {
+            self.give_up();
+        }
         if self.next_heartbeat <= now {
             self.next_heartbeat = now + HEARTBEAT;
             self.heartbeat();
+        }
+    }
+
+    /// Closes those for whom too much is kept.
+    fn give_up(&mut self) {
+        let (spread, at_once) = (self.viewers.len(), self.held.is_far_over());
+        for (key, viewer) in &mut self.viewers {
+            if !viewer.outbox.is_given_up() {
+                continue;
+            }
+            if viewer.closing.is_none() {
+                tracing::info!(id = viewer.id, "viewer closed: too much is in flight");
+                viewer.leave("busy", close::TRY_LATER, back_in(key, spread));
+            }
+            if at_once {
+                viewer.link.shutdown(Shutdown::Both);
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
 
+use super::held::Held;
 use super::link::{Link, UNANSWERED, patience};
 use super::outbox::Outbox;
 use super::reader::LINGER;
@@ -73,7 +74,13 @@ impl Taking {
 impl Viewer {
     /// A viewer that has joined at a time, and what arrived of it by then. `place`: in the list
     /// of its topic's viewers.
-    pub fn new(new: NewViewer, id: u64, since: Instant, place: usize) -> (Viewer, Bytes) {
+    pub fn new(
+        new: NewViewer,
+        id: u64,
+        since: Instant,
+        place: usize,
+        held: &Arc<Held>,
+    ) -> (Viewer, Bytes) {
         let resends = new.presence.cell().resends();
         let viewer = Viewer {
             resends,
@@ -82,7 +89,7 @@ impl Viewer {
             revision: new.since,
             encoding: new.encoding,
             own: new.own,
-            outbox: Outbox::default(),
+            outbox: Outbox::new(held.clone()),
             closing: None,
             next_ping: since,
             taking: Taking { bytes: 0, since },

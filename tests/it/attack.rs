@@ -88,6 +88,30 @@ fn who_takes_nothing_is_closed_whatever_it_pongs() {
     assert_eq!(deaf.close_code(), Some(1013));
 }
 
+#[test]
+fn who_holds_the_most_for_the_longest_is_closed_when_it_is_too_much() {
+    let limits = ["--max-session", "4MiB", "--max-in-flight", "8MiB"];
+    let daemon = Daemon::with(&[&limits[..], &["--stall-timeout", "1h"]].concat());
+    let own = [("Sec-WebSocket-Protocol", "onlooker.v1")];
+    let pinned = |count: u32| {
+        daemon.put(&format!("[{count},{:?}]", "x".repeat(2_000_000)));
+        let mut viewer = daemon.socket("/", &own);
+        assert_eq!(viewer.json()["type"], json!("hello"));
+        viewer.wait();
+        viewer
+    };
+    let mut viewers: Vec<Socket> = (0..5).map(pinned).collect();
+    daemon.logged("too much is in flight");
+    let mut first = viewers.remove(0);
+    assert_eq!(first.json()["payload"]["data"][0], json!(0));
+    assert_eq!(first.json()["reason"], json!("busy"));
+    assert_eq!(first.close_code(), Some(1013));
+    for (count, viewer) in (1..).zip(&mut viewers) {
+        assert_eq!(viewer.json()["payload"]["data"][0], json!(count));
+    }
+    assert_eq!(daemon.log_count("too much is in flight"), 1);
+}
+
 /// Opens a socket and reads to its end, without ever answering; tells how long that was.
 async fn silence(port: u16, path: &str) -> Duration {
     let tcp = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await;

@@ -131,6 +131,11 @@ impl Socket {
         }
     }
 
+    /// Waits until something has arrived, and leaves it there.
+    pub fn wait(&self) {
+        self.tcp.peek(&mut [0]).expect("something in time");
+    }
+
     /// Ends the connection without a word.
     pub fn abort(self) {
         let _ = self.tcp.shutdown(Shutdown::Both);

@@ -1,0 +1,197 @@
+//! What viewers have not taken yet, of all together: a piece counts once, however many viewers
+//! it is sent to.
+
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+/// The pieces that are held for viewers.
+pub struct Held {
+    limit: usize,
+    pieces: Mutex<Pieces>,
+}
+
+#[derive(Default)]
+struct Pieces {
+    /// By the place of their bytes, which is no other's meanwhile.
+    known: HashMap<usize, Known>,
+    /// How many bytes those are that are not given up.
+    kept: usize,
+    /// How many the others are.
+    given_up: usize,
+}
+
+struct Known {
+    length: usize,
+    holders: usize,
+    since: Instant,
+    /// Those who hold it are to be closed.
+    given_up: bool,
+}
+
+/// Shared bytes that a viewer has not taken yet.
+pub struct Piece {
+    bytes: Bytes,
+    held: Arc<Held>,
+}
+
+impl Held {
+    /// So many bytes; of what is beyond, that is given up which costs the most for the fewest.
+    pub fn new(limit: usize) -> Arc<Held> {
+        Arc::new(Held {
+            limit,
+            pieces: Mutex::default(),
+        })
+    }
+
+    /// Holds bytes for one viewer more.
+    pub fn hold(self: &Arc<Held>, bytes: Bytes) -> Piece {
+        let now = Instant::now();
+        let mut pieces = self.lock();
+        pieces.add(&bytes, now);
+        pieces.give_up(self.limit, now);
+        Piece {
+            bytes,
+            held: self.clone(),
+        }
+    }
+
+    /// Whether anything is given up and still held.
+    pub fn is_over(&self) -> bool {
+        self.lock().given_up > 0
+    }
+
+    /// Whether what is given up is so much that there is no time for goodbyes.
+    pub fn is_far_over(&self) -> bool {
+        self.lock().given_up > self.limit
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pieces> {
+        self.pieces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pieces {
+    fn add(&mut self, bytes: &Bytes, now: Instant) {
+        let known = self.known.entry(bytes.as_ptr().addr());
+        let known = known.or_insert_with(|| {
+            self.kept += bytes.len();
+            Known {
+                length: bytes.len(),
+                holders: 0,
+                since: now,
+                given_up: false,
+            }
+        });
+        known.holders += 1;
+    }
+
+    fn give_up(&mut self, limit: usize, now: Instant) {
+        while self.kept > limit {
+            let kept = self.known.values_mut().filter(|known| !known.given_up);
+            let Some(worst) = kept.max_by_key(|known| known.cost(now)) else {
+                return;
+            };
+            worst.given_up = true;
+            self.kept -= worst.length;
+            self.given_up += worst.length;
+        }
+    }
+
+    fn remove(&mut self, bytes: &Bytes) {
+        let place = bytes.as_ptr().addr();
+        let Some(known) = self.known.get_mut(&place) else {
+            return;
+        };
+        known.holders -= 1;
+        if known.holders > 0 {
+            return;
+        }
+        match known.given_up {
+            true => self.given_up -= known.length,
+            false => self.kept -= known.length,
+        }
+        self.known.remove(&place);
+    }
+}
+
+impl Known {
+    /// Bytes times how long, for each viewer that would be closed. What many are sent, and what
+    /// has only begun, stays the longest.
+    fn cost(&self, now: Instant) -> u128 {
+        self.length as u128 * (now - self.since).as_micros() / self.holders as u128
+    }
+}
+
+impl Piece {
+    /// Whether it is too much to be kept any longer.
+    pub fn is_given_up(&self) -> bool {
+        let pieces = self.held.lock();
+        let known = pieces.known.get(&self.bytes.as_ptr().addr());
+        known.is_some_and(|known| known.given_up)
+    }
+}
+
+impl Deref for Piece {
+    type Target = Bytes;
+
+    fn deref(&self) -> &Bytes {
+        &self.bytes
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.held.lock().remove(&self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Bytes of their own, a second later.
+    async fn bytes(length: usize) -> Bytes {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        vec![0; length].into()
+    }
+
+    fn given_up(pieces: &[&Piece]) -> Vec<bool> {
+        pieces.iter().map(|piece| piece.is_given_up()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_piece_counts_once_however_many_are_sent_it() {
+        let (held, shared) = (Held::new(10), bytes(10).await);
+        let all: Vec<Piece> = (0..100).map(|_| held.hold(shared.clone())).collect();
+        assert!(!held.is_over());
+        drop(all);
+        let again = held.hold(bytes(10).await);
+        assert_eq!(given_up(&[&again]), [false], "nothing is left of the first");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_costs_the_most_for_the_fewest_goes() {
+        let held = Held::new(20);
+        let small = held.hold(bytes(1).await);
+        let many = bytes(6).await;
+        let many = [held.hold(many.clone()), held.hold(many)];
+        let old = held.hold(bytes(6).await);
+        let large = held.hold(bytes(7).await);
+        assert!(!held.is_over());
+        let newest = held.hold(bytes(6).await);
+        let all = [&small, &many[0], &old, &large, &newest];
+        assert_eq!(given_up(&all), [false, false, true, false, false]);
+        assert!(held.is_over());
+        assert!(!held.is_far_over());
+        let more = [held.hold(bytes(20).await), held.hold(bytes(20).await)];
+        assert!(held.is_far_over());
+        drop((small, many, old, large, newest, more));
+        assert!(!held.is_over());
+    }
+}
