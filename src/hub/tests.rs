@@ -454,3 +454,61 @@ async fn a_text_that_no_shard_takes_has_passed_everybody_over() {
     let waited = tokio::time::timeout(Duration::from_millis(1), more).await;
     assert!(waited.is_err());
 }
+
+#[tokio::test]
+async fn nothing_is_acknowledged_while_the_disk_may_hold_another() {
+    let room = Room::new();
+    room.write("[1]").await.expect("there is room");
+    room.disk.hold(true);
+    let lost = room.begin(data("[2]")).await;
+    // Its bytes arrive, its sync fails, and what is durable cannot be put back.
+    room.disk.fail_after(0);
+    room.disk.set_full(true);
+    room.disk.hold(false);
+    lost.await.expect("it ran").expect_err("the disk fails");
+    assert_eq!(room.data().as_deref(), Some("[1]"));
+    let same = room.write("[1]").await;
+    assert!(matches!(same, Err(WriteError::Store(_))), "{same:?}");
+    room.disk.set_full(false);
+    room.write("[1]").await.expect("there is room again");
+    room.assert_kept();
+}
+
+#[tokio::test]
+async fn what_is_ignored_now_is_dropped_from_what_was_kept() {
+    let room = Room::new();
+    let written = room.write(r#"{"data":{"pin":1234,"x":1}}"#);
+    let before = written.await.expect("there is room");
+    let options = Options {
+        ignore: vec!["/data/pin".to_owned()],
+        ..Options::default()
+    };
+    let disk = room.disk.after_kill().expect("memory");
+    let store = disk.store().expect("it can be opened");
+    let again = Room::with(&options, Some(store), disk);
+    assert_eq!(again.data().as_deref(), Some(r#"{"x":1}"#));
+    assert!(again.cell().revision() > before.revision);
+    let set = again.hub.write(&again.topic, field("a", "1"), by("x"));
+    set.await.expect("there is room");
+    again.assert_kept();
+}
+
+#[tokio::test]
+async fn a_life_that_did_not_end_in_order_is_outrun() {
+    let room = Room::new();
+    let kept = room.write("[1]").await.expect("there is room");
+    let again = Room::on(room.disk.after_kill().expect("memory"));
+    let cell = again.cell();
+    assert!(cell.revision() > kept.revision);
+    let current = cell.since(Some(kept.revision));
+    assert!(current.frame.is_none(), "who holds it is sent nothing");
+    let options = WriteOptions {
+        if_match: Some(kept.revision),
+        ..WriteOptions::default()
+    };
+    let written = again.hub.write(&again.topic, data("[2]"), options).await;
+    written.expect("nothing has changed since");
+    again.hub.close_store().await;
+    let ended = Room::on(again.disk.clone());
+    assert_eq!(ended.cell().session(), again.cell().session());
+}
