@@ -138,8 +138,8 @@ async fn connection(gate: Arc<Gate>, tcp: TcpStream, peer: Arc<Peer>) {
     if tcp.set_nodelay(true).is_err() {
         return;
     }
-    bound_kernel_queue(&tcp);
     let app = gate.app.clone();
+    bound_kernel_queue(&tcp, app.hub.flow().ping);
     let tcp = Patient::new(tcp, app.hub.limits().stall_timeout);
     match &app.tls {
         None => requests(gate, peer, tcp).await,
@@ -161,11 +161,19 @@ const UNSENT: u32 = 32 * 1024;
 
 /// What waits in the kernel can neither be merged with what is newer, nor is it seen whether
 /// the peer takes it. Where this cannot be set, both are only less good.
-fn bound_kernel_queue(tcp: &TcpStream) {
+///
+/// The kernel ends a connection whose peer has acknowledged nothing for as long as a silent one
+/// is waited for.
+fn bound_kernel_queue(tcp: &TcpStream, ping: Duration) {
+    let silent = 2 * ping + Duration::from_secs(5);
     #[cfg(any(target_os = "android", target_os = "linux"))]
-    let _ = socket2::SockRef::from(tcp).set_tcp_notsent_lowat(UNSENT);
+    {
+        let socket = socket2::SockRef::from(tcp);
+        let _ = socket.set_tcp_notsent_lowat(UNSENT);
+        let _ = socket.set_tcp_user_timeout(Some(silent));
+    }
     #[cfg(not(any(target_os = "android", target_os = "linux")))]
-    let _ = (tcp, UNSENT);
+    let _ = (tcp, silent, UNSENT);
 }
 
 /// Serves requests until the connection ends, is upgraded, or the daemon stops.

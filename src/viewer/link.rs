@@ -1,7 +1,7 @@
 //! The socket as its two owners share it: the shard writes, the reader reads.
 
 use std::net::Shutdown;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -28,6 +28,8 @@ pub struct Link {
     wire: Wire,
     /// Pings sent since anything was heard.
     unanswered: AtomicU8,
+    /// The viewer itself was heard since the shard last asked.
+    spoke: AtomicBool,
     /// The shard waits for the socket to take more.
     pub(super) blocked: Notify,
 }
@@ -38,6 +40,7 @@ impl Link {
         Link {
             wire,
             unanswered: AtomicU8::new(0),
+            spoke: AtomicBool::new(false),
             blocked: Notify::new(),
         }
     }
@@ -55,6 +58,17 @@ impl Link {
     /// The viewer was heard of.
     pub fn heard(&self) {
         self.unanswered.store(0, Ordering::Relaxed);
+    }
+
+    /// The viewer itself was heard.
+    pub fn spoke(&self) {
+        self.spoke.store(true, Ordering::Relaxed);
+        self.heard();
+    }
+
+    /// Whether it was, since this was last asked.
+    pub fn has_spoken(&self) -> bool {
+        self.spoke.swap(false, Ordering::Relaxed)
     }
 
     /// How many pings it has left unanswered.

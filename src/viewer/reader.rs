@@ -93,7 +93,7 @@ impl Reader {
     /// Handles what arrived; true when nothing more counts.
     async fn take(&mut self, bytes: &mut [u8]) -> bool {
         let pings = self.link.unanswered();
-        self.link.heard();
+        self.link.spoke();
         for signal in self.inbound.feed(bytes, self.start.elapsed(), pings) {
             let (command, over) = match signal {
                 Signal::Ping(payload) => (Command::Pong(self.key, payload), false),

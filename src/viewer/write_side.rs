@@ -42,6 +42,7 @@ pub struct Viewer {
     /// When it is pinged again.
     pub next_ping: Instant,
     taking: Taking,
+    backlog: Backlog,
     /// Its place in its topic's list.
     pub place: usize,
     since: Instant,
@@ -53,12 +54,41 @@ pub struct Viewer {
     _admission: Arc<dyn Send + Sync>,
 }
 
+/// What the kernels on both sides may hold of what a viewer was sent, in bytes. Our ping is
+/// behind that, and so is its answer.
+const KERNELS: u64 = 256 * 1024;
+/// A viewer that reads this many bytes a second is slow, and there.
+const SLOW: u64 = 4 * 1024;
+
+/// What is on its way to a viewer though it has left us.
+struct Backlog {
+    /// How much it had been sent when it last spoke.
+    answered: u64,
+    /// How much it had been sent at the last look.
+    sent: u64,
+    /// Until then it may be reading without coming to our ping.
+    until: Instant,
+}
+
 /// Whether a viewer takes what it is sent.
 struct Taking {
     /// What it had taken.
     bytes: u64,
     /// When it took the last of them, as far as was looked.
     since: Instant,
+}
+
+impl Backlog {
+    fn look(&mut self, now: Instant, sent: u64, spoke: bool) {
+        if spoke {
+            (self.answered, self.until) = (self.sent, now);
+        }
+        if sent != self.sent {
+            let held = (sent - self.answered).min(KERNELS);
+            self.until = now + Duration::from_secs(held / SLOW);
+        }
+        self.sent = sent;
+    }
 }
 
 impl Taking {
@@ -93,6 +123,11 @@ impl Viewer {
             closing: None,
             next_ping: since,
             taking: Taking { bytes: 0, since },
+            backlog: Backlog {
+                answered: 0,
+                sent: 0,
+                until: since,
+            },
             place,
             since,
             bytes: 0,
@@ -167,6 +202,7 @@ impl Viewer {
             }
             return;
         }
+        self.backlog.look(now, self.bytes, self.link.has_spoken());
         let sending = self.outbox.is_sending();
         if sending && self.bytes != self.taking.bytes {
             // Taking it, however slowly, is as good as an answer.
@@ -182,7 +218,11 @@ impl Viewer {
 
     fn ping(&mut self, now: Instant, ping: Duration) {
         if self.link.unanswered() >= UNANSWERED {
-            return self.link.shutdown(Shutdown::Both);
+            // A dead one is found by the kernel meanwhile (TCP_USER_TIMEOUT).
+            return match now < self.backlog.until {
+                true => self.next_ping = self.backlog.until,
+                false => self.link.shutdown(Shutdown::Both),
+            };
         }
         self.link.pinged();
         self.next_ping = now + patience(ping, self.link.unanswered());
