@@ -44,8 +44,10 @@ export function nextLink(link, state, now) {
   }
   const lostAt = link.lostAt || (link.wasLive ? ("heardAt" in state && state.heardAt) || now : 0);
   if (state.status !== "waiting") return { ...link, kind: "connecting", lostAt };
+  // A host that said it stops has stopped, however often it cannot be reached now.
+  const reason = link.reason === "stopping" ? link.reason : state.reason;
   // Who was sent away stays away: dialling again would undo what the host just did.
-  return { ...link, kind: state.reason === "kicked" ? "closed" : "waiting", lostAt, reason: state.reason };
+  return { ...link, kind: reason === "kicked" ? "closed" : "waiting", lostAt, reason };
 }
 
 /**
