@@ -2,6 +2,7 @@
 //! message whether it stands.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -13,6 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error};
+use tokio_util::io::InspectReader;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::HostPass;
@@ -54,6 +56,10 @@ impl Host {
             .max_write_buffer_size(limit + ENVELOPE)
             .max_message_size(Some(limit))
             .max_frame_size(Some(limit));
+        // A message may take longer to come than a pong that is behind it.
+        let heard = Arc::new(AtomicBool::new(false));
+        let hears = heard.clone();
+        let io = InspectReader::new(io, move |_: &[u8]| hears.store(true, Ordering::Relaxed));
         let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
         let ping = self.hub.flow().ping.max(Duration::from_millis(1));
         let (mut next_ping, mut unanswered) = (Instant::now() + ping, 0);
@@ -70,6 +76,9 @@ impl Host {
                     }
                 }
                 () = sleep_until(next_ping) => {
+                    if heard.swap(false, Ordering::Relaxed) {
+                        unanswered = 0;
+                    }
                     if unanswered >= UNANSWERED {
                         return;
                     }
