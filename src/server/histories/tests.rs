@@ -428,6 +428,19 @@ impl World {
         if self.disk.is_some() && !unsure {
             assert!(kept >= self.acknowledged, "an acknowledged write is lost");
         }
+        let truth = self
+            .hub
+            .topic(&self.topic)
+            .and_then(|cell| cell.field("speed"));
+        for device in &mut self.devices {
+            // It asked for the truth, was told what was not durable yet, and asks again: a kept
+            // name has the revision of its write, which is older than what the device knows.
+            if let Some((value, origin)) = &truth
+                && device.known > origin.revision.get()
+            {
+                (device.known, device.confirmed) = (0, Some(value.value()));
+            }
+        }
         (self.acknowledged, self.seen) = (kept, Revision::ZERO);
         self.deleted = Revision::ZERO;
     }
