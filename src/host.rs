@@ -48,19 +48,12 @@ impl Host {
     /// Serves the socket to its end. Messages are applied in their order and each is answered
     /// before the next is read, so that a flood waits in the host's own buffers.
     pub async fn run(self, io: impl AsyncRead + AsyncWrite + Unpin) {
-        let limit = self.hub.limits().session + ENVELOPE;
-        let config = WebSocketConfig::default()
-            .read_buffer_size(16 * 1024)
-            // Room for an answer that repeats a long id. Pongs that are not read must not pile up.
-            .write_buffer_size(0)
-            .max_write_buffer_size(limit + ENVELOPE)
-            .max_message_size(Some(limit))
-            .max_frame_size(Some(limit));
         // A message may take longer to come than a pong that is behind it.
         let heard = Arc::new(AtomicBool::new(false));
         let hears = heard.clone();
         let io = InspectReader::new(io, move |_: &[u8]| hears.store(true, Ordering::Relaxed));
-        let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
+        let mut socket =
+            WebSocketStream::from_raw_socket(io, Role::Server, Some(self.config())).await;
         let ping = self.hub.flow().ping.max(Duration::from_millis(1));
         let (mut next_ping, mut unanswered) = (Instant::now() + ping, 0);
         loop {
@@ -96,6 +89,17 @@ impl Host {
                 None => return say_goodbye(socket, close::GOING_AWAY, "stopping").await,
             }
         }
+    }
+
+    fn config(&self) -> WebSocketConfig {
+        let limit = self.hub.limits().session + ENVELOPE;
+        WebSocketConfig::default()
+            .read_buffer_size(16 * 1024)
+            // Room for an answer that repeats a long id. Pongs that are not read must not pile up.
+            .write_buffer_size(0)
+            .max_write_buffer_size(limit + ENVELOPE)
+            .max_message_size(Some(limit))
+            .max_frame_size(Some(limit))
     }
 
     async fn answer(&self, message: Message) -> Option<Message> {
