@@ -2,8 +2,6 @@
 
 mod config;
 
-use serde_json::Value;
-
 pub use config::{Config, FieldName};
 
 use crate::json::{Json, Kind, write_object};
@@ -115,21 +113,6 @@ impl Session {
         let parts = [&self.name, &self.data, &self.metadata];
         let parts: usize = parts.iter().map(|part| part.as_str().len()).sum();
         parts + self.config.text_len() + 64
-    }
-
-    /// The session as a tree, to be patched.
-    pub fn value(&self) -> Value {
-        let config = self
-            .config
-            .iter()
-            .map(|(field, value)| (field.to_owned(), value.value()));
-        let members = [
-            self.name.value(),
-            self.data.value(),
-            Value::Object(config.collect()),
-            self.metadata.value(),
-        ];
-        Value::Object(MEMBERS.into_iter().map(String::from).zip(members).collect())
     }
 
     /// The first integer that JavaScript will round (above 2^53), if there is one.
