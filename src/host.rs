@@ -9,7 +9,7 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
@@ -30,6 +30,9 @@ const MOST_DISCARDED: usize = 64 * 1024 * 1024;
 /// What an envelope may add to a session, in bytes.
 const ENVELOPE: usize = 64 * 1024;
 
+/// What a look at the socket brings.
+type Read = Result<Message, Error>;
+
 /// A connected host that writes one topic.
 pub struct Host {
     /// Where it writes.
@@ -46,7 +49,7 @@ pub struct Host {
 
 impl Host {
     /// Serves the socket to its end. Messages are applied in their order and each is answered
-    /// before the next is read, so that a flood waits in the host's own buffers.
+    /// before the next is applied, so that a flood waits in the host's own buffers.
     pub async fn run(self, io: impl AsyncRead + AsyncWrite + Unpin) {
         // A message may take longer to come than a pong that is behind it.
         let heard = Arc::new(AtomicBool::new(false));
@@ -56,12 +59,16 @@ impl Host {
             WebSocketStream::from_raw_socket(io, Role::Server, Some(self.config())).await;
         let ping = self.hub.flow().ping.max(Duration::from_millis(1));
         let (mut next_ping, mut unanswered) = (Instant::now() + ping, 0);
+        let mut ahead = None;
         loop {
             let answer = tokio::select! {
-                message = socket.next() => {
+                message = next(&mut socket, &mut ahead) => {
                     unanswered = 0;
                     match message {
-                        Some(Ok(message)) => self.answer(message).await,
+                        Some(Ok(message)) => match self.attend(message, &mut socket, &mut ahead).await {
+                            Some(answer) => answer,
+                            None => return,
+                        },
                         Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. }))) => return self.refuse_size(socket).await,
                         Some(Err(Error::Utf8(_))) => return say_goodbye(socket, close::INVALID, "not UTF-8").await,
                         Some(Err(Error::Protocol(_))) => return say_goodbye(socket, close::PROTOCOL, "not a WebSocket frame").await,
@@ -100,6 +107,29 @@ impl Host {
             .max_write_buffer_size(limit + ENVELOPE)
             .max_message_size(Some(limit))
             .max_frame_size(Some(limit))
+    }
+
+    /// The answer to a message, if any; none at all when the host is gone before, which calls
+    /// off what takes long. One message that comes meanwhile is kept; then no more is read.
+    async fn attend<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        message: Message,
+        socket: &mut WebSocketStream<S>,
+        ahead: &mut Option<Read>,
+    ) -> Option<Option<Message>> {
+        let mut answer = std::pin::pin!(self.answer(message));
+        while ahead.is_none() {
+            tokio::select! {
+                biased;
+                answer = &mut answer => return Some(answer),
+                read = socket.next() => match read {
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                    Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) | Error::Io(_))) | None => return None,
+                    Some(read) => *ahead = Some(read),
+                }
+            }
+        }
+        Some(answer.await)
     }
 
     async fn answer(&self, message: Message) -> Option<Message> {
@@ -166,6 +196,17 @@ impl Host {
             .send(Message::text(protocol::error(None, &problem)))
             .await;
         say_goodbye(socket, close::TOO_LARGE, "over --max-session").await;
+    }
+}
+
+/// What came ahead, or else what comes.
+async fn next<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut WebSocketStream<S>,
+    ahead: &mut Option<Read>,
+) -> Option<Read> {
+    match ahead.take() {
+        Some(read) => Some(read),
+        None => socket.next().await,
     }
 }
 

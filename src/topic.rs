@@ -7,6 +7,7 @@ mod patch;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use json_patch::Patch;
 use rpds::HashTrieMapSync;
@@ -337,7 +338,7 @@ impl Topic {
         unix_micros: u64,
         writer: &Arc<Writer>,
     ) -> Result<Written, Refusal> {
-        let applied = self.base().apply(change);
+        let applied = self.base().apply(change, &AtomicBool::new(false));
         self.write_applied(change, applied, unix_micros, writer)
     }
 
@@ -355,7 +356,7 @@ impl Topic {
     ) -> Result<Written, Refusal> {
         let next = match applied.revision == self.revision {
             true => applied.next?,
-            false => self.base().apply(change).next?,
+            false => self.base().apply(change, &AtomicBool::new(false)).next?,
         };
         if !next.structural && next.changed.is_empty() {
             let revision = self.same.front().copied().unwrap_or(self.revision);
@@ -548,10 +549,12 @@ pub struct Applied {
 }
 
 impl Base {
-    /// Applies a change, which may take long.
-    pub fn apply(&self, change: &Change) -> Applied {
+    /// Applies a change, which may take long. It is `called_off` when nobody waits for it any
+    /// more: what comes of it then is not to be written.
+    pub fn apply(&self, change: &Change, called_off: &AtomicBool) -> Applied {
+        let (present, rules) = (self.session.as_ref(), &*self.rules);
         Applied {
-            next: apply::apply(self.session.as_ref(), change, &self.name, &self.rules),
+            next: apply::apply(present, change, &self.name, rules, called_off),
             revision: self.revision,
         }
     }

@@ -2,7 +2,7 @@
 //! which the change is also handed over to the store.
 
 use std::sync::MutexGuard;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -54,7 +54,8 @@ impl Cell {
         self.may_write(&state, options)?;
         before = state.topic.session().cloned();
         snapshot = None;
-        let applied = applied.unwrap_or_else(|| state.topic.base().apply(change));
+        let now = || state.topic.base().apply(change, &AtomicBool::new(false));
+        let applied = applied.unwrap_or_else(now);
         let (topic, writer) = (&mut state.topic, &options.writer);
         let written = match topic.write_applied(change, applied, unix_micros(), writer) {
             Ok(written) => written,
@@ -172,10 +173,13 @@ impl Cell {
         Some(state.topic.revision())
     }
 
-    /// Applies a change, which may take long, while nobody waits.
-    pub(super) fn apply(&self, change: &Change) -> Applied {
-        let base = self.state().topic.base();
-        base.apply(change)
+    /// Applies a change, which may take long, while nobody waits for the lock. None once it is
+    /// called off.
+    pub(super) fn apply(&self, change: &Change, called_off: &AtomicBool) -> Option<Applied> {
+        let wanted = || !called_off.load(Ordering::Relaxed);
+        let base = wanted().then(|| self.state().topic.base());
+        let applied = base.map(|base| base.apply(change, called_off));
+        applied.filter(|_| wanted())
     }
 
     /// Whether a change takes long enough to hold up others on the same thread.

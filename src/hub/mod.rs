@@ -54,7 +54,7 @@ struct Inner {
     /// How many viewers and readers of `/sync` there are.
     places: AtomicUsize,
     /// Large changes take much memory while they are applied: so many at a time.
-    large: Semaphore,
+    large: Arc<Semaphore>,
     /// The places of the hosts' own texts in the channel.
     texts: Arc<Semaphore>,
     /// The largest revision of a topic that has ended: the next one of its name goes on from it.
@@ -90,7 +90,7 @@ impl Hub {
             changes: watch::channel(()).0,
             viewers: AtomicUsize::new(0),
             places: AtomicUsize::new(0),
-            large: Semaphore::new(LARGE_CHANGES),
+            large: Arc::new(Semaphore::new(LARGE_CHANGES)),
             texts: Arc::new(Semaphore::new(options.flow.capacity / 2)),
             floor: AtomicU64::new(0),
             default_topic: options.topic.clone(),

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::*;
-use crate::json::Json;
+use crate::json::{Json, LARGE};
 use crate::protocol::SourceState;
 use crate::session::Session;
 use crate::store::disk::Disk;
@@ -513,4 +514,24 @@ async fn a_life_that_did_not_end_in_order_is_outrun() {
     again.hub.close_store().await;
     let ended = Room::on(again.disk.clone());
     assert_eq!(ended.cell().session(), again.cell().session());
+}
+
+#[test]
+fn a_large_change_is_called_off_with_its_writer_and_leaves_its_turn() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(1)
+        .build();
+    runtime.expect("a runtime").block_on(async {
+        let room = Room::without_store(&Options::default());
+        let (open, opened) = std::sync::mpsc::channel::<()>();
+        tokio::task::spawn_blocking(move || opened.recv());
+        let text = format!("[{:?}]", "x".repeat(LARGE));
+        for _ in 0..LARGE_CHANGES {
+            let begun = room.write(&text).now_or_never();
+            assert!(begun.is_none(), "it waits for a thread, and is dropped");
+        }
+        drop(open);
+        let written = room.write(&text).await.expect("there is room");
+        assert!(written.created, "nothing was written before");
+    });
 }

@@ -1,7 +1,7 @@
 //! The ways into the hub: writes, refusals, deletions, and the store behind them.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -22,8 +22,18 @@ impl Drop for Attempt {
     }
 }
 
+/// Whoever asked for a change still waits for it, until this is dropped.
+struct Asker(Arc<AtomicBool>);
+
+impl Drop for Asker {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 impl Hub {
-    /// Writes a change: all of it or nothing of it.
+    /// Writes a change: all of it or nothing of it. To drop the future calls off what takes long
+    /// and is not done.
     ///
     /// # Errors
     /// Says why nothing changed.
@@ -94,16 +104,20 @@ impl Hub {
         let large = cell.is_large(&change.0);
         // Never closed.
         let turn = match large {
-            true => self.0.large.acquire().await.ok(),
+            true => self.0.large.clone().acquire_owned().await.ok(),
             false => None,
         };
         let permit = self.permit().await?;
         let written = if large {
             let (cell, change) = (cell.clone(), change.clone());
             let attempt = attempt.clone();
+            let called_off = Arc::new(AtomicBool::new(false));
+            let _asker = Asker(called_off.clone());
             let write = move || {
-                let _attempt = attempt;
-                let applied = cell.apply(&change.0);
+                let (_attempt, _turn) = (attempt, turn);
+                let applied = cell.apply(&change.0, &called_off);
+                // Nobody hears of this error.
+                let applied = applied.ok_or(WriteError::Stopping)?;
                 cell.write(&change.0, &change.1, Some(applied), permit)
             };
             // Ends early only with the daemon.
@@ -112,7 +126,6 @@ impl Hub {
         } else {
             cell.write(&change.0, &change.1, None, permit)
         };
-        drop(turn);
         let (receipt, commit) = written?;
         if let Some(commit) = commit {
             commit.done().await?;

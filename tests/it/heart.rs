@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use onlooker::fields::{Field, Whitelist};
 use onlooker::json::{Json, Kind};
@@ -591,6 +592,28 @@ fn a_patch_is_applied_as_a_whole_or_not_at_all() {
     let too_deep = patch(&format!("[{}]", nesting.join(","))).unwrap_err();
     assert!(too_deep.to_string().contains("nesting"), "{too_deep}");
     assert_eq!(patch("[]"), Ok(r#"{"a":2}"#.into()));
+}
+
+#[test]
+fn a_patch_that_is_called_off_is_not_done() {
+    let patch = r#"[{"op":"add","path":"/data/a","value":2}]"#;
+    let merge = Json::parse(br#"{"data":{"a":3}}"#).unwrap();
+    let mut room = room_with(r#"{"data":{"a":1},"config":{}}"#);
+    for change in [
+        Change::Patch(serde_json::from_str(patch).unwrap()),
+        Change::Merge(merge),
+    ] {
+        let mut written = |called_off| {
+            let applied = room
+                .topic
+                .base()
+                .apply(&change, &AtomicBool::new(called_off));
+            let topic = &mut room.topic;
+            topic.write_applied(&change, applied, 2, &Arc::default())
+        };
+        assert!(written(true).is_err(), "{change:?}");
+        assert!(written(false).is_ok(), "{change:?}");
+    }
 }
 
 #[test]
