@@ -1,6 +1,7 @@
 //! The host socket: a host speaks the viewers' vocabulary upstream and learns of each
 //! message whether it stands.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,7 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::HostPass;
 use crate::hub::{Hub, SourceGuard, WriteError, WriteOptions};
+use crate::json::Json;
 use crate::name::TopicName;
+use crate::notices::Reason;
 use crate::protocol::{self, Ack, HostMessage, MessageError, Problem, close};
 use crate::viewer::{UNANSWERED, patience};
 
@@ -41,6 +44,8 @@ pub struct Host {
     pub topic: TopicName,
     /// That it is there.
     pub source: SourceGuard,
+    /// Where it is.
+    pub address: IpAddr,
     /// That it may.
     pub pass: HostPass,
     /// Ends the connection with 1001.
@@ -69,10 +74,8 @@ impl Host {
                             Some(answer) => answer,
                             None => return,
                         },
-                        Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. }))) => return self.refuse_size(socket).await,
-                        Some(Err(Error::Utf8(_))) => return say_goodbye(socket, close::INVALID, "not UTF-8").await,
-                        Some(Err(Error::Protocol(_))) => return say_goodbye(socket, close::PROTOCOL, "not a WebSocket frame").await,
-                        Some(Err(_)) | None => return,
+                        Some(Err(error)) => return self.fail(socket, error).await,
+                        None => return,
                     }
                 }
                 () = sleep_until(next_ping) => {
@@ -141,7 +144,7 @@ impl Host {
                     "Unsupported Media Type",
                     "expected a text message with one JSON object",
                 );
-                Some(Message::text(protocol::error(None, &problem)))
+                Some(Message::text(self.refuse(None, &problem)))
             }
             _ => None,
         }
@@ -161,7 +164,7 @@ impl Host {
         };
         match done {
             Ok(ack) => ack.text(id.as_ref()),
-            Err(problem) => protocol::error(id.as_ref(), &problem),
+            Err(problem) => self.refuse(id.as_ref(), &problem),
         }
     }
 
@@ -170,6 +173,7 @@ impl Host {
             HostMessage::Write(change, writer) => {
                 let options = WriteOptions {
                     writer: Arc::new(writer),
+                    address: Some(self.address),
                     ..WriteOptions::default()
                 };
                 let written = self.hub.write(&self.topic, change, options).await;
@@ -184,6 +188,39 @@ impl Host {
         }
     }
 
+    /// The answer to a message that was refused.
+    fn refuse(&self, id: Option<&Json>, problem: &Problem) -> String {
+        let (reason, address) = (Reason::of(problem.status), self.address);
+        // The store tells itself of what it cannot keep.
+        if problem.status != 507 && self.hub.notices().refused(reason, address) {
+            tracing::info!(
+                %address,
+                topic = %self.topic,
+                status = problem.status,
+                reason = reason.label(),
+                fields = problem.fields_at_fault(),
+                "message refused"
+            );
+        }
+        protocol::error(id, problem)
+    }
+
+    /// Ends a socket on which no message comes any more.
+    async fn fail<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        socket: WebSocketStream<S>,
+        error: Error,
+    ) {
+        match error {
+            Error::Capacity(CapacityError::MessageTooLong { .. }) => self.refuse_size(socket).await,
+            Error::Utf8(_) => say_goodbye(socket, close::INVALID, "not UTF-8").await,
+            Error::Protocol(_) => {
+                say_goodbye(socket, close::PROTOCOL, "not a WebSocket frame").await;
+            }
+            _ => {}
+        }
+    }
+
     async fn refuse_size<S: AsyncRead + AsyncWrite + Unpin>(&self, mut socket: WebSocketStream<S>) {
         let limit = self.hub.limits().session;
         self.hub.announce(&self.topic).await;
@@ -193,7 +230,7 @@ impl Host {
             format!("the message is over the limit of {limit} bytes (--max-session)"),
         );
         let _ = socket
-            .send(Message::text(protocol::error(None, &problem)))
+            .send(Message::text(self.refuse(None, &problem)))
             .await;
         say_goodbye(socket, close::TOO_LARGE, "over --max-session").await;
     }

@@ -8,7 +8,7 @@
 //! | 1 | [`json`] [`name`] [`revision`] [`session`] [`fields`] [`token`] [`options`] | the state's shape and version, the whitelist, secrets, what can be set |
 //! | 2 | [`topic`] [`debounce`] [`protocol`] | `write` and `since`; when changes leave; the wire's JSON |
 //! | 3 | [`frame`] [`store`] | a message as bytes, encoded once; topics that survive, by one thread that writes |
-//! | 4 | [`hub`] | topics by name, flushers, the channel to the viewers |
+//! | 4 | [`notices`] [`hub`] | what strangers bring about, told and counted; topics by name, flushers, the channel to the viewers |
 //! | 5 | [`access`] [`discovery`] [`viewer`] [`host`] [`source`] [`invalidation`] | who may connect; the address and its code; those who watch, write and fetch |
 //! | 6 | [`http`] | connections, the gate, routes, pages |
 //! | 7 | [`server`] [`demo`] | the library's face; what `onlooker demo` shows |
@@ -59,6 +59,7 @@ pub mod hub;
 pub mod invalidation;
 pub mod json;
 pub mod name;
+pub mod notices;
 pub mod options;
 pub mod protocol;
 pub mod revision;

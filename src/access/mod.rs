@@ -6,9 +6,7 @@ mod head;
 mod names;
 mod token;
 
-use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
 
 use hyper::header::{HOST, HeaderMap, HeaderValue, ORIGIN};
 use hyper::http::request::Parts;
@@ -58,7 +56,7 @@ pub enum Need {
     Host,
 }
 
-/// How many addresses and origins are remembered.
+/// How many addresses are remembered.
 const REMEMBERED: usize = 4096;
 
 /// The rules of one daemon.
@@ -68,7 +66,6 @@ pub struct Access {
     allow_origin: Vec<String>,
     allow_host: Vec<String>,
     guesses: Guesses,
-    told: Mutex<HashSet<String>>,
 }
 
 impl Access {
@@ -99,7 +96,6 @@ impl Access {
                 .collect(),
             allow_host,
             guesses: Guesses::new(),
-            told: Mutex::default(),
         })
     }
 
@@ -111,6 +107,11 @@ impl Access {
     /// What viewers show, if they have to.
     pub fn viewer_token(&self) -> Option<&Token> {
         self.viewer_token.as_ref()
+    }
+
+    /// How often an address has shown so many wrong tokens that more are refused.
+    pub fn lock_outs(&self) -> u64 {
+        self.guesses.lock_outs()
     }
 
     /// The one gate: Host, Origin, method and token of a request. Waits only with the right
@@ -138,9 +139,8 @@ impl Access {
         }
         let shown = shown_token(request);
         let rights = self.rights(shown.as_ref(), peer.ip());
-        if shown.is_some() {
-            self.count(rights, need, peer.ip()).await?;
-        }
+        let guessed = shown.is_some() && self.count(rights, need, peer.ip()).await?;
+        let what = if guessed { "a wrong token: " } else { "" };
         pass.host = rights.host.then_some(HostPass(()));
         pass.viewer = rights.viewer.then_some(ViewerPass(()));
         match need {
@@ -148,12 +148,12 @@ impl Access {
             Need::Host if self.host_token.is_none() => Err(forbidden(
                 "writing is for programs on the host's own machine (--host-token none)",
             )),
-            Need::Host => Err(unauthorized(
-                "writing needs the host token: Authorization: Bearer TOKEN (`onlooker token` prints it)",
-            )),
-            _ => Err(unauthorized(
-                "watching needs the viewer token: Authorization: Bearer, ?token= or the link that the host shows",
-            )),
+            Need::Host => Err(unauthorized(format!(
+                "{what}writing needs the host token: Authorization: Bearer TOKEN (`onlooker token` prints it)",
+            ))),
+            _ => Err(unauthorized(format!(
+                "{what}watching needs the viewer token: Authorization: Bearer, ?token= or the link that the host shows",
+            ))),
         }
     }
 
@@ -214,7 +214,6 @@ impl Access {
             None => false,
         };
         if origins.next().is_some() || !allowed {
-            self.tell_of(&origin);
             return Err(forbidden(&format!(
                 "the origin {origin:?} may not connect: --allow-origin lets it in"
             )));
@@ -223,16 +222,6 @@ impl Access {
             .split_once("://")
             .is_some_and(|(_, rest)| rest == authority);
         Ok((!own).then(|| header.clone()))
-    }
-
-    fn tell_of(&self, origin: &str) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.len() < REMEMBERED && told.insert(origin.to_owned()) {
-            tracing::warn!(
-                origin,
-                "refused a page of another origin; --allow-origin {origin} would let it in"
-            );
-        }
     }
 
     /// What a peer may do with this token, or with none.
@@ -254,18 +243,18 @@ impl Access {
     }
 
     /// Counts a token where one is needed. Elsewhere, whatever is shown takes nothing away: a
-    /// link may be older than the daemon's options.
-    async fn count(&self, rights: Rights, need: Need, peer: IpAddr) -> Result<(), Problem> {
+    /// link may be older than the daemon's options. Tells whether it is a wrong one.
+    async fn count(&self, rights: Rights, need: Need, peer: IpAddr) -> Result<bool, Problem> {
         let without = self.rights(None, peer);
         if without.suffice(need) {
-            Ok(())
+            Ok(false)
         } else if rights.suffice(need) {
-            self.guesses.right(peer).await
+            self.guesses.right(peer).await.map(|()| false)
         } else if rights == without {
-            self.guesses.wrong(peer)
+            self.guesses.wrong(peer).map(|()| true)
         } else {
             // A viewer's token, to write: too little, but no guess.
-            Ok(())
+            Ok(false)
         }
     }
 }
@@ -313,7 +302,7 @@ fn bad_request(detail: &str) -> Problem {
     Problem::new(400, "Bad Request", detail)
 }
 
-fn unauthorized(detail: &str) -> Problem {
+fn unauthorized(detail: String) -> Problem {
     Problem::new(401, "Unauthorized", detail)
 }
 

@@ -1,5 +1,6 @@
 //! A request that writes: who may, how, and what it brings.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub struct Host {
     /// That it may.
     _pass: HostPass,
     headers: HeaderMap,
+    /// Where it comes from.
+    pub address: Option<IpAddr>,
 }
 
 /// The same with its body, read within the limits of size and time.
@@ -47,10 +50,12 @@ impl FromRequestParts<Arc<App>> for Host {
         let pass = pass.and_then(|pass| pass.host.clone());
         let missing = || Problem::new(401, "Unauthorized", "writing needs the host token");
         let headers = parts.headers.clone();
+        let address = parts.extensions.get::<IpAddr>().copied();
         let pass = pass.ok_or_else(missing)?;
         Ok(Host {
             _pass: pass,
             headers,
+            address,
         })
     }
 }
@@ -140,6 +145,7 @@ impl Host {
     pub fn options(&self, existing: bool) -> Result<WriteOptions, Problem> {
         Ok(WriteOptions {
             writer: Arc::new(self.writer()?),
+            address: self.address,
             if_match: self.if_match()?,
             existing: existing || self.headers.contains_key(IF_MATCH),
         })

@@ -72,8 +72,17 @@ fn too_long(error: &qr::QrError) -> Problem {
 
 /// `GET /metrics`, in Prometheus' text format.
 pub async fn metrics(State(app): Shared) -> Response {
+    let text = work(&app) + &refusals(&app);
+    let headers = [
+        (CONTENT_TYPE, "text/plain; version=0.0.4"),
+        (CACHE_CONTROL, "no-store"),
+    ];
+    (headers, text).into_response()
+}
+
+fn work(app: &App) -> String {
     let counts = app.hub.counts();
-    let text = [
+    [
         gauge("viewers", "Connected viewers.", app.hub.viewers() as u64),
         gauge(
             "topics",
@@ -96,12 +105,35 @@ pub async fn metrics(State(app): Shared) -> Response {
             counts.refusals(),
         ),
         counter("flushes_total", "Flushes to the viewers.", counts.flushes()),
-    ];
-    let headers = [
-        (CONTENT_TYPE, "text/plain; version=0.0.4"),
-        (CACHE_CONTROL, "no-store"),
-    ];
-    (headers, text.concat()).into_response()
+        counter(
+            "passed_over_texts_total",
+            "Hosts' texts that a viewer could not be given.",
+            counts.passed_over(),
+        ),
+    ]
+    .concat()
+}
+
+fn refusals(app: &App) -> String {
+    let notices = app.hub.notices();
+    [
+        counter(
+            "lock_outs_total",
+            "Addresses whose wrong tokens became too many.",
+            app.access.lock_outs(),
+        ),
+        by_reason(
+            "refused_total",
+            "Connections, requests and messages that were refused.",
+            &notices.refusals(),
+        ),
+        by_reason(
+            "viewers_sent_away_total",
+            "Viewers that were sent away.",
+            &notices.departures(),
+        ),
+    ]
+    .concat()
 }
 
 fn gauge(name: &str, help: &str, value: u64) -> String {
@@ -110,6 +142,13 @@ fn gauge(name: &str, help: &str, value: u64) -> String {
 
 fn counter(name: &str, help: &str, value: u64) -> String {
     metric("counter", name, help, value)
+}
+
+fn by_reason(name: &str, help: &str, values: &[(&str, u64)]) -> String {
+    let line =
+        |(reason, value): &(&str, u64)| format!("onlooker_{name}{{reason=\"{reason}\"}} {value}\n");
+    let lines: String = values.iter().map(line).collect();
+    format!("# HELP onlooker_{name} {help}\n# TYPE onlooker_{name} counter\n{lines}")
 }
 
 fn metric(kind: &str, name: &str, help: &str, value: u64) -> String {

@@ -136,6 +136,7 @@ fn host(
         hub: app.hub.clone(),
         topic,
         source,
+        address: peer.address(),
         pass,
         stop: app.stop.clone(),
     };
@@ -163,10 +164,10 @@ fn sync(
     let only = topics(request.uri().query())?;
     let feed = Feed::new(&app.hub, only, pass).ok_or_else(|| full(app))?;
     let (stop, upgrade) = (app.stop.clone(), hyper::upgrade::on(request));
-    let counted = peer.counted.clone();
+    let (counted, address) = (peer.counted.clone(), peer.address());
     app.tasks.spawn(async move {
         if let Some(io) = upgraded(upgrade).await {
-            feed.serve(TokioIo::new(io), stop).await;
+            feed.serve(TokioIo::new(io), address, stop).await;
         }
         drop(counted);
     });

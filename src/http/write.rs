@@ -134,13 +134,14 @@ impl FieldAnswer {
 
 /// `DELETE /api/topics/{topic}`.
 pub async fn delete(State(app): Shared, Path(name): Name, host: Host) -> Answer {
-    let deleted = app.hub.delete(&topic_name(&name)?, host.if_match()?).await;
+    let (name, expected) = (topic_name(&name)?, host.if_match()?);
+    let deleted = app.hub.delete(&name, expected, host.address).await;
     match deleted.map_err(|error| error.problem())? {
         true => Ok(StatusCode::NO_CONTENT.into_response()),
         false => Err(Problem::new(
             404,
             "Not Found",
-            format!("there is no session at {name:?}"),
+            format!("there is no session at {:?}", name.as_str()),
         )),
     }
 }

@@ -2,6 +2,7 @@
 
 mod cell;
 mod change;
+mod entry;
 mod events;
 mod receipt;
 mod sources;
@@ -27,6 +28,7 @@ pub use text::{Delivered, Delivery, Text};
 
 use crate::fields::Whitelist;
 use crate::name::TopicName;
+use crate::notices::Notices;
 use crate::options::{Flow, Limits, Options};
 use crate::revision::Revision;
 use crate::store::{Job, Kept, Ledger, Record, Store};
@@ -63,7 +65,8 @@ struct Inner {
     rules: Rules,
     flow: Flow,
     limits: Limits,
-    counts: Counts,
+    counts: Arc<Counts>,
+    notices: Arc<Notices>,
     store: Option<Store>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -101,7 +104,8 @@ impl Hub {
             },
             flow: options.flow.clone(),
             limits: options.limits.clone(),
-            counts: Counts::default(),
+            counts: Arc::default(),
+            notices: Arc::default(),
             store: None,
             tasks,
             stop,
@@ -109,6 +113,8 @@ impl Hub {
         let (store, kept) = store.map_or((None, Vec::new()), |(store, kept)| (Some(store), kept));
         let hub = Hub(Arc::new(Inner { store, ..inner }));
         hub.restore(kept);
+        let (notices, stop) = (hub.0.notices.clone(), hub.0.stop.clone());
+        hub.0.tasks.spawn(async move { notices.sum_up(stop).await });
         if hub.0.store.is_some() {
             hub.0.tasks.spawn(hub.clone().put_back());
         }
@@ -214,6 +220,11 @@ impl Hub {
     /// What has happened since the start.
     pub fn counts(&self) -> &Counts {
         &self.0.counts
+    }
+
+    /// What strangers bring about.
+    pub fn notices(&self) -> &Notices {
+        &self.0.notices
     }
 
     /// How many viewers are connected.

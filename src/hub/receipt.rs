@@ -1,5 +1,6 @@
 //! What a writer asks for besides its change, and what it is answered.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::protocol::Problem;
@@ -12,6 +13,8 @@ use crate::topic::{Refusal, Writer};
 pub struct WriteOptions {
     /// The name the writer gives itself.
     pub writer: Arc<Writer>,
+    /// Where it is; none for a part of the program.
+    pub address: Option<IpAddr>,
     /// Only if nothing has changed since this revision.
     pub if_match: Option<Revision>,
     /// Only if the topic exists already.

@@ -170,7 +170,7 @@ async fn what_was_refused_for_the_disk_is_not_there_after_a_restart() {
     }
     room.disk.fail_after(0);
     room.hub
-        .delete(&room.topic, None)
+        .delete(&room.topic, None, None)
         .await
         .expect_err("the disk fails");
     assert_eq!(room.data().as_deref(), Some("[1]"));
@@ -259,7 +259,7 @@ async fn a_topic_that_cannot_be_forgotten_stays_as_it_is() {
     let cell = room.cell();
     let before = cell.revision();
     room.disk.set_full(true);
-    let refused = room.hub.delete(&room.topic, None).await;
+    let refused = room.hub.delete(&room.topic, None, None).await;
     assert!(matches!(refused, Err(WriteError::Store(_))), "{refused:?}");
     assert!(
         Arc::ptr_eq(&cell, &room.cell()),
@@ -269,7 +269,7 @@ async fn a_topic_that_cannot_be_forgotten_stays_as_it_is() {
     assert_eq!(room.data().as_deref(), Some("[1]"));
     room.disk.set_full(false);
     room.write("[2]").await.expect("the next one is kept");
-    assert_eq!(room.hub.delete(&room.topic, None).await, Ok(true));
+    assert_eq!(room.hub.delete(&room.topic, None, None).await, Ok(true));
     assert_eq!(room.data(), None);
     assert!(cell.has_ended());
 }
@@ -284,7 +284,7 @@ async fn a_write_waits_for_what_becomes_of_a_deletion() {
             room.disk.fail_after(0);
         }
         let (hub, topic) = (room.hub.clone(), room.topic.clone());
-        let deleted = tokio::spawn(async move { hub.delete(&topic, None).await });
+        let deleted = tokio::spawn(async move { hub.delete(&topic, None, None).await });
         let cell = room.cell();
         cell.until(|life| life == Life::Leaving).await;
         let (hub, topic) = (room.hub.clone(), room.topic.clone());
@@ -355,7 +355,7 @@ async fn a_host_stays_attached_to_the_name_of_a_deleted_topic() {
     let source = room.hub.attach(&topic).expect("there is room");
     let write = |text| room.hub.write(&topic, data(text), WriteOptions::default());
     write("1").await.expect("it is taken");
-    assert_eq!(room.hub.delete(&topic, None).await, Ok(true));
+    assert_eq!(room.hub.delete(&topic, None, None).await, Ok(true));
     write("2").await.expect("it is taken");
     tokio::time::sleep(Duration::from_secs(31)).await;
     let state = || room.hub.topic(&topic).expect("it is there").host().1;

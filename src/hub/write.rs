@@ -1,5 +1,6 @@
 //! The ways into the hub: writes, refusals, deletions, and the store behind them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::change::{Permit, Retired};
+use super::entry::{self, Entry};
 use super::{Cell, Hub, Life, Receipt, WriteError, WriteOptions};
 use crate::name::TopicName;
 use crate::revision::Revision;
@@ -44,13 +46,31 @@ impl Hub {
         options: WriteOptions,
     ) -> Result<Receipt, WriteError> {
         let change = Arc::new((change, options));
+        let mut entry = Entry::new(name, &change);
+        let written = self.write_anew(name, &change).await;
+        entry.answered(&written);
+        if let Ok(receipt) = &written
+            && receipt.created
+            && *name != self.0.default_topic
+        {
+            entry::made(name, change.1.address);
+        }
+        written
+    }
+
+    /// Writes, if need be to another topic of the name than there was at first.
+    async fn write_anew(
+        &self,
+        name: &TopicName,
+        change: &Arc<(Change, WriteOptions)>,
+    ) -> Result<Receipt, WriteError> {
         let attempt = Arc::new(Attempt(self.clone(), name.clone()));
         let (cell, written) = loop {
             if self.0.stop.is_cancelled() {
                 return Err(WriteError::Stopping);
             }
             let cell = self.to_write(name, &change.1)?;
-            let written = self.write_durably(&cell, &change, &attempt).await;
+            let written = self.write_durably(&cell, change, &attempt).await;
             let gone = matches!(written, Err(WriteError::NoTopic(_)));
             if !gone || *cell.life.borrow() == Life::Live {
                 break (cell, written);
@@ -152,9 +172,10 @@ impl Hub {
         }
     }
 
-    /// Drops a topic, if nothing has changed since the revision that is `expected`; its viewers
-    /// are closed. The default topic stays, without a session. Tells whether there was a session
-    /// to drop. With a store nothing changes until the store has forgotten it.
+    /// Drops a topic, for a host at an address, if nothing has changed since the revision that is
+    /// `expected`; its viewers are closed. The default topic stays, without a session. Tells
+    /// whether there was a session to drop. With a store nothing changes until the store has
+    /// forgotten it.
     ///
     /// # Errors
     /// When it has changed, or when the store cannot forget it.
@@ -162,6 +183,7 @@ impl Hub {
         &self,
         name: &TopicName,
         expected: Option<Revision>,
+        address: Option<IpAddr>,
     ) -> Result<bool, WriteError> {
         loop {
             let permit = self.permit().await?;
@@ -170,14 +192,14 @@ impl Hub {
             };
             match cell.retire(expected, permit) {
                 Ok(Retired::Empty) => return Ok(false),
-                Ok(Retired::Now) => _ = self.end(&cell),
+                Ok(Retired::Now) => self.end_deleted(&cell, address),
                 Ok(Retired::With(commit)) => {
                     let hub = self.clone();
                     // Who asked for it may go away meanwhile.
                     let gone = self.0.tasks.spawn(async move {
                         let kept = commit.done().await;
                         match kept {
-                            Ok(()) => _ = hub.end(&cell),
+                            Ok(()) => hub.end_deleted(&cell, address),
                             Err(_) => cell.stay(),
                         }
                         kept
@@ -191,6 +213,13 @@ impl Hub {
                 Err(error) => return Err(error),
             }
             return Ok(true);
+        }
+    }
+
+    fn end_deleted(&self, cell: &Arc<Cell>, address: Option<IpAddr>) {
+        let viewers = cell.viewers();
+        if self.end(cell) {
+            entry::deleted(cell.name(), viewers, address);
         }
     }
 

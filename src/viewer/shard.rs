@@ -22,6 +22,7 @@ use super::{NewViewer, ViewerInfo};
 use crate::frame::{Frame, close as close_frame, control};
 use crate::hub::{Catchup, Cell, Event, Hub, millis};
 use crate::name::TopicName;
+use crate::notices::Away;
 use crate::protocol::{Own, close};
 
 /// After so many viewers of one flush, other tasks get a turn.
@@ -35,8 +36,10 @@ pub enum Command {
     /// A large frame is ready for the viewer of this place and id.
     Encoded(usize, u64, Arc<Frame>),
     Pong(usize, Box<[u8]>),
-    /// The last frame to send: the answer to a close, or the code of a broken rule.
+    /// The last frame to send: the answer to a close.
     Close(usize, Option<u16>),
+    /// The same: the code of a broken rule.
+    Fail(usize, u16),
     /// The socket has ended.
     Gone(usize),
     List(oneshot::Sender<Vec<ViewerInfo>>),
@@ -187,6 +190,7 @@ impl Shard {
         }
         let cell = viewer.presence.cell();
         if cell.has_ended() {
+            viewer.tell(Away::Deleted, self.hub.notices());
             return viewer.leave("deleted", close::TOPIC_GONE, 15_000);
         }
         let resends = cell.resends();
@@ -249,6 +253,7 @@ impl Shard {
                 let bytes = code.map_or_else(|| control(Control::Close, &[]), close_frame);
                 self.viewers[key].close(bytes);
             }
+            Command::Fail(key, code) => self.fail(key, code),
             Command::Gone(key) => self.remove(key),
             Command::List(answer) => {
                 _ = answer.send(
@@ -262,10 +267,19 @@ impl Shard {
                 let found = self.viewers.iter_mut().find(|(_, viewer)| viewer.id == id);
                 let _ = answer.send(found.is_some());
                 if let Some((_, viewer)) = found {
+                    viewer.tell(Away::Kicked, self.hub.notices());
                     viewer.leave("kicked", close::POLICY, 60_000);
                 }
             }
         }
+    }
+
+    fn fail(&mut self, key: usize, code: u16) {
+        let viewer = &mut self.viewers[key];
+        if viewer.closing.is_none() {
+            viewer.tell(Away::of(code), self.hub.notices());
+        }
+        viewer.close(close_frame(code));
     }
 
     fn join(&mut self, new: NewViewer, since: Instant) {
@@ -337,7 +351,9 @@ impl Shard {
         let (ping, stall) = (self.hub.flow().ping, self.hub.limits().stall_timeout);
         let spread = self.viewers.len();
         for (key, viewer) in &mut self.viewers {
-            viewer.look(now, ping, stall, back_in(key, spread));
+            if let Some(away) = viewer.look(now, ping, stall, back_in(key, spread)) {
+                viewer.tell(away, self.hub.notices());
+            }
         }
         if self.held.is_over() {
             self.give_up();
@@ -356,7 +372,7 @@ impl Shard {
                 continue;
             }
             if viewer.closing.is_none() {
-                tracing::info!(id = viewer.id, "viewer closed: too much is in flight");
+                viewer.tell(Away::InFlight, self.hub.notices());
                 viewer.leave("busy", close::TRY_LATER, back_in(key, spread));
             }
             if at_once {

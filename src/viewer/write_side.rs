@@ -15,6 +15,7 @@ use super::reader::LINGER;
 use super::{NewViewer, ViewerInfo};
 use crate::frame::{Encoding, Frame, close as close_frame, control};
 use crate::hub::{Catchup, Presence, millis};
+use crate::notices::{Away, Notices};
 use crate::protocol::{Own, SERVER, close};
 use crate::revision::Revision;
 
@@ -194,13 +195,19 @@ impl Viewer {
     }
 
     /// Gives it up if it takes nothing for as long as `stall`, or does not answer; asks again
-    /// when it is time. `retry_after_ms`: when it may come back.
-    pub fn look(&mut self, now: Instant, ping: Duration, stall: Duration, retry_after_ms: u64) {
+    /// when it is time. `retry_after_ms`: when it may come back. Tells why it was given up.
+    pub fn look(
+        &mut self,
+        now: Instant,
+        ping: Duration,
+        stall: Duration,
+        retry_after_ms: u64,
+    ) -> Option<Away> {
         if let Some(since) = self.closing {
             if now - since > LINGER {
                 self.link.shutdown(Shutdown::Both);
             }
-            return;
+            return None;
         }
         self.backlog.look(now, self.bytes, self.link.has_spoken());
         let sending = self.outbox.is_sending();
@@ -209,25 +216,41 @@ impl Viewer {
             self.link.heard();
         }
         if self.taking.stalled(now, self.bytes, sending) >= stall {
-            tracing::info!(id = self.id, "viewer closed: it takes nothing");
             self.leave("busy", close::TRY_LATER, retry_after_ms);
-        } else if self.next_ping <= now {
-            self.ping(now, ping);
+            return Some(Away::Stalled);
+        }
+        match self.next_ping <= now {
+            true => self.ping(now, ping),
+            false => None,
         }
     }
 
-    fn ping(&mut self, now: Instant, ping: Duration) {
+    fn ping(&mut self, now: Instant, ping: Duration) -> Option<Away> {
         if self.link.unanswered() >= UNANSWERED {
             // A dead one is found by the kernel meanwhile (TCP_USER_TIMEOUT).
-            return match now < self.backlog.until {
-                true => self.next_ping = self.backlog.until,
-                false => self.link.shutdown(Shutdown::Both),
-            };
+            if now < self.backlog.until {
+                self.next_ping = self.backlog.until;
+                return None;
+            }
+            self.closing = Some(now);
+            self.link.shutdown(Shutdown::Both);
+            return Some(Away::Silent);
         }
         self.link.pinged();
         self.next_ping = now + patience(ping, self.link.unanswered());
         if !self.outbox.is_busy() {
             self.send(&control(Control::Ping, &[]));
+        }
+        None
+    }
+
+    /// Counts it among those who are sent away, and says so.
+    pub fn tell(&self, away: Away, notices: &Notices) {
+        let address = self.address.ip().to_canonical();
+        if notices.sent_away(away, address) {
+            let topic = self.presence.cell().name();
+            let (device, reason) = (&*self.device, away.label());
+            tracing::info!(%address, %topic, id = self.id, device, reason, "viewer sent away: {}", away.text());
         }
     }
 

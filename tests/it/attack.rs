@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::harness::{Daemon, LIMIT, Response, Socket, masked, opcode::*};
 
 /// A connection from an address of this machine.
-fn connect_from(address: [u8; 4], port: u16) -> TcpStream {
+pub fn connect_from(address: [u8; 4], port: u16) -> TcpStream {
     let raw = Raw::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     raw.bind(&SocketAddr::from((address, 0)).into())
         .expect("an address of this machine");

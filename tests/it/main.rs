@@ -26,3 +26,4 @@ mod store;
 mod sync;
 mod tidy;
 mod viewers;
+mod watchful;

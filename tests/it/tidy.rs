@@ -12,7 +12,7 @@ const ROOMS: [&[&str]; 8] = [
     ],
     &["topic", "debounce", "protocol"],
     &["frame", "store"],
-    &["hub"],
+    &["notices", "hub"],
     &[
         "discovery",
         "access",

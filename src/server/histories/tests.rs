@@ -201,7 +201,7 @@ impl World {
             }
             Step::Delete => {
                 let (hub, topic) = (self.hub.clone(), self.topic.clone());
-                let deletion = tokio::spawn(async move { hub.delete(&topic, None).await });
+                let deletion = tokio::spawn(async move { hub.delete(&topic, None, None).await });
                 self.deletions.push(deletion);
             }
             Step::Resend => {
