@@ -197,7 +197,7 @@ impl Host {
                 %address,
                 topic = %self.topic,
                 status = problem.status,
-                reason = reason.label(),
+                reason = %reason.label(),
                 fields = problem.fields_at_fault(),
                 "message refused"
             );

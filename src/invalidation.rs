@@ -134,7 +134,7 @@ impl Feed {
             && self.hub.notices().sent_away(away, address)
         {
             let reason = away.label();
-            tracing::info!(%address, reason, "reader of /sync sent away: {}", away.text());
+            tracing::info!(%address, %reason, "reader of /sync sent away: {}", away.text());
         }
         // Fails for a reader that takes nothing any more.
         let _ = tokio::time::timeout(LINGER, line.end(end)).await;

@@ -143,7 +143,7 @@ fn refused(app: &App, reason: Reason, address: IpAddr) {
             _ => "what came is not HTTP/1.1",
         };
         let reason = reason.label();
-        tracing::info!(%address, reason, "connection refused: {why}");
+        tracing::info!(%address, %reason, "connection refused: {why}");
     }
 }
 

@@ -56,10 +56,10 @@ impl Gate {
         let detail = cut(&refused.detail);
         tracing::info!(
             %address,
-            method = method.as_str(),
+            %method,
             path = &*cut(uri.path()),
             status = refused.status,
-            reason = reason.label(),
+            reason = %reason.label(),
             fields = refused.fields_at_fault(),
             detail = (!detail.is_empty()).then_some(&*detail),
             "request refused"

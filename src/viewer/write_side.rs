@@ -250,7 +250,7 @@ impl Viewer {
         if notices.sent_away(away, address) {
             let topic = self.presence.cell().name();
             let (device, reason) = (&*self.device, away.label());
-            tracing::info!(%address, %topic, id = self.id, device, reason, "viewer sent away: {}", away.text());
+            tracing::info!(%address, %topic, id = self.id, device, %reason, "viewer sent away: {}", away.text());
         }
     }
 
