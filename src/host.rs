@@ -22,7 +22,7 @@ use crate::access::HostPass;
 use crate::hub::{Hub, SourceGuard, WriteError, WriteOptions};
 use crate::json::Json;
 use crate::name::TopicName;
-use crate::notices::Reason;
+use crate::notices::{Reason, cut};
 use crate::protocol::{self, Ack, HostMessage, MessageError, Problem, close};
 use crate::viewer::{UNANSWERED, patience};
 
@@ -198,7 +198,7 @@ impl Host {
                 topic = %self.topic,
                 status = problem.status,
                 reason = %reason.label(),
-                fields = problem.fields_at_fault(),
+                fields = problem.fields_at_fault().as_deref().map(cut).as_deref(),
                 "message refused"
             );
         }

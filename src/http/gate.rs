@@ -56,11 +56,11 @@ impl Gate {
         let detail = cut(&refused.detail);
         tracing::info!(
             %address,
-            %method,
+            method = %cut(method.as_str()),
             path = &*cut(uri.path()),
             status = refused.status,
             reason = %reason.label(),
-            fields = refused.fields_at_fault(),
+            fields = refused.fields_at_fault().as_deref().map(cut).as_deref(),
             detail = (!detail.is_empty()).then_some(&*detail),
             "request refused"
         );
