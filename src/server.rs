@@ -344,6 +344,9 @@ fn check(options: &Options) -> Result<(), StartError> {
     if options.flow.ping.is_zero() {
         return invalid("--ping 0: viewers have to be pinged, or the dead would stay".to_owned());
     }
+    if options.flow.after_durable && options.store.is_none() {
+        return invalid("--show-after-durable: nothing is durable without --store".to_owned());
+    }
     options.ignore.iter().try_for_each(|at| check_ignored(at))?;
     check_sources(options)?;
     if let Page::Directory(directory) = &options.page

@@ -212,6 +212,11 @@ fn key_arg(key: &'static Key) -> Arg {
     match key.shape {
         Shape::Many => arg.action(ArgAction::Append),
         Shape::Optional(value) => arg.num_args(0..=1).default_missing_value(value),
+        // Without the sign, what follows is a source.
+        Shape::Switch => arg
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true"),
         Shape::Positional | Shape::One => arg,
     }
 }

@@ -37,6 +37,8 @@ pub enum Shape {
     One,
     /// `--viewer-token`, with or without a value; without: this one.
     Optional(&'static str),
+    /// `--show-after-durable`; true or false in the file and the environment.
+    Switch,
     /// `--ignore /a --ignore /b`; a list in the file, commas in the environment.
     Many,
     /// Without a flag's name, any number.
@@ -331,6 +333,16 @@ pub static KEYS: &[Key] = &[
             )
         },
         get: |s| number(s.options.flow.capacity),
+        ..KEY
+    },
+    Key {
+        name: "show_after_durable",
+        value: "BOOL",
+        group: FLOW,
+        help: "show a change only when it is on the disk (--store)",
+        shape: Shape::Switch,
+        set: |s, text| put(&mut s.options.flow.after_durable, switch(one(text)?)),
+        get: |s| Value::Boolean(s.options.flow.after_durable),
         ..KEY
     },
     Key {
