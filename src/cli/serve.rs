@@ -140,7 +140,7 @@ fn raise_file_limit() {
 
 /// Without the file the daemon is as well; only the other commands need the token from hand.
 fn keep_token(server: &Server) -> Option<TokenFile> {
-    let kept = TokenFile::keep(server.port(), server.host_token()?);
+    let kept = TokenFile::keep(server.port(), &server.host_token()?);
     kept.inspect_err(|error| {
         tracing::warn!("the host token is not kept for `onlooker push`: {error}");
     })
