@@ -230,6 +230,7 @@ impl Server {
         let renewed = self.app.live.renew(options, self.app.local, found);
         let reloaded = renewed.map_err(no_token)?;
         self.app.viewers.check().await;
+        self.app.hub.mark_change();
         Ok(reloaded)
     }
 
