@@ -49,25 +49,17 @@ impl Configuration<'_> {
         &self.now.settings.options
     }
 
-    /// Reads it again, and says in a line what came of it; none where all stays as it was.
-    pub async fn reload(&mut self, server: &Server) -> Option<Reloaded> {
-        match self.take_over(server).await {
-            Ok(reloaded) => Some(reloaded),
-            Err(Failure { text, .. }) => {
-                tracing::warn!("nothing was taken over, all stays as it was: {text}");
-                None
-            }
-        }
-    }
-
-    async fn take_over(&mut self, server: &Server) -> Result<Reloaded, Failure> {
+    /// Reads it again, and takes over what a running server can. What came of it, and in words.
+    ///
+    /// # Errors
+    /// Something cannot be so; all stays as it was.
+    pub async fn reload(&mut self, server: &Server) -> Result<(Reloaded, String), Failure> {
         let next = self.again()?;
         let reloaded = server.reload(&next.settings.options).await;
         let reloaded = reloaded.map_err(serve::failure)?;
         let news = self.news(&next, reloaded.certificate);
-        tracing::info!("the configuration was read again: {news}");
         self.now = next;
-        Ok(reloaded)
+        Ok((reloaded, news))
     }
 
     /// What holds by now. A file that is gone is a fault: without it, other tokens would hold.

@@ -47,26 +47,41 @@ async fn run(mut configuration: Configuration<'_>, output: Output) -> Result<(),
         server = Server::start(configuration.options().clone()) => server.map_err(failure)?,
         () = signals.sent() => return Ok(()),
     };
-    let mut _token = keep_token(&server);
+    let mut token = keep_token(&server);
     output.announce(&server)?;
     while output.watch(&server, &mut signals).await == Signal::Reload {
-        let before = server.host_token();
-        let Some(reloaded) = configuration.reload(&server).await else {
-            continue;
-        };
-        warn_of_short_tokens(configuration.options());
-        if server.host_token() != before {
-            _token = keep_token(&server);
-        }
-        if reloaded.links {
-            output.greet(&server);
-        }
+        reload(&mut configuration, &server, &mut token, &output).await;
     }
     output.screen.clear();
     tracing::info!("stopping");
     tokio::select! {
         () = server.stop() => Ok(()),
         () = signals.sent() => Err(Failure::new("stopped at once by a second signal")),
+    }
+}
+
+/// Says in a line what came of it.
+async fn reload(
+    configuration: &mut Configuration<'_>,
+    server: &Server,
+    token: &mut Option<TokenFile>,
+    output: &Output,
+) {
+    let before = server.host_token();
+    match configuration.reload(server).await {
+        Ok((reloaded, news)) => {
+            if server.host_token() != before {
+                *token = keep_token(server);
+            }
+            tracing::info!("the configuration was read again: {news}");
+            warn_of_short_tokens(configuration.options());
+            if reloaded.links {
+                output.greet(server);
+            }
+        }
+        Err(Failure { text, .. }) => {
+            tracing::warn!("nothing was taken over, all stays as it was: {text}");
+        }
     }
 }
 
