@@ -8,6 +8,7 @@ pub enum Signal {
     /// To end in order.
     Stop,
     /// To read its configuration and certificate again.
+    #[cfg_attr(not(unix), allow(dead_code))]
     Reload,
 }
 
