@@ -85,10 +85,7 @@ impl Host {
             let Some(answer) = answer else { continue };
             // A host that does not read its answers must not delay the daemon's end.
             tokio::select! {
-                sent = socket.send(answer) => match sent {
-                    Ok(()) => {}
-                    Err(_) => return,
-                },
+                sent = socket.send(answer) => if sent.is_err() { return },
                 (code, reason) = self.ended() => return say_goodbye(socket, code, reason).await,
             }
         }
