@@ -261,8 +261,11 @@ impl Log {
         let text = self.text.lock().unwrap();
         let missing = |text: &mut String| nth(text).is_none();
         let (text, waited) = self.grown.wait_timeout_while(text, LIMIT, missing).unwrap();
-        assert!(!waited.timed_out(), "{needle:?} is not in the log:\n{text}");
-        nth(&text).unwrap_or_default()
+        // What fails from here on may still look at the log.
+        let found = nth(&text);
+        drop(text);
+        assert!(!waited.timed_out(), "{needle:?} is not in the log");
+        found.unwrap_or_default()
     }
 }
 
