@@ -537,6 +537,37 @@ mod tests {
             assert!(!shown.contains(secret), "{shown}");
         }
     }
+
+    #[tokio::test]
+    async fn a_reload_takes_over_all_or_nothing() {
+        let mut options = Options {
+            bind: IpAddr::from([127, 0, 0, 1]),
+            port: 0,
+            ..Options::default()
+        };
+        let server = Server::start(options.clone()).await.unwrap();
+        let (token, links) = (server.host_token(), server.links());
+        let same = server.reload(&options).await.unwrap();
+        assert_eq!(same, Reloaded::default());
+        assert_eq!(server.host_token(), token, "the one that was made stays");
+
+        options.access.viewer_token = Some(Token::new("open-sesame"));
+        options.access.host_token = HostToken::Given(Token::new("swordfish"));
+        let (cert, key) = ("no-such.pem".into(), "no-such.key".into());
+        options.tls = Some(crate::options::Tls { cert, key });
+        let wrong = server.reload(&options).await.unwrap_err().to_string();
+        assert!(wrong.contains("no-such.pem"), "{wrong}");
+        assert_eq!((server.host_token(), server.links()), (token, links));
+
+        options.tls = None;
+        let changes = server.changes();
+        let reloaded = server.reload(&options).await.unwrap();
+        assert!(reloaded.links && !reloaded.certificate);
+        assert!(changes.has_changed().unwrap());
+        assert_eq!(server.host_token(), Some(Token::new("swordfish")));
+        assert!(server.status().urls[0].ends_with("/#t=open-sesame"));
+        server.stop().await;
+    }
 }
 
 #[cfg(test)]

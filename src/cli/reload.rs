@@ -65,7 +65,7 @@ impl Configuration<'_> {
     /// What holds by now. A file that is gone is a fault: without it, other tokens would hold.
     fn again(&self) -> Result<Loaded, Failure> {
         let named = arguments::config_file(self.matches);
-        let path = self.begun.file.clone().or_else(|| find_file(named));
+        let path = self.now.file.clone().or_else(|| find_file(named));
         if let Some(path) = path
             .as_ref()
             .filter(|path| path.exists() && !path.is_file())
