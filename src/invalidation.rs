@@ -23,6 +23,7 @@ use crate::viewer::{Inbound, Signal, UNANSWERED, patience};
 pub struct Feed {
     hub: Hub,
     events: Receiver<Invalidated>,
+    pass: ViewerPass,
     /// Empty: all topics.
     only: Vec<TopicName>,
     /// What is to be told, one event a topic.
@@ -34,12 +35,13 @@ pub struct Feed {
 
 impl Feed {
     /// A feed of all topics, or of `only` these; none when everybody who may watch does.
-    pub fn new(hub: &Hub, only: Vec<TopicName>, _pass: &ViewerPass) -> Option<Feed> {
+    pub fn new(hub: &Hub, only: Vec<TopicName>, pass: &ViewerPass) -> Option<Feed> {
         let place = hub.place()?;
         let events = hub.invalidations();
         let mut feed = Feed {
             hub: hub.clone(),
             events,
+            pass: pass.clone(),
             only,
             waiting: IndexMap::new(),
             told: HashMap::new(),
@@ -115,11 +117,14 @@ impl Feed {
         }
     }
 
-    /// Serves a WebSocket to its end, or closes it with 1001 on `stop`. What the reader sends
+    /// Serves a WebSocket to its end, or closes it: with 1001 on `stop`, with 1008 when its reader
+    /// may no more. What the reader sends
     /// is dropped, within the budget of a viewer.
     pub async fn serve(mut self, io: impl AsyncRead + AsyncWrite + Unpin, stop: CancellationToken) {
         let mut line = Line::new(io, &self.hub);
+        let revoked = self.pass.revoked().clone();
         let end = tokio::select! {
+            () = revoked.cancelled() => End::Close(Some(close::POLICY)),
             end = self.tell(&mut line) => end,
             () = stop.cancelled() => End::Close(Some(close::GOING_AWAY)),
         };

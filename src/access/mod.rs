@@ -78,7 +78,7 @@ const REMEMBERED: usize = 4096;
 
 /// The rules of one daemon.
 pub struct Access {
-    /// What the token was made from.
+    /// What was said of the host token.
     host_setting: HostToken,
     host_token: Option<Token>,
     viewer_token: Option<Token>,

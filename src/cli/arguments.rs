@@ -47,6 +47,9 @@ Every flag has a variable (--max-wait: ONLOOKER_MAX_WAIT) and a key in onlooker.
 (max_wait); a flag goes before a variable, a variable before the file. `onlooker config`
 shows what holds. A file that is named like a command is reached as ./status.
 
+SIGHUP ends a daemon of a terminal in order. One without a terminal reads its configuration
+and certificate again, and says what has changed and what needs a restart.
+
 Exit codes: 0 stopped in order, 1 failed, 2 wrong usage, 66 input missing, 69 address in
 use, 78 bad configuration.";
 

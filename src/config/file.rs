@@ -100,6 +100,11 @@ impl File {
         folder.join(text).display().to_string()
     }
 
+    /// Where it was.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// What the file says about a key.
     pub fn written(&self, key: &Key) -> Option<(Place, Vec<String>)> {
         let entry = self.entries.iter().find(|entry| entry.key == key.name)?;

@@ -35,7 +35,7 @@ impl Gate {
     /// Answers a request: refused, upgraded or routed.
     pub async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Response {
         let (parts, body) = request.into_parts();
-        let access = &self.app.access;
+        let access = self.app.live.get().access.clone();
         let admitted = access.admit(&parts, peer.address, need(&parts)).await;
         let pass = match admitted {
             Ok(pass) => pass,
