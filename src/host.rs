@@ -46,7 +46,7 @@ pub struct Host {
     pub source: SourceGuard,
     /// Where it is.
     pub address: IpAddr,
-    /// That it may.
+    /// That it may; ends the connection with 1008 when it is taken back.
     pub pass: HostPass,
     /// Ends the connection with 1001.
     pub stop: CancellationToken,
@@ -67,6 +67,8 @@ impl Host {
         let mut ahead = None;
         loop {
             let answer = tokio::select! {
+                biased;
+                (code, reason) = self.ended() => return say_goodbye(socket, code, reason).await,
                 message = next(&mut socket, &mut ahead) => {
                     unanswered = 0;
                     match message {
@@ -89,15 +91,21 @@ impl Host {
                     next_ping = Instant::now() + patience(ping, unanswered);
                     Some(Message::Ping(Bytes::new()))
                 }
-                () = self.stop.cancelled() => return say_goodbye(socket, close::GOING_AWAY, "stopping").await,
             };
             let Some(answer) = answer else { continue };
             // A host that does not read its answers must not delay the daemon's end.
-            match self.stop.run_until_cancelled(socket.send(answer)).await {
-                Some(Ok(())) => {}
-                Some(Err(_)) => return,
-                None => return say_goodbye(socket, close::GOING_AWAY, "stopping").await,
+            tokio::select! {
+                sent = socket.send(answer) => if sent.is_err() { return },
+                (code, reason) = self.ended() => return say_goodbye(socket, code, reason).await,
             }
+        }
+    }
+
+    /// That it is over though the host is still there, and why.
+    async fn ended(&self) -> (u16, &'static str) {
+        tokio::select! {
+            () = self.pass.revoked().cancelled() => (close::POLICY, "revoked"),
+            () = self.stop.cancelled() => (close::GOING_AWAY, "stopping"),
         }
     }
 

@@ -25,6 +25,7 @@ use crate::viewer::{Inbound, Signal, UNANSWERED, patience};
 pub struct Feed {
     hub: Hub,
     events: Receiver<Invalidated>,
+    pass: ViewerPass,
     /// Empty: all topics.
     only: Vec<TopicName>,
     /// What is to be told, one event a topic.
@@ -36,12 +37,13 @@ pub struct Feed {
 
 impl Feed {
     /// A feed of all topics, or of `only` these; none when everybody who may watch does.
-    pub fn new(hub: &Hub, only: Vec<TopicName>, _pass: &ViewerPass) -> Option<Feed> {
+    pub fn new(hub: &Hub, only: Vec<TopicName>, pass: &ViewerPass) -> Option<Feed> {
         let place = hub.place()?;
         let events = hub.invalidations();
         let mut feed = Feed {
             hub: hub.clone(),
             events,
+            pass: pass.clone(),
             only,
             waiting: IndexMap::new(),
             told: HashMap::new(),
@@ -117,7 +119,8 @@ impl Feed {
         }
     }
 
-    /// Serves a WebSocket to its end, or closes it with 1001 on `stop`. What the reader sends
+    /// Serves a WebSocket to its end, or closes it: with 1001 on `stop`, with 1008 when its reader
+    /// may no more. What the reader sends
     /// is dropped, within the budget of a viewer.
     pub async fn serve(
         mut self,
@@ -126,7 +129,9 @@ impl Feed {
         stop: CancellationToken,
     ) {
         let mut line = Line::new(io, &self.hub);
+        let revoked = self.pass.revoked().clone();
         let end = tokio::select! {
+            () = revoked.cancelled() => End::Revoked,
             end = self.tell(&mut line) => end,
             () = stop.cancelled() => End::Close(Some(close::GOING_AWAY)),
         };
@@ -195,6 +200,8 @@ enum End {
     Gone,
     /// It does not answer.
     Silent,
+    /// It may no more.
+    Revoked,
     /// With a close frame, and this code in it.
     Close(Option<u16>),
     /// The same, for a broken rule.
@@ -206,6 +213,7 @@ impl End {
     fn away(&self) -> Option<Away> {
         match self {
             End::Silent => Some(Away::Silent),
+            End::Revoked => Some(Away::Revoked),
             End::Fail(code) => Some(Away::of(*code)),
             End::Gone | End::Close(_) => None,
         }
@@ -261,6 +269,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     async fn end(mut self, end: End) {
         let code = match end {
             End::Gone | End::Silent => return,
+            End::Revoked => Some(close::POLICY),
             End::Close(code) => code,
             End::Fail(code) => Some(code),
         };

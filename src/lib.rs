@@ -36,7 +36,8 @@
 //! 4. No unbounded queue, no detached task: every task ends on a token and is waited for. The one
 //!    exception is the thread that reads standard input: a blocking read cannot be called off.
 //! 5. A viewer can delay neither a write nor another viewer. It can read, answer pings and close.
-//! 6. Access is decided once, before the 101, and becomes a value that the next function takes.
+//! 6. Access is decided once, before the 101, and becomes a value that the next function takes. Where
+//!    the rules change, that value says so, and who holds it ends.
 //! 7. A frame is encoded and compressed once, however many viewers receive it.
 //! 8. Without a store nothing is different except that an `Option` is `None`.
 //! 9. Who was answered is told: a value that was acknowledged reaches its writer again when it changes.

@@ -50,6 +50,8 @@ pub enum Reason {
 pub enum Away {
     /// A host wanted it.
     Kicked,
+    /// What let it in holds no more.
+    Revoked,
     /// Its topic was deleted.
     Deleted,
     /// It answered no pings.
@@ -129,8 +131,9 @@ impl Reason {
 }
 
 impl Away {
-    const ALL: [Away; 7] = [
+    const ALL: [Away; 8] = [
         Away::Kicked,
+        Away::Revoked,
         Away::Deleted,
         Away::Silent,
         Away::Stalled,
@@ -143,6 +146,7 @@ impl Away {
     pub fn label(self) -> &'static str {
         match self {
             Away::Kicked => "kicked",
+            Away::Revoked => "revoked",
             Away::Deleted => "deleted",
             Away::Silent => "silent",
             Away::Stalled => "stalled",
@@ -164,6 +168,7 @@ impl Away {
     pub fn text(self) -> &'static str {
         match self {
             Away::Kicked => "a host wanted it",
+            Away::Revoked => "what let it in holds no more",
             Away::Deleted => "its topic was deleted",
             Away::Silent => "it does not answer",
             Away::Stalled => "it takes nothing",

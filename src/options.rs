@@ -62,6 +62,8 @@ pub struct Flow {
     pub capacity: usize,
     /// How often a viewer is pinged; it is gone after two unanswered.
     pub ping: Duration,
+    /// Whether viewers and readers see a change only when the store has made it durable.
+    pub after_durable: bool,
 }
 
 /// The smallest [`Flow::capacity`].
@@ -175,6 +177,7 @@ impl Default for Flow {
             max_wait: None,
             capacity: 64,
             ping: Duration::from_secs(15),
+            after_durable: false,
         }
     }
 }

@@ -50,6 +50,14 @@ impl Guesses {
         }
     }
 
+    /// Of nobody any more; what was counted stays counted.
+    pub fn forgotten(&self) -> Guesses {
+        Guesses {
+            lock_outs: AtomicU64::new(self.lock_outs()),
+            ..Guesses::new()
+        }
+    }
+
     /// Somebody showed a wrong token.
     ///
     /// # Errors

@@ -7,10 +7,12 @@ mod names;
 mod token;
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use hyper::header::{HOST, HeaderMap, HeaderValue, ORIGIN};
 use hyper::http::request::Parts;
 use hyper::{Method, Version};
+use tokio_util::sync::CancellationToken;
 
 use guesses::Guesses;
 pub use head::{list, queries, query, subprotocols};
@@ -22,13 +24,27 @@ use crate::options::{self, HostToken};
 use crate::protocol::Problem;
 use crate::token::Token;
 
-/// The right to watch.
+/// The right to watch, until it is taken back.
 #[derive(Clone, Debug)]
-pub struct ViewerPass(());
+pub struct ViewerPass(CancellationToken);
 
-/// The right to write.
+/// The right to write, until it is taken back.
 #[derive(Clone, Debug)]
-pub struct HostPass(());
+pub struct HostPass(CancellationToken);
+
+impl ViewerPass {
+    /// Cancelled when it is taken back.
+    pub fn revoked(&self) -> &CancellationToken {
+        &self.0
+    }
+}
+
+impl HostPass {
+    /// Cancelled when it is taken back.
+    pub fn revoked(&self) -> &CancellationToken {
+        &self.0
+    }
+}
 
 /// What a request may do.
 #[derive(Clone, Debug)]
@@ -61,11 +77,17 @@ const REMEMBERED: usize = 4096;
 
 /// The rules of one daemon.
 pub struct Access {
+    /// What was said of the host token.
+    host_setting: HostToken,
     host_token: Option<Token>,
     viewer_token: Option<Token>,
     allow_origin: Vec<String>,
     allow_host: Vec<String>,
-    guesses: Guesses,
+    /// Cancelled for all who may watch because of the viewer token, or because none is needed.
+    watching: CancellationToken,
+    /// The same for the host token.
+    writing: CancellationToken,
+    guesses: Arc<Guesses>,
 }
 
 impl Access {
@@ -87,6 +109,7 @@ impl Access {
             .map(|name| name.to_ascii_lowercase())
             .collect();
         Ok(Access {
+            host_setting: options.host_token.clone(),
             host_token,
             viewer_token: options.viewer_token.clone(),
             allow_origin: options
@@ -95,8 +118,47 @@ impl Access {
                 .map(|origin| origin.trim_end_matches('/').to_ascii_lowercase())
                 .collect(),
             allow_host,
-            guesses: Guesses::new(),
+            watching: CancellationToken::new(),
+            writing: CancellationToken::new(),
+            guesses: Arc::new(Guesses::new()),
         })
+    }
+
+    /// The rules that hold from now on instead of these. A token that was made stays where one
+    /// is to be made still. Passes are taken back that rest on a token which has changed, and all
+    /// of them where an origin or a name is allowed no more.
+    ///
+    /// # Errors
+    /// When the system has no randomness to give; nothing is taken back then.
+    pub fn renew(
+        &self,
+        options: &options::Access,
+        names: Vec<String>,
+    ) -> Result<Access, getrandom::Error> {
+        let mut next = Access::new(options, names)?;
+        if next.host_setting == self.host_setting {
+            next.host_token.clone_from(&self.host_token);
+        }
+        let same_host = next.host_token == self.host_token;
+        let same_viewer = next.viewer_token == self.viewer_token;
+        if same_host && same_viewer {
+            next.guesses = self.guesses.clone();
+        } else {
+            next.guesses = Arc::new(self.guesses.forgotten());
+        }
+        let narrower = lacks(&next.allow_host, &self.allow_host)
+            || lacks(&next.allow_origin, &self.allow_origin);
+        if same_host && !narrower {
+            next.writing = self.writing.clone();
+        } else {
+            self.writing.cancel();
+        }
+        if (same_viewer || next.viewer_token.is_none()) && !narrower {
+            next.watching = self.watching.clone();
+        } else {
+            self.watching.cancel();
+        }
+        Ok(next)
     }
 
     /// What writers show; none when writers on this machine need nothing.
@@ -141,8 +203,11 @@ impl Access {
         let rights = self.rights(shown.as_ref(), peer.ip());
         let guessed = shown.is_some() && self.count(rights, need, peer.ip()).await?;
         let what = if guessed { "a wrong token: " } else { "" };
-        pass.host = rights.host.then_some(HostPass(()));
-        pass.viewer = rights.viewer.then_some(ViewerPass(()));
+        let host = rights.host.then(|| HostPass(self.writing.clone()));
+        let through_host = host.as_ref().map(|HostPass(writing)| writing);
+        let watching = rights.watcher.then_some(&self.watching);
+        pass.viewer = watching.or(through_host).cloned().map(ViewerPass);
+        pass.host = host;
         match need {
             _ if rights.suffice(need) => Ok(pass),
             Need::Host if self.host_token.is_none() => Err(forbidden(
@@ -231,13 +296,13 @@ impl Access {
             Some(token) => shown == Some(token),
             None => is_here,
         };
-        let viewer = match &self.viewer_token {
+        let watcher = match &self.viewer_token {
             Some(token) => shown == Some(token),
             None => true,
         };
         Rights {
             host,
-            viewer: host || viewer,
+            watcher,
             is_here,
         }
     }
@@ -263,7 +328,8 @@ impl Access {
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Rights {
     host: bool,
-    viewer: bool,
+    /// Without being a host, who may watch as well.
+    watcher: bool,
     is_here: bool,
 }
 
@@ -271,11 +337,16 @@ impl Rights {
     fn suffice(self, need: Need) -> bool {
         match need {
             Need::Nothing => true,
-            Need::Probe => self.viewer || self.is_here,
-            Need::Viewer => self.viewer,
+            Need::Probe => self.host || self.watcher || self.is_here,
+            Need::Viewer => self.host || self.watcher,
             Need::Host => self.host,
         }
     }
+}
+
+/// Whether something of `before` is not there any more.
+fn lacks(now: &[String], before: &[String]) -> bool {
+    before.iter().any(|name| !now.contains(name))
 }
 
 fn check_method(method: &Method) -> Result<(), Problem> {

@@ -47,6 +47,9 @@ Every flag has a variable (--max-wait: ONLOOKER_MAX_WAIT) and a key in onlooker.
 (max_wait); a flag goes before a variable, a variable before the file. `onlooker config`
 shows what holds. A file that is named like a command is reached as ./status.
 
+SIGHUP ends a daemon of a terminal in order. One without a terminal reads its configuration
+and certificate again, and says what has changed and what needs a restart.
+
 Exit codes: 0 stopped in order, 1 failed, 2 wrong usage, 66 input missing, 69 address in
 use, 78 bad configuration.";
 
@@ -212,6 +215,11 @@ fn key_arg(key: &'static Key) -> Arg {
     match key.shape {
         Shape::Many => arg.action(ArgAction::Append),
         Shape::Optional(value) => arg.num_args(0..=1).default_missing_value(value),
+        // Without the sign, what follows is a source.
+        Shape::Switch => arg
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true"),
         Shape::Positional | Shape::One => arg,
     }
 }

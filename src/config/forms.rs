@@ -76,6 +76,10 @@ pub(super) fn address(text: &str) -> Result<IpAddr, String> {
     }
 }
 
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "give true or false".to_owned())
+}
+
 pub(super) fn frames(text: &str) -> Result<u32, String> {
     u32::try_from(count(text, 1)?).map_err(|_| format!("the most is {}", u32::MAX))
 }

@@ -223,11 +223,15 @@ async fn events(
     }
     let only = upgrade::topics(request.uri().query())?;
     let feed = Feed::new(&app.hub, only, pass).ok_or_else(|| upgrade::full(&app))?;
-    let stop = app.stop.clone();
-    let events = stream::unfold((feed, stop), |(mut feed, stop)| async move {
-        let event = stop.run_until_cancelled(feed.next()).await??;
-        Some((Ok::<_, Infallible>(sse(&event)), (feed, stop)))
-    });
+    let (stop, revoked) = (app.stop.clone(), pass.revoked().clone());
+    let events = stream::unfold(
+        (feed, stop, revoked),
+        |(mut feed, stop, revoked)| async move {
+            let next = revoked.run_until_cancelled(feed.next());
+            let event = stop.run_until_cancelled(next).await???;
+            Some((Ok::<_, Infallible>(sse(&event)), (feed, stop, revoked)))
+        },
+    );
     let alive = KeepAlive::new()
         .interval(app.hub.flow().ping.max(Duration::from_millis(1)))
         .text("ping");

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::live::Current;
 use crate::access::Access;
 use crate::discovery::address::{self, Candidate};
 use crate::hub::Hub;
@@ -24,16 +24,12 @@ pub struct App {
     pub hub: Hub,
     /// Those who watch.
     pub viewers: Viewers,
-    /// Who may.
-    pub access: Access,
+    /// Who may, where they find it, and what may change besides.
+    pub live: Current,
     /// What is served at `/`.
     pub page: Page,
     /// Where the daemon listens.
     pub local: SocketAddr,
-    /// Where viewers find it.
-    pub links: Links,
-    /// For `https` and `wss`.
-    pub tls: Option<TlsAcceptor>,
     /// All tasks of the daemon.
     pub tasks: TaskTracker,
     /// Nothing new is accepted from then on.
@@ -98,12 +94,13 @@ pub struct TopicStatus {
 impl App {
     /// The daemon's state at a glance.
     pub fn status(&self) -> Status {
+        let live = self.live.get();
         Status {
             running: true,
             port: self.local.port(),
-            local_ip: self.links.local_ip.clone(),
+            local_ip: live.links.local_ip.clone(),
             client_count: self.hub.viewers(),
-            urls: self
+            urls: live
                 .links
                 .candidates
                 .iter()

@@ -164,12 +164,12 @@ async fn connection(gate: Arc<Gate>, tcp: TcpStream, peer: Arc<Peer>) {
     let app = gate.app.clone();
     bound_kernel_queue(&tcp, app.hub.flow().ping);
     let tcp = Patient::new(tcp, app.hub.limits().stall_timeout);
-    match &app.tls {
+    match app.live.get().tls.clone() {
         None => requests(gate, peer, tcp).await,
         // Apart, so that it does not make every plain connection larger.
         Some(tls) => {
             let serve = async {
-                let shaken = timeout(app.hub.limits().head_timeout, tls.accept(tcp)).await;
+                let shaken = timeout(app.hub.limits().head_timeout, tls.acceptor.accept(tcp)).await;
                 if let Ok(Ok(stream)) = shaken {
                     requests(gate, peer, stream).await;
                 }

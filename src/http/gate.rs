@@ -68,7 +68,7 @@ impl Gate {
 
     /// Refused, upgraded or routed.
     async fn pass(&self, peer: &Peer, parts: Parts, body: Incoming) -> Response {
-        let access = &self.app.access;
+        let access = self.app.live.get().access.clone();
         let admitted = access.admit(&parts, peer.address, need(&parts)).await;
         let pass = match admitted {
             Ok(pass) => pass,

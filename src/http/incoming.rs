@@ -28,7 +28,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The head of a request that the gate lets write.
 pub struct Host {
     /// That it may.
-    _pass: HostPass,
+    pass: HostPass,
     headers: HeaderMap,
     /// Where it comes from.
     pub address: Option<IpAddr>,
@@ -48,12 +48,11 @@ impl FromRequestParts<Arc<App>> for Host {
     async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Host, Problem> {
         let pass = parts.extensions.get::<Pass>();
         let pass = pass.and_then(|pass| pass.host.clone());
-        let missing = || Problem::new(401, "Unauthorized", "writing needs the host token");
         let headers = parts.headers.clone();
         let address = parts.extensions.get::<IpAddr>().copied();
-        let pass = pass.ok_or_else(missing)?;
+        let pass = pass.ok_or_else(not_a_host)?;
         Ok(Host {
-            _pass: pass,
+            pass,
             headers,
             address,
         })
@@ -67,7 +66,10 @@ impl FromRequest<Arc<App>> for Incoming {
         let (mut parts, body) = request.into_parts();
         let host = Host::from_request_parts(&mut parts, app).await?;
         let body = read(&host.headers, body, app.hub.limits().session).await;
-        Ok(Incoming { host, body })
+        match host.pass.revoked().is_cancelled() {
+            true => Err(not_a_host()),
+            false => Ok(Incoming { host, body }),
+        }
     }
 }
 
@@ -197,6 +199,10 @@ impl Host {
         let value = self.headers.get(header)?;
         Some(value.to_str().unwrap_or_default())
     }
+}
+
+fn not_a_host() -> Problem {
+    Problem::new(401, "Unauthorized", "writing needs the host token")
 }
 
 fn unsupported(detail: String) -> Problem {

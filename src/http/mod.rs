@@ -7,6 +7,7 @@ mod connection;
 mod device;
 mod gate;
 mod incoming;
+mod live;
 mod operations;
 mod pages;
 mod patience;
@@ -18,3 +19,4 @@ mod write;
 
 pub use app::{App, Links, Status, TopicStatus};
 pub use connection::serve;
+pub use live::{Current, Found, Live, Reloaded};

@@ -51,7 +51,8 @@ fn link(app: &App, query: Option<String>) -> Result<PageLink, Problem> {
     let other = topics
         .iter()
         .find(|topic| *topic != app.hub.default_topic());
-    Ok(other.map_or_else(|| app.links.page.clone(), |topic| app.links.page_of(topic)))
+    let links = &app.live.get().links;
+    Ok(other.map_or_else(|| links.page.clone(), |topic| links.page_of(topic)))
 }
 
 fn picture(kind: &'static str, image: impl IntoResponse) -> Response {
@@ -120,7 +121,7 @@ fn refusals(app: &App) -> String {
         counter(
             "lock_outs_total",
             "Addresses whose wrong tokens became too many.",
-            app.access.lock_outs(),
+            app.live.get().access.lock_outs(),
         ),
         by_reason(
             "refused_total",

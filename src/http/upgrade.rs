@@ -64,7 +64,7 @@ fn viewer(
     pass: &Pass,
     request: &mut Request<()>,
 ) -> Result<Response, Problem> {
-    let Some(_pass) = &pass.viewer else {
+    let Some(pass) = pass.viewer.clone() else {
         return Err(Problem::new(401, "Unauthorized", "watching needs a token"));
     };
     let mut response = switching(request)?;
@@ -102,6 +102,7 @@ fn viewer(
             .join(NewViewer {
                 wire,
                 early,
+                pass,
                 presence,
                 since,
                 encoding,

@@ -10,7 +10,7 @@ use super::cell::{Cell, Life, State, Wrote, unix_micros};
 use super::{Receipt, WriteError, WriteOptions};
 use crate::json::{Kind, LARGE};
 use crate::revision::Revision;
-use crate::session::FieldName;
+use crate::session::{FieldName, Session};
 use crate::store::{Entry, Job, Ledger, Record};
 use crate::topic::{Applied, Change, Version, Written};
 
@@ -187,8 +187,8 @@ impl Cell {
         if change.text_len() > LARGE {
             return true;
         }
-        let now = self.session();
-        let size = now.as_ref().map_or(0, |(_, now)| now.text_len());
+        let now = self.state().topic.session().cloned();
+        let size = now.as_ref().map_or(0, Session::text_len);
         match change {
             Change::Replace(_) => false,
             Change::Merge(_) => size > LARGE,
@@ -198,7 +198,7 @@ impl Cell {
             Change::Fields(fields) => {
                 let is_there = |field| {
                     now.as_ref()
-                        .is_some_and(|(_, now)| now.config.get(field).is_some())
+                        .is_some_and(|now| now.config.get(field).is_some())
                 };
                 size > LARGE
                     && fields
@@ -231,7 +231,7 @@ impl Cell {
     fn handover(&self, state: &mut State, permit: Option<Permit>) -> Option<Handover<'_>> {
         let (ledger, permit) = (self.ledger.as_ref()?, permit?);
         let entry = ledger.entry();
-        self.take_back(state, &entry);
+        self.follow(state, &entry);
         Some(Handover {
             ledger,
             entry,

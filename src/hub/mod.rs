@@ -217,6 +217,11 @@ impl Hub {
         self.0.changes.subscribe()
     }
 
+    /// Marks [`Hub::changes`]: something around the topics is another.
+    pub fn mark_change(&self) {
+        self.0.changes.send_replace(());
+    }
+
     /// What has happened since the start.
     pub fn counts(&self) -> &Counts {
         &self.0.counts

@@ -497,6 +497,45 @@ async fn what_is_ignored_now_is_dropped_from_what_was_kept() {
 }
 
 #[tokio::test]
+async fn what_is_to_be_durable_first_is_shown_after_that() {
+    let disk = Disk::default();
+    let mut options = Options::default();
+    options.flow.after_durable = true;
+    let store = disk.store().expect("there is room at first");
+    let room = Room::with(&options, Some(store), disk);
+    let receipt = room.write(r#"{"data":1,"config":{"a":1,"b":1}}"#).await;
+    let first = receipt.expect("it can be kept").revision;
+    let cell = room.cell();
+    assert!(cell.flush().is_some_and(|flushed| flushed.to == first));
+    room.disk.hold(true);
+    let revision = |cell: &Cell| cell.state().topic.revision();
+    let mut writes = Vec::new();
+    for change in [field("a", "2"), field("b", "2"), field("a", "3"), data("2")] {
+        let (hub, topic, before) = (room.hub.clone(), room.topic.clone(), revision(&cell));
+        writes.push(tokio::spawn(async move {
+            hub.write(&topic, change, by("panel")).await
+        }));
+        while revision(&cell) == before {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(cell.session().map(|(revision, _)| revision), Some(first));
+    assert_eq!(cell.revision(), first);
+    let value = |cell: &Cell| cell.field("a").map(|(value, _)| value.to_string());
+    assert_eq!(value(&cell).as_deref(), Some("1"));
+    assert!(cell.flush().is_none());
+    assert!(cell.since(Some(first)).frame.is_none());
+    assert_eq!(cell.since(None).revision, Some(first));
+    room.disk.hold(false);
+    for write in writes {
+        write.await.expect("it ran").expect("it can be kept");
+    }
+    assert_eq!(room.data().as_deref(), Some("2"));
+    room.assert_kept();
+    assert!(cell.flush().is_some_and(|flushed| flushed.from == first));
+}
+
+#[tokio::test]
 async fn a_life_that_did_not_end_in_order_is_outrun() {
     let room = Room::new();
     let kept = room.write("[1]").await.expect("there is room");

@@ -18,7 +18,7 @@ struct Shared {
     entry: Mutex<Entry>,
     /// As in the entry, to be read without the lock.
     generation: AtomicU64,
-    lost: Notify,
+    changed: Notify,
 }
 
 /// What is written in a ledger.
@@ -59,15 +59,16 @@ impl Ledger {
         self.0.generation.load(Ordering::Acquire)
     }
 
-    /// Waits until changes are lost.
-    pub fn lost(&self) -> impl Future<Output = ()> {
-        self.0.lost.notified()
+    /// Waits until changes are durable, or lost.
+    pub fn changed(&self) -> impl Future<Output = ()> {
+        self.0.changed.notified()
     }
 
     /// This is durable now.
     pub(super) fn keep(&self, version: Option<Version>) {
         let mut entry = self.entry();
         (entry.kept, entry.unsure) = (version, false);
+        self.0.changed.notify_one();
     }
 
     /// What is durable has been put back.
@@ -89,6 +90,6 @@ impl Ledger {
             kept.origins = Origins::new_sync();
         }
         self.0.generation.store(entry.generation, Ordering::Release);
-        self.0.lost.notify_one();
+        self.0.changed.notify_one();
     }
 }

@@ -44,6 +44,8 @@ pub enum Command {
     Gone(usize),
     List(oneshot::Sender<Vec<ViewerInfo>>),
     Disconnect(u64, oneshot::Sender<bool>),
+    /// Passes were taken back.
+    Check,
 }
 
 /// One task's viewers.
@@ -271,6 +273,7 @@ impl Shard {
                     viewer.leave("kicked", close::POLICY, 60_000);
                 }
             }
+            Command::Check => self.check(),
         }
     }
 
@@ -315,12 +318,26 @@ impl Shard {
         if self.stopping {
             return viewer.leave("stopping", close::GOING_AWAY, back_in(key, key));
         }
+        if viewer.pass.revoked().is_cancelled() {
+            viewer.tell(Away::Revoked, self.hub.notices());
+            return viewer.leave("revoked", close::POLICY, back_in(key, key));
+        }
         let catchup = viewer.presence.cell().since(viewer.revision);
         viewer.greet(&catchup);
         // Its topic may have ended before it came here; a greeting may not fit the socket.
         match viewer.outbox.is_busy() || viewer.presence.cell().has_ended() {
             true => self.catch_up(key),
             false => self.bring(key, catchup),
+        }
+    }
+
+    fn check(&mut self) {
+        let spread = self.viewers.len();
+        for (key, viewer) in &mut self.viewers {
+            if viewer.pass.revoked().is_cancelled() && viewer.closing.is_none() {
+                viewer.tell(Away::Revoked, self.hub.notices());
+                viewer.leave("revoked", close::POLICY, back_in(key, spread));
+            }
         }
     }
 

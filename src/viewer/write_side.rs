@@ -13,6 +13,7 @@ use super::link::{Link, UNANSWERED, patience};
 use super::outbox::Outbox;
 use super::reader::LINGER;
 use super::{NewViewer, ViewerInfo};
+use crate::access::ViewerPass;
 use crate::frame::{Encoding, Frame, close as close_frame, control};
 use crate::hub::{Catchup, Presence, millis};
 use crate::notices::{Away, Notices};
@@ -26,6 +27,8 @@ pub const HEARTBEAT: Duration = Duration::from_secs(5);
 pub struct Viewer {
     /// Its socket.
     pub link: Arc<Link>,
+    /// That it may watch.
+    pub pass: ViewerPass,
     /// Its topic, and its place among the viewers.
     pub presence: Presence,
     /// Where it is.
@@ -116,6 +119,7 @@ impl Viewer {
         let viewer = Viewer {
             resends,
             link: Arc::new(Link::new(new.wire)),
+            pass: new.pass,
             presence: new.presence,
             revision: new.since,
             encoding: new.encoding,

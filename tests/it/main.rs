@@ -18,6 +18,7 @@ mod host_socket;
 mod hosts;
 mod input;
 mod papers;
+mod reload;
 mod rfc6455;
 mod site;
 mod statesync;

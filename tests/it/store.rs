@@ -203,3 +203,21 @@ fn a_deleted_topic_stays_deleted() {
     let daemon = Daemon::with(&["--store", store]);
     assert_eq!(daemon.ask("GET", "/api/topics/main", "").status, 404);
 }
+
+#[test]
+fn what_was_answered_is_shown_also_where_it_has_to_be_durable_first() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let store = folder.path().join("store");
+    let store = store.to_str().expect("text");
+    let daemon = Daemon::with(&["--store", store, "--show-after-durable"]);
+    let mut viewer = daemon.viewer();
+    let revision = daemon.put(r#"{"config":{"a":1}}"#);
+    assert_eq!(topic(&daemon).0, revision);
+    assert_eq!(viewer.json()["revision"], revision.to_string());
+    daemon.ask("PATCH", "/api/topics/main/config", r#"{"a":2}"#);
+    assert_eq!(topic(&daemon).1, serde_json::json!({"a": 2}));
+    assert_eq!(viewer.json()["payload"], serde_json::json!({"a": 2}));
+    let refused = Daemon::spawn(&["--show-after-durable"]);
+    let refused = refused.err().expect("nothing is durable");
+    assert!(refused.contains("without --store"), "{refused}");
+}

@@ -23,7 +23,7 @@ use crate::name::TopicName;
 use crate::options::{MIN_CAPACITY, Options};
 use crate::revision::Revision;
 use crate::session::Session;
-use crate::store::disk::Disk;
+use crate::store::{Kept, disk::Disk};
 use crate::topic::{Change, Writer};
 
 #[derive(Clone, Debug)]
@@ -121,6 +121,8 @@ struct World {
     /// What was acknowledged up to this revision is deleted.
     deleted: Revision,
     seen: Revision,
+    /// Whether the disk may hold something else than the daemon was told.
+    unsure: bool,
 }
 
 fn json(value: impl ToString) -> Json {
@@ -145,9 +147,10 @@ fn open(options: &Options, disk: Option<&Disk>) -> (Hub, CancellationToken) {
 }
 
 impl World {
-    fn new(store: bool) -> World {
+    fn new(store: bool, after_durable: bool) -> World {
         let mut options = Options::default();
         options.flow.capacity = MIN_CAPACITY;
+        options.flow.after_durable = after_durable;
         let speed = Field {
             max: Some(8.0),
             ..Field::of(Kind::Number)
@@ -179,6 +182,7 @@ impl World {
             acknowledged: None,
             deleted: Revision::ZERO,
             seen: Revision::ZERO,
+            unsure: false,
             options,
             disk,
             hub,
@@ -219,8 +223,9 @@ impl World {
         self.look();
     }
 
-    fn trouble(&self, step: &Step) {
+    fn trouble(&mut self, step: &Step) {
         let Some(disk) = &self.disk else { return };
+        self.unsure |= matches!(step, Step::Full(true) | Step::FailAfter(_));
         match *step {
             Step::Hold(held) => disk.hold(held),
             Step::Full(full) => disk.set_full(full),
@@ -395,6 +400,9 @@ impl World {
             .disk
             .as_ref()
             .map(|disk| disk.after_kill().expect("memory"));
+        if let Some(disk) = disk.as_ref().filter(|_| self.options.flow.after_durable) {
+            self.check_shown(disk);
+        }
         let unsure = !self.deletions.is_empty();
         let written = self
             .windows
@@ -443,6 +451,26 @@ impl World {
         }
         (self.acknowledged, self.seen) = (kept, Revision::ZERO);
         self.deleted = Revision::ZERO;
+    }
+
+    /// What was shown is on the disk, or something newer.
+    fn check_shown(&self, disk: &Disk) {
+        let copy = disk.after_kill().expect("memory");
+        let (_, kept) = copy.store().expect("it opens");
+        let kept = kept.into_iter().find(|kept| kept.topic == self.topic);
+        let Some(Kept { version, .. }) = kept.filter(|_| !self.unsure) else {
+            return;
+        };
+        for viewer in &self.viewers {
+            // A life that is outrun shows what is kept under a greater revision, which is on
+            // its way to the disk.
+            if let Some(shown) = &viewer.session
+                && viewer.revision >= Some(version.revision)
+            {
+                let kept = json(version.session.to_json()).value();
+                assert_eq!(*shown, kept, "shown and not kept");
+            }
+        }
     }
 
     /// A topic's revision never goes back while a daemon runs.
@@ -684,14 +712,14 @@ impl Device {
     }
 }
 
-fn run(store: bool, steps: &[Step]) {
+fn run(store: bool, after_durable: bool, steps: &[Step]) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        let mut world = World::new(store);
+        let mut world = World::new(store, after_durable);
         for step in steps {
             world.take(step).await;
             for index in 0..world.viewers.len() {
@@ -709,11 +737,16 @@ proptest! {
 
     #[test]
     fn everybody_ends_on_what_the_daemon_has(steps in prop::collection::vec(step(), 0..50)) {
-        run(false, &steps);
+        run(false, false, &steps);
     }
 
     #[test]
     fn nothing_acknowledged_is_lost_to_a_disk(steps in prop::collection::vec(step(), 0..50)) {
-        run(true, &steps);
+        run(true, false, &steps);
+    }
+
+    #[test]
+    fn only_what_is_durable_is_shown(steps in prop::collection::vec(step(), 0..50)) {
+        run(true, true, &steps);
     }
 }

@@ -54,10 +54,27 @@ impl Daemon {
     /// As [`Daemon::with`]; the log when it ends before it is ready.
     pub fn spawn(args: &[&str]) -> Result<Daemon, String> {
         let home = tempfile::tempdir().expect("a directory of our own");
-        let mut child = command(home.path(), args)
-            .spawn()
-            .expect("the program starts");
-        let log = Log::follow(child.stderr.take().expect("piped"));
+        let command = command(home.path(), args);
+        Daemon::run(command, home)
+    }
+
+    /// With a terminal as input and log, which hangs up when the second value is dropped.
+    #[cfg(unix)]
+    pub fn on_terminal(args: &[&str]) -> (Daemon, std::os::fd::OwnedFd) {
+        let (ours, theirs) = super::terminal::open().expect("the system has terminals");
+        let home = tempfile::tempdir().expect("a directory of our own");
+        let mut command = command(home.path(), args);
+        command.stdin(theirs.try_clone().expect("another one"));
+        command.stderr(theirs);
+        let daemon = Daemon::run(command, home).expect("the daemon tells that it is ready");
+        (daemon, ours)
+    }
+
+    fn run(mut command: Command, home: tempfile::TempDir) -> Result<Daemon, String> {
+        let mut child = command.spawn().expect("the program starts");
+        // Our own ends of what it was given are closed with it.
+        drop(command);
+        let log = child.stderr.take().map(Log::follow).unwrap_or_default();
         let stdin = child.stdin.take();
         let ready = first_line(&mut child);
         let mut daemon = Daemon {
@@ -84,6 +101,11 @@ impl Daemon {
     /// Waits until the log holds `text`, and returns the line.
     pub fn logged(&self, text: &str) -> String {
         self.log.wait(text)
+    }
+
+    /// Waits until the log holds `text` in so many lines, and returns the last of them.
+    pub fn logged_again(&self, text: &str, times: usize) -> String {
+        self.log.wait_again(text, times)
     }
 
     /// How many times the log holds `text` by now.
@@ -228,14 +250,22 @@ impl Log {
     }
 
     fn wait(&self, needle: &str) -> String {
+        self.wait_again(needle, 1)
+    }
+
+    fn wait_again(&self, needle: &str, times: usize) -> String {
+        let nth = |text: &str| {
+            let mut lines = text.lines().filter(|line| line.contains(needle));
+            lines.nth(times - 1).map(str::to_owned)
+        };
         let text = self.text.lock().unwrap();
-        let missing = |text: &mut String| !text.contains(needle);
+        let missing = |text: &mut String| nth(text).is_none();
         let (text, waited) = self.grown.wait_timeout_while(text, LIMIT, missing).unwrap();
-        assert!(!waited.timed_out(), "{needle:?} is not in the log:\n{text}");
-        text.lines()
-            .find(|line| line.contains(needle))
-            .unwrap_or_default()
-            .to_owned()
+        // What fails from here on may still look at the log.
+        let found = nth(&text);
+        drop(text);
+        assert!(!waited.timed_out(), "{needle:?} is not in the log");
+        found.unwrap_or_default()
     }
 }
 
