@@ -256,7 +256,7 @@ fn agreed_deflate(offer: &str) -> Option<HeaderValue> {
     let valid = items.next() == Some("permessage-deflate")
         && items.all(|item| {
             let (name, value) = item.split_once('=').map_or((item, None), |(name, value)| {
-                (name.trim(), Some(value.trim().trim_matches('"')))
+                (name.trim(), Some(unquoted(value.trim())))
             });
             is_deflate_parameter(name, value) && !seen.contains(&name) && {
                 seen.push(name);
@@ -271,6 +271,14 @@ fn agreed_deflate(offer: &str) -> Option<HeaderValue> {
         false => "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
     };
     valid.then(|| HeaderValue::from_static(agreed))
+}
+
+/// A parameter's value without its quotes (RFC 7692 §5.2); one quote alone is none.
+fn unquoted(value: &str) -> &str {
+    let inside = value
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    inside.unwrap_or(value)
 }
 
 fn is_deflate_parameter(name: &str, value: Option<&str>) -> bool {
