@@ -18,3 +18,5 @@ mod write;
 
 pub use app::{App, Links, Status, TopicStatus};
 pub use connection::serve;
+#[doc(hidden)]
+pub use upgrade::{agreed_deflate, switching};

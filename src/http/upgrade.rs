@@ -182,7 +182,7 @@ pub fn full(app: &App) -> Problem {
 }
 
 /// The 101, or what is wrong with the request (RFC 6455 §4.2.1).
-fn switching(request: &Request<()>) -> Result<Response, Problem> {
+pub fn switching(request: &Request<()>) -> Result<Response, Problem> {
     let bad = |detail: &str| Problem::new(400, "Bad Request", detail);
     let headers = request.headers();
     let one = |name| headers.get_all(name).iter().count() == 1;
@@ -249,7 +249,7 @@ fn choose_protocol(headers: &HeaderMap) -> Option<String> {
 
 /// The answer to an extension offer, if it is a permessage-deflate that we can keep (RFC 7692
 /// §7.1): all our frames use the whole window, and none refers to an earlier one.
-fn agreed_deflate(offer: &str) -> Option<HeaderValue> {
+pub fn agreed_deflate(offer: &str) -> Option<HeaderValue> {
     let offer = offer.to_ascii_lowercase();
     let mut items = offer.split(';').map(str::trim);
     let mut seen = Vec::new();
