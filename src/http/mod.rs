@@ -20,3 +20,5 @@ mod write;
 pub use app::{App, Links, Status, TopicStatus};
 pub use connection::serve;
 pub use live::{Current, Found, Live, Reloaded};
+#[doc(hidden)]
+pub use upgrade::{agreed_deflate, switching};

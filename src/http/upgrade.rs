@@ -184,7 +184,7 @@ pub fn full(app: &App) -> Problem {
 }
 
 /// The 101, or what is wrong with the request (RFC 6455 §4.2.1).
-fn switching(request: &Request<()>) -> Result<Response, Problem> {
+pub fn switching(request: &Request<()>) -> Result<Response, Problem> {
     let bad = |detail: &str| Problem::new(400, "Bad Request", detail);
     let headers = request.headers();
     let one = |name| headers.get_all(name).iter().count() == 1;
@@ -251,14 +251,14 @@ fn choose_protocol(headers: &HeaderMap) -> Option<String> {
 
 /// The answer to an extension offer, if it is a permessage-deflate that we can keep (RFC 7692
 /// §7.1): all our frames use the whole window, and none refers to an earlier one.
-fn agreed_deflate(offer: &str) -> Option<HeaderValue> {
+pub fn agreed_deflate(offer: &str) -> Option<HeaderValue> {
     let offer = offer.to_ascii_lowercase();
     let mut items = offer.split(';').map(str::trim);
     let mut seen = Vec::new();
     let valid = items.next() == Some("permessage-deflate")
         && items.all(|item| {
             let (name, value) = item.split_once('=').map_or((item, None), |(name, value)| {
-                (name.trim(), Some(value.trim().trim_matches('"')))
+                (name.trim(), Some(unquoted(value.trim())))
             });
             is_deflate_parameter(name, value) && !seen.contains(&name) && {
                 seen.push(name);
@@ -273,6 +273,14 @@ fn agreed_deflate(offer: &str) -> Option<HeaderValue> {
         false => "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
     };
     valid.then(|| HeaderValue::from_static(agreed))
+}
+
+/// A parameter's value without its quotes (RFC 7692 §5.2); one quote alone is none.
+fn unquoted(value: &str) -> &str {
+    let inside = value
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    inside.unwrap_or(value)
 }
 
 fn is_deflate_parameter(name: &str, value: Option<&str>) -> bool {

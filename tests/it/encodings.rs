@@ -75,6 +75,7 @@ fn deflate_is_agreed_on_when_it_can_be_kept() {
         "permessage-deflate; unknown",
         "permessage-deflate; client_max_window_bits=16",
         "permessage-deflate; client_no_context_takeover; Client_No_Context_Takeover",
+        "permessage-deflate; server_max_window_bits=\"15",
         "permessage-deflate; server_no_context_takeover=1",
         "x-other",
     ];

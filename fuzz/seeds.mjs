@@ -1,0 +1,35 @@
+// Inputs to begin with, from the frames of the tests, the documents and the examples.
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+
+const root = new URL("..", import.meta.url);
+const read = (path) => readFileSync(new URL(path, root), "utf8");
+
+/** @param {string} target @param {(string | Buffer)[]} texts */
+function seeds(target, texts) {
+  const folder = new URL(`corpus/${target}/`, import.meta.url);
+  mkdirSync(folder, { recursive: true });
+  texts.forEach((text, number) => writeFileSync(new URL(`seed-${number}`, folder), text));
+}
+
+/** @param {string} text one byte a letter */
+const bytes = (text) => Buffer.from(text, "latin1");
+
+const frames = readdirSync(new URL("tests/frames", root)).map((name) => JSON.parse(read(`tests/frames/${name}`)));
+const told = frames.map((frame) => frame.text).filter((text) => typeof text === "string");
+const hosts = frames.filter((frame) => frame.direction === "from-host").map((frame) => frame.text);
+const examples = [...read("docs/protocol.md").matchAll(/^```json\n(.*?)^```/gms)].flatMap((block) => block[1].trim().split("\n"));
+const defaults = read("config/onlooker.toml");
+const settings = defaults.replace(/^# (?=\w+ = |\[fields)/gm, "");
+
+seeds("document", [...told, ...examples, read("examples/wave.json"), settings]);
+seeds("host", [...hosts, hosts.join("\n"), bytes(`${hosts[0]}\n\0\x81\x80\0\0\0\0\x88\x80\0\0\0\0`)]);
+seeds("config", [defaults, settings, `${settings}\0port=0\nhost_token=secret-0123\0qr=none\nignore=/metadata\nignore=/data/ui`]);
+const head = (lines) => ["GET /?topic=main HTTP/1.1", "Host: localhost:9876", "Upgrade: websocket", "Connection: keep-alive, Upgrade",
+  "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", ...lines].join("\n");
+const offers = ["permessage-deflate", "permessage-deflate; client_max_window_bits", 'x, permessage-deflate; server_max_window_bits="15"; client_no_context_takeover'];
+seeds("upgrade", offers.map((offer) => head([`Sec-WebSocket-Extensions: ${offer}`])));
+const session = hosts.map((text) => JSON.parse(text)).find((message) => message.type === "session_update").payload;
+const line = (topic) => JSON.stringify({ topic, revision: "1795226400123456", session,
+  origins: { speed: { revision: 1795226400123456, sourceId: "panel", deviceId: 7, localRevision: 3 } } });
+// The first four bytes choose which kind of input it is.
+seeds("store", [bytes(`\xff\xff\xff\xff${line("main")}\n${line("other")}`), "\0\0\0\0\0".repeat(9)]);

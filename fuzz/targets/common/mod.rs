@@ -1,0 +1,133 @@
+//! What the targets share: what a piece of work may cost, and values to work on.
+
+#![allow(dead_code)] // No target uses all of it.
+
+use std::time::Duration;
+
+use arbitrary::Arbitrary;
+use onlooker::session::Session;
+use peak_alloc::PeakAlloc;
+use rustix::time::{ClockId, clock_gettime};
+use serde_json::{Map, Value};
+
+#[global_allocator]
+static HEAP: PeakAlloc = PeakAlloc;
+
+/// A tree of small values takes so many times the bytes of its text.
+const TREE: usize = 128;
+/// What is taken whatever the size.
+const ALWAYS: usize = 1 << 20;
+/// Of the processor, sanitizers and all; what is refused for its work takes a tenth of a second.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// Does a piece of work on texts of so many bytes, within bounds of memory and time.
+pub fn bounded<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    HEAP.reset_peak_usage();
+    let (before, began) = (HEAP.current_usage(), spent());
+    let done = work();
+    let grown = HEAP.peak_usage().saturating_sub(before);
+    let most = ALWAYS + TREE * bytes;
+    assert!(grown <= most, "{grown} bytes, {most} would be fair");
+    let took = spent().saturating_sub(began);
+    assert!(took <= LONGEST, "{took:?} of a processor");
+    done
+}
+
+fn spent() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32)
+}
+
+/// A text as a tree, whatever its depth.
+pub fn value(text: &str) -> Value {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    reader.disable_recursion_limit();
+    serde::Deserialize::deserialize(&mut reader).expect("JSON")
+}
+
+/// A session as another reader has it.
+pub fn document(session: &Session) -> Value {
+    value(&session.to_json())
+}
+
+/// Those keys that mean something, and any other.
+#[derive(Arbitrary, Debug, Clone)]
+pub enum Key<'a> {
+    Known(u8),
+    Number(u16),
+    Other(&'a str),
+}
+
+const KEYS: [&str; 13] = [
+    "name",
+    "data",
+    "config",
+    "metadata",
+    "a",
+    "b",
+    "c",
+    "",
+    "-",
+    "0",
+    "~/\"\\",
+    "\u{1}é",
+    // How `serde_json` hands over a number's digits.
+    "$serde_json::private::Number",
+];
+
+impl Key<'_> {
+    pub fn text(&self) -> String {
+        match self {
+            Key::Known(at) => KEYS[usize::from(*at) % KEYS.len()].to_owned(),
+            Key::Number(number) => number.to_string(),
+            Key::Other(text) => (*text).to_owned(),
+        }
+    }
+}
+
+/// Values, among them large and deep ones that few bytes describe.
+#[derive(Arbitrary, Debug, Clone)]
+pub enum Shape<'a> {
+    Null,
+    Bool(bool),
+    Number(i64),
+    Digits(u8),
+    Text(&'a str),
+    Long(u16),
+    Array(Vec<Shape<'a>>),
+    Object(Vec<(Key<'a>, Shape<'a>)>),
+    Many(u16, bool),
+    Deep(u8, Box<Shape<'a>>),
+    DeepObject(u8, Key<'a>, Box<Shape<'a>>),
+}
+
+impl Shape<'_> {
+    pub fn value(&self) -> Value {
+        match self {
+            Shape::Null => Value::Null,
+            Shape::Bool(value) => (*value).into(),
+            Shape::Number(number) => (*number).into(),
+            Shape::Digits(count) => value(&format!("1{}.50", "0".repeat((*count).into()))),
+            Shape::Text(text) => (*text).into(),
+            Shape::Long(length) => "y".repeat(usize::from(*length) / 4).into(),
+            Shape::Array(items) => items.iter().map(Shape::value).collect(),
+            Shape::Object(members) => members
+                .iter()
+                .map(|(key, shape)| (key.text(), shape.value()))
+                .collect::<Map<_, _>>()
+                .into(),
+            Shape::Many(count, false) => (0..*count / 8).map(|_| 0).collect(),
+            Shape::Many(count, true) => (0..*count / 8)
+                .map(|number| (number.to_string(), Value::Null))
+                .collect::<Map<_, _>>()
+                .into(),
+            Shape::Deep(levels, bottom) => {
+                (0..*levels).fold(bottom.value(), |inside, _| vec![inside].into())
+            }
+            Shape::DeepObject(levels, key, bottom) => (0..*levels)
+                .fold(bottom.value(), |inside, _| {
+                    Map::from_iter([(key.text(), inside)]).into()
+                }),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! What survives: lines of an export are taken as they are given or refused with a reason, and
+//! a damaged file is opened or refused, but never the end of the daemon.
+
+#![no_main]
+
+use std::panic::catch_unwind;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use arbitrary::Arbitrary;
+use libfuzzer_sys::fuzz_target;
+use onlooker::session::Session;
+use onlooker::store::{self, Job, Kept, Ledger, Record, Store};
+use onlooker::topic::Origin;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+#[derive(Arbitrary, Debug)]
+enum Input<'a> {
+    Damaged {
+        in_order: bool,
+        length: Option<u32>,
+        changes: Vec<(u32, u8)>,
+    },
+    Lines(&'a [u8]),
+}
+
+static FOLDER: LazyLock<TempDir> = LazyLock::new(|| TempDir::new().expect("a folder"));
+
+fn path(name: &str) -> PathBuf {
+    FOLDER.path().join(name)
+}
+
+fuzz_target!(
+    init: {
+        // A panic that somebody catches is none of ours: what gets out is.
+        std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
+    },
+    |input: Input<'_>| {
+        let whole = catch_unwind(|| match input {
+            Input::Lines(lines) => import(lines),
+            Input::Damaged { in_order, length, changes } => {
+                damaged(&FILES[usize::from(in_order)], length, &changes);
+            }
+        });
+        if whole.is_err() {
+            std::process::abort();
+        }
+    }
+);
+
+/// What was taken is there, and comes back as it was given.
+fn import(lines: &[u8]) {
+    let lines = lines.split(|byte| *byte == b'\n').map(store::parse_line);
+    let mut given: Vec<Kept> = Vec::new();
+    for kept in lines.flatten() {
+        given.retain(|before| before.topic != kept.topic);
+        given.push(kept);
+    }
+    if given.is_empty() {
+        return;
+    }
+    let path = path("imported");
+    std::fs::write(&path, &*FILES[1].bytes).expect("a file");
+    store::import(&path, &given).expect("a store");
+    let kept = exported(&path).expect("a store");
+    for given in given {
+        let same = kept.iter().find(|kept| kept.topic == given.topic);
+        assert_eq!(same.map(shown), Some(shown(&given)));
+    }
+}
+
+/// What of a topic is seen: an origin of a field that is not there is not.
+fn shown(kept: &Kept) -> (u64, &Session, Vec<(&str, &Origin)>) {
+    let version = &kept.version;
+    let origins = version.named_origins().collect();
+    (version.revision.get(), &version.session, origins)
+}
+
+fn exported(path: &Path) -> Result<Vec<Kept>, String> {
+    let mut kept = Vec::new();
+    let mut line = |line: &str| kept.push(store::parse_line(line.as_bytes()).expect("our own"));
+    let done = store::export(path, &mut line);
+    done.map(|()| kept).map_err(|error| error.to_string())
+}
+
+/// A store's file, and where in it something is.
+struct File {
+    bytes: Vec<u8>,
+    used: Vec<usize>,
+}
+
+/// As a daemon leaves it that was killed, and one that was stopped.
+static FILES: LazyLock<[File; 2]> = LazyLock::new(|| {
+    let path = path("whole");
+    store::import(&path, &topics()).expect("a store");
+    let (store, kept) = Store::open(&path).expect("a store");
+    for kept in kept {
+        commit(&store, kept);
+    }
+    let killed = File::read(&path);
+    close(store);
+    [killed, File::read(&path)]
+});
+
+impl File {
+    fn read(path: &Path) -> File {
+        let bytes = std::fs::read(path).expect("a file");
+        let used = bytes.iter().enumerate().filter(|(_, byte)| **byte != 0);
+        let used = used.map(|(at, _)| at).collect();
+        File { bytes, used }
+    }
+}
+
+/// More than one page of them.
+fn topics() -> Vec<Kept> {
+    let line = |number: usize| {
+        let fields: Vec<String> = (0..40)
+            .map(|field| format!(r#""f{field}":{field}"#))
+            .collect();
+        format!(
+            r#"{{"topic":"t{number}","revision":"17952266760540{number:02}","session":{{"data":"{}","config":{{{}}}}},"origins":{{"f1":{{"revision":1795226676054001,"sourceId":"fuzz"}}}}}}"#,
+            "y".repeat(number * 700),
+            fields.join(","),
+        )
+    };
+    let kept = |number| store::parse_line(line(number).as_bytes()).expect("a line");
+    (10..20).map(kept).collect()
+}
+
+fn commit(store: &Store, kept: Kept) {
+    let ledger = Ledger::new(kept.version.clone());
+    let record = Record {
+        topic: kept.topic,
+        to: Some(kept.version),
+        fields: Some(vec!["f3".into(), "f7".into()]),
+        generation: 0,
+        ledger,
+    };
+    let (done, answer) = oneshot::channel();
+    let job = Job::Commit(Box::new(record), done);
+    assert!(store.jobs().blocking_send(job).is_ok(), "it listens");
+    let _ = answer.blocking_recv().expect("an answer");
+}
+
+fn close(store: Store) {
+    let (done, closed) = oneshot::channel();
+    assert!(
+        store.jobs().blocking_send(Job::Close(done)).is_ok(),
+        "it listens"
+    );
+    closed.blocking_recv().expect("it ends in order");
+}
+
+fn damaged(file: &File, length: Option<u32>, changes: &[(u32, u8)]) {
+    let mut bytes = file.bytes.clone();
+    for (at, change) in changes {
+        let at = file.used[*at as usize % file.used.len()];
+        bytes[at] ^= change;
+    }
+    if let Some(length) = length {
+        bytes.truncate(length as usize % (bytes.len() + 1));
+    }
+    let path = path("damaged");
+    std::fs::write(&path, &bytes).expect("a file");
+    let told = exported(&path);
+    std::fs::write(&path, &bytes).expect("a file");
+    match Store::open(&path) {
+        Ok((store, kept)) => {
+            kept.iter().for_each(whole);
+            if let Some(kept) = kept.into_iter().next() {
+                commit(&store, kept);
+            }
+            close(store);
+        }
+        Err(error) => assert!(
+            !error.reason.is_empty() && told.is_err(),
+            "{error} {told:?}"
+        ),
+    }
+}
+
+fn whole(kept: &Kept) {
+    let text = kept.version.session.to_json();
+    let json = onlooker::json::Json::parse_kept(text.as_bytes()).expect("JSON");
+    let again = Session::from_json(&json, kept.topic.as_str());
+    assert_eq!(again.as_ref(), Ok(&kept.version.session));
+}
