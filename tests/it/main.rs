@@ -17,6 +17,8 @@ mod heart;
 mod host_socket;
 mod hosts;
 mod input;
+#[cfg(target_os = "linux")]
+mod kills;
 mod papers;
 mod rfc6455;
 mod site;
