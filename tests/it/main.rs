@@ -19,6 +19,8 @@ mod hosts;
 mod input;
 #[cfg(target_os = "linux")]
 mod kills;
+#[cfg(target_os = "linux")]
+mod narrow;
 mod papers;
 mod rfc6455;
 mod site;
