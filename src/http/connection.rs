@@ -179,8 +179,9 @@ async fn connection(gate: Arc<Gate>, tcp: TcpStream, peer: Arc<Peer>) {
     }
 }
 
-/// How much the kernel may hold that has not begun to leave, in bytes.
-const UNSENT: u32 = 32 * 1024;
+/// How much the kernel may hold that has not begun to leave, in bytes, for it to take more: then
+/// it takes what it is given at once, which may be far more. So this is small.
+const UNSENT: u32 = 2 * 1024;
 
 /// What waits in the kernel can neither be merged with what is newer, nor is it seen whether
 /// the peer takes it. Where this cannot be set, both are only less good.

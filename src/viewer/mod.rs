@@ -114,7 +114,9 @@ impl Viewers {
         let join = Command::Join(Box::new(viewer), Instant::now());
         if let Err(SendError(Command::Join(viewer, _))) = self.0[turn].send(join).await {
             // The shard has ended, and has closed everybody else.
-            let _ = viewer.wire.try_write(&close_frame(close::GOING_AWAY));
+            let _ = viewer
+                .wire
+                .try_write(&close_frame(close::GOING_AWAY), false);
         }
     }
 

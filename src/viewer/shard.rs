@@ -24,6 +24,7 @@ use crate::hub::{Catchup, Cell, Event, Hub, millis};
 use crate::name::TopicName;
 use crate::notices::Away;
 use crate::protocol::{Own, close};
+use crate::revision::Revision;
 
 /// After so many viewers of one flush, other tasks get a turn.
 const TURN: usize = 128;
@@ -33,8 +34,8 @@ pub enum Command {
     Join(Box<NewViewer>, Instant),
     /// The socket takes more.
     Writable(usize),
-    /// A large frame is ready for the viewer of this place and id.
-    Encoded(usize, u64, Arc<Frame>),
+    /// A large frame is ready for the viewer of this place and id, and brings it there.
+    Encoded(usize, u64, Option<Revision>, Arc<Frame>),
     Pong(usize, Box<[u8]>),
     /// The last frame to send: the answer to a close.
     Close(usize, Option<u16>),
@@ -169,9 +170,9 @@ impl Shard {
         match burst.load {
             Load::Flush { to, .. } if viewer.outbox.is_busy() || viewer.revision >= Some(to) => {}
             Load::Flush { from, to } if viewer.revision.unwrap_or_default() == from => {
-                viewer.revision = Some(to);
-                if let Some(bytes) = burst.bytes(viewer.encoding) {
-                    viewer.send(bytes);
+                let bytes = burst.bytes(viewer.encoding);
+                if bytes.is_none_or(|bytes| viewer.offer(bytes)) {
+                    viewer.revision = Some(to);
                 }
             }
             Load::Text => {
@@ -207,18 +208,23 @@ impl Shard {
 
     fn bring(&mut self, key: usize, catchup: Catchup) {
         let viewer = &mut self.viewers[key];
-        viewer.revision = catchup.revision;
-        let Some(frame) = catchup.frame else { return };
-        let (encoding, id) = (viewer.encoding, viewer.id);
+        let (encoding, id, revision) = (viewer.encoding, viewer.id, catchup.revision);
+        let Some(frame) = catchup.frame else {
+            viewer.revision = revision;
+            return;
+        };
         if frame.is_encoded(encoding) || !frame.is_large() {
-            return viewer.send(frame.bytes(encoding));
+            if viewer.offer(frame.bytes(encoding)) {
+                viewer.revision = revision;
+            }
+            return;
         }
         viewer.outbox.expect_encoded();
         let commands = self.commands.clone();
         self.tasks.spawn_blocking(move || {
             frame.bytes(encoding);
             // A shard that has ended needs no frames.
-            let _ = commands.blocking_send(Command::Encoded(key, id, frame));
+            let _ = commands.blocking_send(Command::Encoded(key, id, revision, frame));
         });
     }
 
@@ -236,10 +242,11 @@ impl Shard {
         match order {
             Command::Join(viewer, since) => self.join(*viewer, since),
             Command::Writable(key) => self.pump(key),
-            Command::Encoded(key, id, frame) => {
+            Command::Encoded(key, id, revision, frame) => {
                 // The viewer may have gone meanwhile, and its place may be another's.
-                if let Some(viewer) = self.viewers.get_mut(key).filter(|viewer| viewer.id == id) {
-                    viewer.outbox.encoded(frame.bytes(viewer.encoding).clone());
+                let viewer = self.viewers.get_mut(key);
+                if viewer.is_some_and(|viewer| viewer.id == id && viewer.encoded(revision, &frame))
+                {
                     self.pump(key);
                 }
             }

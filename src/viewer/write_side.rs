@@ -150,6 +150,15 @@ impl Viewer {
         self.account(sent.map(Option::unwrap_or_default));
     }
 
+    /// Sends shared bytes, or nothing of them if the socket takes nothing; tells whether it
+    /// took some.
+    pub fn offer(&mut self, bytes: &Bytes) -> bool {
+        let sent = self.outbox.offer(self.link.wire(), bytes);
+        let taken = matches!(sent, Ok(Some(_)));
+        self.account(sent.map(Option::unwrap_or_default));
+        taken
+    }
+
     /// Sends a host's own text, or lets it wait; false where there is no room for it.
     pub fn send_text(&mut self, bytes: &Bytes) -> bool {
         if self.outbox.is_busy() {
@@ -157,6 +166,19 @@ impl Viewer {
         }
         self.send(bytes);
         true
+    }
+
+    /// Sends a large frame that has been encoded. One that closes is sent it whatever comes;
+    /// tells whether more may follow now.
+    pub fn encoded(&mut self, revision: Option<Revision>, frame: &Frame) -> bool {
+        let bytes = frame.bytes(self.encoding);
+        self.outbox.encoded();
+        if self.closing.is_some() {
+            self.send(bytes);
+        } else if self.offer(bytes) {
+            self.revision = revision;
+        }
+        !self.outbox.is_busy()
     }
 
     /// Sends what waits.

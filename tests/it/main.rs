@@ -17,6 +17,10 @@ mod heart;
 mod host_socket;
 mod hosts;
 mod input;
+#[cfg(target_os = "linux")]
+mod kills;
+#[cfg(target_os = "linux")]
+mod narrow;
 mod papers;
 mod reload;
 mod rfc6455;

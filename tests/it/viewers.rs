@@ -2,11 +2,12 @@
 //! exactly what the host has.
 
 use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
-use super::harness::{Daemon, Response, Socket, masked, opcode::*};
+use super::harness::{Daemon, LIMIT, Response, Socket, masked, opcode::*};
 
 fn demo(daemon: &Daemon, speed: i64) -> u64 {
     daemon.put(&format!(
@@ -371,4 +372,26 @@ fn our_own_clients_hear_more() {
         (&json!("hello"), &json!("snapshot"), &json!(1))
     );
     assert_eq!(viewer.json()["type"], json!("session_update"));
+}
+
+/// Nothing waits in the kernel that could have been newer.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_viewer_that_did_not_read_is_sent_the_newest_next() {
+    let daemon = Daemon::with(&["--debounce", "0"]);
+    let raw = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    raw.set_recv_buffer_size(16 * 1024).unwrap();
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, daemon.port));
+    raw.connect(&address.into()).unwrap();
+    raw.set_read_timeout(Some(LIMIT)).unwrap();
+    let mut slow = Socket::open(raw.into(), "/", &[]);
+    // One for each core: the last of them is told by the same one as the slow viewer, after it.
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let mut others: Vec<Socket> = (0..cores).map(|_| daemon.viewer()).collect();
+    for count in 1..=20 {
+        daemon.put(&format!("[{count},\"{}\"]", "x".repeat(50_000)));
+        others.iter_mut().for_each(|viewer| _ = viewer.json());
+    }
+    let mut number = || slow.json()["payload"]["data"][0].clone();
+    assert_eq!([number(), number()], [json!(1), json!(20)]);
 }

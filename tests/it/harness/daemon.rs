@@ -1,5 +1,6 @@
 //! One running `onlooker`.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -53,8 +54,14 @@ impl Daemon {
 
     /// As [`Daemon::with`]; the log when it ends before it is ready.
     pub fn spawn(args: &[&str]) -> Result<Daemon, String> {
+        Daemon::spawn_in(&[], args)
+    }
+
+    /// As [`Daemon::spawn`], with these variables.
+    pub fn spawn_in(env: &[(&str, &OsStr)], args: &[&str]) -> Result<Daemon, String> {
         let home = tempfile::tempdir().expect("a directory of our own");
-        let command = command(home.path(), args);
+        let mut command = command(home.path(), args);
+        command.envs(env.iter().copied());
         Daemon::run(command, home)
     }
 
