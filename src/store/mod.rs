@@ -4,6 +4,10 @@
 mod file;
 mod ledger;
 mod origins;
+mod overlay;
+mod place;
+mod rows;
+mod salvage;
 mod transfer;
 mod writer;
 
@@ -15,7 +19,9 @@ use redb::{Database, DatabaseError};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 pub use ledger::{Entry, Ledger};
-pub use transfer::{export, import, parse_line};
+pub use place::{Found, WENT_BACK};
+pub use rows::Damage;
+pub use transfer::{check, export, import, parse_line};
 use writer::Writer;
 
 use crate::name::TopicName;
@@ -33,6 +39,17 @@ pub struct StoreError {
     pub path: PathBuf,
     /// What is wrong, and the way out.
     pub reason: String,
+}
+
+impl StoreError {
+    fn new(path: &Path, reason: String) -> StoreError {
+        let path = path.to_owned();
+        StoreError { path, reason }
+    }
+}
+
+fn open(path: &Path) -> Result<place::Opened, StoreError> {
+    place::open(path).map_err(|reason| StoreError::new(path, reason))
 }
 
 /// A topic as it was kept.
@@ -92,21 +109,23 @@ struct Failing {
 pub(crate) type Open = Box<dyn FnMut() -> Result<Database, DatabaseError> + Send>;
 
 impl Store {
-    /// Opens or makes the file, and tells what it holds.
+    /// Opens or makes the file, and tells what it holds. What is damaged is said in the log: the
+    /// rest goes on in a new file, and the damaged one is set aside.
     ///
     /// # Errors
-    /// A file that is not ours, damaged, of a newer format or in use is left as it is.
+    /// A file that is not ours, of a newer format or in use is left as it is.
     pub fn open(path: &Path) -> Result<(Store, Vec<Kept>), StoreError> {
-        let fail = |reason: String| StoreError {
-            path: path.to_owned(),
-            reason,
-        };
-        let database = file::open(path).map_err(fail)?;
-        let kept = file::begin(&database).map_err(|error| fail(error.to_string()))?;
+        let opened = open(path)?;
+        for note in opened.notes() {
+            tracing::warn!("{}: {note}", path.display());
+        }
+        let database = opened.database;
+        let begun = place::caught(|| file::begin(&database));
+        begun.map_err(|error| StoreError::new(path, error.to_string()))?;
         let path = path.to_owned();
         Ok((
             Store::start(database, Box::new(move || Database::open(&path))),
-            kept,
+            opened.found.kept,
         ))
     }
 
@@ -138,5 +157,8 @@ impl Store {
 
 #[cfg(test)]
 pub(crate) mod disk;
+#[cfg(test)]
+#[path = "faults/tests.rs"]
+mod faults;
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ use redb::Database;
 use tokio::sync::mpsc;
 
 use super::file::{apply, close, put};
+use super::place::caught;
 use super::{Done, Failing, Job, Ledger, Open, Record, WAITING};
 use crate::name::TopicName;
 
@@ -61,7 +62,7 @@ impl Writer {
 
     fn close(&mut self) {
         let database = self.database.take().filter(|_| self.unknown.is_empty());
-        let closed = database.is_some_and(|database| close(&database).is_ok());
+        let closed = database.is_some_and(|database| caught(move || close(&database)).is_ok());
         if !closed {
             tracing::warn!(
                 "the store could not be closed in order: it may hold changes that were taken back (--store)"
@@ -109,13 +110,20 @@ impl Writer {
 
     /// One transaction: first what has to be put back, then the records.
     fn write(&mut self, records: &[Record]) -> Result<Answers, redb::Error> {
-        let written = self.try_write(records);
+        // redb may panic on a file that was damaged meanwhile.
+        let written = caught(|| self.try_write(records));
         match written {
             Ok(_) => std::mem::take(&mut self.unknown)
                 .values()
                 .for_each(Ledger::is_put_back),
             // After a failed write redb wants the file to be opened anew.
-            Err(_) => self.database = None,
+            Err(_) => {
+                let database = self.database.take();
+                let _ = caught(|| {
+                    drop(database);
+                    Ok(())
+                });
+            }
         }
         written
     }

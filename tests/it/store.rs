@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -202,4 +203,112 @@ fn a_deleted_topic_stays_deleted() {
     daemon.exited();
     let daemon = Daemon::with(&["--store", store]);
     assert_eq!(daemon.ask("GET", "/api/topics/main", "").status, 404);
+}
+
+/// Spins, because a sleep is as long as the system likes.
+fn wait_until(deadline: Instant, reached: impl Fn() -> bool) {
+    while Instant::now() < deadline && !reached() {
+        std::hint::spin_loop();
+    }
+}
+
+#[test]
+fn a_kill_while_the_file_is_made_disturbs_no_later_start() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let mut refused = Vec::new();
+    for round in 0..150 {
+        let home = folder.path().join(round.to_string());
+        std::fs::create_dir(&home).expect("a directory");
+        let store = home.join("store");
+        let args = ["--store", store.to_str().expect("text")];
+        Daemon::killed_after(&args, || {
+            let is_begun = || std::fs::read_dir(&home).is_ok_and(|found| found.count() > 0);
+            wait_until(Instant::now() + LIMIT, is_begun);
+            let later = Duration::from_micros(20 * round);
+            wait_until(Instant::now() + later, || false);
+        });
+        match Daemon::spawn(&args) {
+            Ok(daemon) => _ = daemon.put(r#"{"data":1}"#),
+            Err(log) => refused.push(log),
+        }
+        let left = std::fs::read_dir(&home).expect("a directory").count();
+        assert_eq!(left, 1, "only the store stays");
+    }
+    assert!(refused.is_empty(), "{} of 150: {refused:?}", refused.len());
+}
+
+/// Runs `onlooker store COMMAND`; whether it ended well, and all that it printed.
+fn store(command: &str, file: &Path) -> (bool, String) {
+    let ran = Command::new(env!("CARGO_BIN_EXE_onlooker"))
+        .args(["store", command, "--store", file.to_str().expect("text")])
+        .output()
+        .expect("the program starts");
+    let printed = [ran.stdout, ran.stderr].concat();
+    let printed = String::from_utf8(printed).expect("text");
+    (ran.status.success(), printed)
+}
+
+/// Changes a text wherever it stands in a file.
+fn damage(file: &Path, text: &[u8]) {
+    let mut bytes = std::fs::read(file).expect("a file");
+    let found = |at: &usize| bytes[*at..].starts_with(text);
+    let places: Vec<usize> = (0..bytes.len()).filter(found).collect();
+    assert!(!places.is_empty(), "it is there");
+    places.iter().for_each(|at| bytes[*at] ^= 1);
+    std::fs::write(file, bytes).expect("a file");
+}
+
+#[test]
+fn a_damaged_file_is_set_aside_and_the_rest_is_served() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = folder.path().join("store");
+    let args = ["--store", file.to_str().expect("text")];
+    let mut daemon = Daemon::with(&args);
+    daemon.put(r#"{"data":{},"config":{"speed":1,"color":"red"}}"#);
+    daemon.ask(
+        "PATCH",
+        "/api/topics/main/config",
+        r#"{"color":"HURT-COLOR"}"#,
+    );
+    daemon.ask("PUT", "/api/topics/other", r#"{"data":"HURT-DATA"}"#);
+    daemon.ask("PUT", "/api/topics/third", r#"{"data":3}"#);
+    daemon.signal("TERM");
+    assert!(daemon.exited().success());
+    let (whole, printed) = store("check", &file);
+    assert!(whole, "{printed}");
+    assert!(printed.contains("3 topics can be read"), "{printed}");
+
+    damage(&file, b"HURT-COLOR");
+    damage(&file, b"HURT-DATA");
+    let bytes = std::fs::read(&file).expect("a file");
+    let hurt = [r#"topic "main", field "color": "#, r#"topic "other": "#];
+    for command in ["check", "export"] {
+        let (whole, printed) = store(command, &file);
+        assert!(!whole);
+        assert!(hurt.iter().all(|hurt| printed.contains(hurt)), "{printed}");
+        assert!(!printed.contains("panicked"), "{printed}");
+    }
+    assert_eq!(
+        std::fs::read(&file).expect("a file"),
+        bytes,
+        "not written to"
+    );
+
+    let mut daemon = Daemon::with(&args);
+    for hurt in hurt {
+        let line = daemon.logged(hurt);
+        assert!(line.contains("store.damaged-1"), "{line}");
+        assert!(line.contains("onlooker store import"), "{line}");
+    }
+    let main = daemon.ask("GET", "/api/topics/main", "").json();
+    assert_eq!(main["data"]["config"], serde_json::json!({"speed": 1}));
+    assert_eq!(daemon.ask("GET", "/api/topics/other", "").status, 404);
+    assert_eq!(daemon.ask("GET", "/api/topics/third", "").status, 200);
+    let aside = folder.path().join("store.damaged-1");
+    assert_eq!(std::fs::read(aside).expect("a file"), bytes);
+    daemon.signal("TERM");
+    daemon.exited();
+    let (whole, printed) = store("check", &file);
+    assert!(whole, "{printed}");
+    assert!(printed.contains("2 topics can be read"), "{printed}");
 }

@@ -81,6 +81,17 @@ impl Daemon {
         Ok(daemon)
     }
 
+    /// Starts a daemon and kills it as soon as `when` returns, wherever it is then.
+    pub fn killed_after(args: &[&str], when: impl FnOnce()) {
+        let home = tempfile::tempdir().expect("a directory of our own");
+        let mut child = command(home.path(), args)
+            .spawn()
+            .expect("the program starts");
+        when();
+        child.kill().expect("it is our child");
+        child.wait().expect("it is our child");
+    }
+
     /// Waits until the log holds `text`, and returns the line.
     pub fn logged(&self, text: &str) -> String {
         self.log.wait(text)
