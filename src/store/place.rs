@@ -131,6 +131,8 @@ fn regular(path: &Path) -> Result<PathBuf, String> {
 
 fn open_existing(path: &Path, file: File) -> Result<Opened, String> {
     lock(&file, File::try_lock)?;
+    // Of one that was killed when the file had its name already.
+    let _ = fs::remove_file(with(path, ".new"));
     let found = look_at(&file)?;
     if !found.damage.is_empty() {
         let mode = file

@@ -238,3 +238,19 @@ fn a_panic_out_of_redb_is_an_error() {
     let ended = place::caught(|| -> Result<(), redb::Error> { panic!("as redb would") });
     assert!(matches!(ended, Err(redb::Error::Corrupted(_))));
 }
+
+#[test]
+fn what_a_killed_creation_leaves_goes_with_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, beside) = (folder.path().join("store"), folder.path().join("store.new"));
+    for before_its_name in [true, false] {
+        std::fs::write(&beside, b"half of a store").unwrap();
+        let (store, kept) = Store::open(&path).unwrap();
+        assert_eq!(
+            (kept, beside.exists()),
+            (Vec::new(), false),
+            "{before_its_name}"
+        );
+        close(&store);
+    }
+}
