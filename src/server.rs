@@ -28,7 +28,7 @@ use crate::access::Access;
 use crate::demo;
 use crate::discovery::address;
 use crate::http::{self, App};
-pub use crate::http::{Links, Status, TopicStatus};
+pub use crate::http::{Links, Status, StoreStatus, TopicStatus};
 use crate::hub::{Hub, Receipt, WriteError, WriteOptions};
 use crate::json::{Json, JsonError};
 use crate::name::{NameError, TopicName};

@@ -16,5 +16,5 @@ pub mod tls;
 mod upgrade;
 mod write;
 
-pub use app::{App, Links, Status, TopicStatus};
+pub use app::{App, Links, Status, StoreStatus, TopicStatus};
 pub use connection::serve;

@@ -3,6 +3,7 @@
 mod cell;
 mod change;
 mod events;
+mod failure;
 mod receipt;
 mod sources;
 #[cfg(test)]
@@ -12,7 +13,7 @@ mod write;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, broadcast, oneshot, watch};
@@ -21,13 +22,14 @@ use tokio_util::task::TaskTracker;
 
 pub use cell::{Catchup, Cell, Life};
 pub use events::{Counts, Event, Flushed, Invalidated};
-pub use receipt::{Receipt, WriteError, WriteOptions};
+pub use failure::{Failure, not_kept_since};
+pub use receipt::{Deleted, Receipt, WriteError, WriteOptions};
 pub use sources::{Place, Presence, SourceGuard};
 pub use text::{Delivered, Delivery, Text};
 
 use crate::fields::Whitelist;
 use crate::name::TopicName;
-use crate::options::{Flow, Limits, Options};
+use crate::options::{Flow, Limits, Options, StoreFailure};
 use crate::revision::Revision;
 use crate::store::{Job, Kept, Ledger, Record, Store};
 use crate::topic::{Rules, Topic};
@@ -65,6 +67,8 @@ struct Inner {
     limits: Limits,
     counts: Counts,
     store: Option<Store>,
+    store_failure: StoreFailure,
+    failure: Mutex<Option<Failure>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -103,10 +107,15 @@ impl Hub {
             limits: options.limits.clone(),
             counts: Counts::default(),
             store: None,
+            store_failure: options.store_failure,
+            failure: Mutex::default(),
             tasks,
             stop,
         };
         let (store, kept) = store.map_or((None, Vec::new()), |(store, kept)| (Some(store), kept));
+        if let Some(store) = &store {
+            store.on_failure(options.store_failure);
+        }
         let hub = Hub(Arc::new(Inner { store, ..inner }));
         hub.restore(kept);
         if hub.0.store.is_some() {

@@ -70,11 +70,6 @@ impl Ledger {
         (entry.kept, entry.unsure) = (version, false);
     }
 
-    /// What is durable has been put back.
-    pub(super) fn is_put_back(&self) {
-        self.entry().unsure = false;
-    }
-
     /// What was handed over since `kept` is lost: the durable state takes the next revision.
     pub(super) fn lose(&self) {
         let mut entry = self.entry();

@@ -12,8 +12,8 @@ mod transfer;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use redb::{Database, DatabaseError};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -25,6 +25,7 @@ pub use transfer::{check, export, import, parse_line};
 use writer::Writer;
 
 use crate::name::TopicName;
+use crate::options::StoreFailure;
 use crate::session::FieldName;
 use crate::topic::Version;
 
@@ -78,14 +79,14 @@ pub struct Record {
     pub ledger: Ledger,
 }
 
-/// Learns whether a change is durable, or why not.
-pub type Done = oneshot::Sender<Result<(), String>>;
+/// Learns whether a change is durable; or stands without being so; or why it was taken back.
+pub type Done = oneshot::Sender<Result<bool, String>>;
 
 /// An order for the thread, answered when it is durable or has failed.
 pub enum Job {
     /// Make this durable.
     Commit(Box<Record>, Done),
-    /// Put back what is durable, where changes were lost and may have reached the disk.
+    /// Make the file hold what it should, where a commit failed and that is not known.
     PutBack,
     /// Close the file and end.
     Close(oneshot::Sender<()>),
@@ -98,11 +99,16 @@ pub struct Store {
     failing: Arc<Failing>,
 }
 
-/// Whether the disk may hold what was taken back.
+/// What is known of commits that failed.
 #[derive(Debug, Default)]
 struct Failing {
+    /// Whether changes stand that could not be kept.
+    serves: AtomicBool,
+    /// Whether the file may hold something else than it should.
     now: AtomicBool,
     begun: Notify,
+    count: AtomicU64,
+    last: Mutex<String>,
 }
 
 /// How the thread gets at the file, also again after the disk was full.
@@ -138,14 +144,31 @@ impl Store {
         Store { jobs, failing }
     }
 
-    /// Waits until a change could not be kept, and nothing could be put back.
+    /// From now on changes that cannot be kept stand; or are taken back, as they are at first.
+    pub fn on_failure(&self, then: StoreFailure) {
+        let serves = then == StoreFailure::Serve;
+        self.failing.serves.store(serves, Ordering::Relaxed);
+    }
+
+    /// Waits until a commit has failed.
     pub fn fails(&self) -> impl Future<Output = ()> {
         self.failing.begun.notified()
     }
 
-    /// Whether the disk may still hold what was taken back.
+    /// Whether the file may still hold something else than it should.
     pub fn is_failing(&self) -> bool {
         self.failing.now.load(Ordering::Relaxed)
+    }
+
+    /// How many commits have failed.
+    pub fn errors(&self) -> u64 {
+        self.failing.count.load(Ordering::Relaxed)
+    }
+
+    /// Why the last of them did.
+    pub fn last_error(&self) -> String {
+        let last = self.failing.last.lock();
+        last.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Where jobs are put. A place is reserved before the topic's lock is taken, so that

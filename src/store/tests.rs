@@ -11,7 +11,7 @@ fn session(text: &str) -> Session {
     Session::from_json(&Json::parse(text.as_bytes()).unwrap(), "x").unwrap()
 }
 
-fn commit(store: &Store, record: Record) -> Result<(), String> {
+fn commit(store: &Store, record: Record) -> Result<bool, String> {
     let (done, answer) = oneshot::channel();
     store
         .jobs()

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::{Daemon, LIMIT};
+use crate::harness::{Daemon, LIMIT, masked};
 
 const WRITERS: usize = 4;
 const WRITES: usize = 250;
@@ -311,4 +311,108 @@ fn a_damaged_file_is_set_aside_and_the_rest_is_served() {
     let (whole, printed) = store("check", &file);
     assert!(whole, "{printed}");
     assert!(printed.contains("2 topics can be read"), "{printed}");
+}
+
+/// A disk that is full for a while: what the daemon says of it, and what is there afterwards.
+#[cfg(target_os = "linux")]
+fn full_for_a_while(failure: &str) {
+    let serves = failure == "serve";
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = folder.path().join("store");
+    let file = file.to_str().expect("text");
+    let args = [
+        "--store",
+        file,
+        "--store-failure",
+        failure,
+        "--debounce",
+        "20ms",
+    ];
+    let mut daemon = Daemon::with_small_disk(&args);
+    daemon.put(r#"{"data":1,"config":{"speed":1}}"#);
+    daemon.ask("PUT", "/api/topics/other", r#"{"data":1}"#);
+    let status = |daemon: &Daemon| daemon.ask("GET", "/api/status", "").json()["store"].clone();
+    assert_eq!(status(&daemon), serde_json::json!({}));
+    let mut viewer = daemon.viewer();
+    viewer.json();
+
+    daemon.limit_file_size(4096);
+    for round in 2..5 {
+        let session = format!(r#"{{"data":{round},"config":{{"speed":1}}}}"#);
+        let answer = daemon.ask("PUT", "/api/topics/main", &session);
+        assert_eq!(answer.status, if serves { 200 } else { 507 });
+        if serves {
+            assert_eq!(answer.json()["kept"], false);
+            assert_eq!(viewer.json()["payload"]["data"], round);
+        }
+    }
+    let field = daemon.ask("PUT", "/api/topics/main/config/speed", r#"{"value":2}"#);
+    assert_eq!(
+        field.json()["kept"],
+        if serves { false.into() } else { Value::Null }
+    );
+    let deleted = daemon.ask("DELETE", "/api/topics/other", "");
+    assert_eq!(deleted.status, if serves { 200 } else { 507 });
+    let mut host = daemon.socket(&format!("/host?token={}", daemon.token), &[]);
+    host.send(&masked(
+        0x81,
+        br#"{"type":"config_update","payload":{"speed":3}}"#,
+    ));
+    let ack = host.json();
+    assert_eq!(
+        (ack["type"] == "ack", ack["kept"] == false),
+        (serves, serves),
+        "{ack}"
+    );
+
+    daemon.logged("the store cannot be written");
+    assert!(status(&daemon)["failingSinceMs"].is_u64());
+    assert!(
+        status(&daemon)["error"]
+            .as_str()
+            .is_some_and(|error| !error.is_empty())
+    );
+    let ready = daemon.ask("GET", "/readyz", "");
+    assert_eq!(ready.status, if serves { 200 } else { 503 });
+    assert!(ready.body.contains("not kept since "), "{ready:?}");
+    let metrics = daemon.ask("GET", "/metrics", "").body;
+    assert!(
+        metrics.contains("\nonlooker_store_failing 1\n"),
+        "{metrics}"
+    );
+    assert!(
+        !metrics.contains("\nonlooker_store_errors_total 0\n"),
+        "{metrics}"
+    );
+
+    daemon.limit_file_size(rlimit::INFINITY);
+    daemon.logged("the store is written again");
+    assert_eq!(status(&daemon), serde_json::json!({}));
+    assert_eq!(daemon.ask("GET", "/readyz", "").status, 200);
+    assert_eq!(daemon.log_count("the store cannot be written"), 1);
+    assert_eq!(daemon.log_count("the store is written again"), 1);
+    let shown = daemon.ask("GET", "/api/topics/main", "").json()["data"].clone();
+    daemon.signal("KILL");
+    daemon.exited();
+    let daemon = Daemon::with(&args);
+    let kept = daemon.ask("GET", "/api/topics/main", "").json()["data"].clone();
+    assert_eq!(kept, shown);
+    assert_eq!(
+        (kept["data"] == 4, kept["config"]["speed"] == 3),
+        (serves, serves)
+    );
+    let other = daemon.ask("GET", "/api/topics/other", "").status;
+    assert_eq!(other, if serves { 404 } else { 200 });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_failing_store_is_told_of_and_refuses() {
+    full_for_a_while("refuse");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_failing_store_is_told_of_and_serves() {
+    full_for_a_while("serve");
 }
