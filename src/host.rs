@@ -185,7 +185,7 @@ impl Host {
                     ..WriteOptions::default()
                 };
                 let written = self.hub.write(&self.topic, change, options).await;
-                written.map(|receipt| Ack::Written(receipt.revision))
+                written.map(|receipt| Ack::Written(receipt.revision, receipt.kept))
             }
             HostMessage::Broadcast(text) => {
                 let cell = self.hub.topic(&self.topic);

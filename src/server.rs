@@ -28,11 +28,11 @@ use crate::demo;
 use crate::discovery::address;
 use crate::http::tls::Certificate;
 use crate::http::{self, App, Current, Found, Live};
-pub use crate::http::{Links, Reloaded, Status, TopicStatus};
+pub use crate::http::{Links, Reloaded, Status, StoreStatus, TopicStatus};
 use crate::hub::{Hub, Receipt, WriteError, WriteOptions};
 use crate::json::{Json, JsonError};
 use crate::name::{NameError, TopicName};
-use crate::options::{MIN_CAPACITY, Options, Page, Source};
+use crate::options::{MIN_CAPACITY, Options, Page, Source, StoreFailure};
 use crate::protocol::{self, MessageError};
 use crate::session::{Session, ShapeError, is_member};
 use crate::source;
@@ -381,6 +381,12 @@ fn check(options: &Options) -> Result<(), StartError> {
     }
     if options.flow.after_durable && options.store.is_none() {
         return invalid("--show-after-durable: nothing is durable without --store".to_owned());
+    }
+    if options.flow.after_durable && options.store_failure == StoreFailure::Serve {
+        return invalid(
+            "--store-failure serve shows what cannot be kept, --show-after-durable does not: choose one"
+                .to_owned(),
+        );
     }
     options.ignore.iter().try_for_each(|at| check_ignored(at))?;
     check_sources(options)?;

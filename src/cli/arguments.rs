@@ -139,8 +139,8 @@ fn store() -> Command {
     };
     let input = "NDJSON of an export [default: stdin]";
     Command::new("store")
-        .about("Read or fill the file of --store, while no daemon has it open")
-        .after_help("Examples:\n  onlooker store export --store state.redb > backup.ndjson\n  onlooker store import --store state.redb backup.ndjson")
+        .about("Read, fill or check the file of --store, while no daemon has it open")
+        .after_help("Examples:\n  onlooker store check --store state.redb\n  onlooker store export --store state.redb > backup.ndjson\n  onlooker store import --store state.redb backup.ndjson")
         .subcommand_required(true)
         .subcommands([
             Command::new("export")
@@ -149,6 +149,10 @@ fn store() -> Command {
             Command::new("import")
                 .about("Put topics into the store; those of the same name are replaced")
                 .arg(Arg::new("file").value_name("FILE").help(input))
+                .args(file()),
+            Command::new("check")
+                .about("Tell of every topic whether it is whole, without writing to the file")
+                .after_help("Exit codes: 0 whole, 1 damaged or not to be read. A daemon that starts with a damaged\nstore keeps what is whole in a new file, and the damaged one beside it as\nFILE.damaged-1; `onlooker store import` puts back what a backup has.")
                 .args(file()),
         ])
 }

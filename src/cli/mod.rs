@@ -107,6 +107,7 @@ fn dispatch(matches: &ArgMatches) -> Result<(), Failure> {
         "qr" => ask::qr(&load(given)?, given),
         "store" => match given.subcommand() {
             Some(("import", given)) => store::import(&load(given)?, given),
+            Some(("check", given)) => store::check(&load(given)?),
             Some((_, given)) => store::export(&load(given)?),
             None => Ok(()),
         },

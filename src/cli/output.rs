@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::signals::{Signal, Signals};
 use super::{Failure, arguments, print};
 use crate::config::{Loaded, Place, Qr};
+use crate::hub::not_kept_since;
 use crate::options::{Options, Page, Source};
 use crate::server::{Links, Server};
 use crate::terminal;
@@ -136,6 +137,10 @@ impl Output {
                 .or(status.topics.first())
                 .map(|topic| topic.revision.clone()),
             last_push: status.last_push,
+            failure: status
+                .store
+                .and_then(|store| store.failing_since_ms)
+                .map(not_kept_since),
         };
         status::line(&facts, terminal::width().unwrap_or(80))
     }

@@ -173,6 +173,20 @@ pub static KEYS: &[Key] = &[
         ..KEY
     },
     Key {
+        name: "store_failure",
+        value: "refuse|serve",
+        group: STATE,
+        help: "changes that the store cannot keep: take them back, or show them and keep them later",
+        set: |s, text| {
+            put(
+                &mut s.options.store_failure,
+                word(one(text)?, &STORE_FAILURES),
+            )
+        },
+        get: |s| text(name_in(&STORE_FAILURES, s.options.store_failure)),
+        ..KEY
+    },
+    Key {
         name: "port",
         value: "PORT",
         group: LISTEN,

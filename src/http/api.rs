@@ -151,13 +151,14 @@ async fn session(cell: &Arc<Cell>) -> Result<Response, Problem> {
         let _ = tokio::task::spawn_blocking(move || drop(frame.bytes(Encoding::default()).clone()))
             .await;
     }
-    Ok(answer(StatusCode::OK, revision, frame.session()))
+    Ok(answer(StatusCode::OK, revision, true, frame.session()))
 }
 
-/// `{"revision", "data"}`.
-pub fn answer(status: StatusCode, revision: Revision, session: Bytes) -> Response {
+/// `{"revision", "data"}`; of a change that stands without being kept, it says that too.
+pub fn answer(status: StatusCode, revision: Revision, kept: bool, session: Bytes) -> Response {
+    let unkept = if kept { "" } else { r#""kept":false,"# };
     let parts = [
-        Bytes::from(format!(r#"{{"revision":"{revision}","data":"#)),
+        Bytes::from(format!(r#"{{"revision":"{revision}",{unkept}"data":"#)),
         session,
         Bytes::from_static(b"}"),
     ];

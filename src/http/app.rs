@@ -71,11 +71,26 @@ pub struct Status {
     pub default_topic: String,
     /// Topics that have a session.
     pub topics: Vec<TopicStatus>,
+    /// How the store does, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreStatus>,
     /// This program's version.
     pub version: &'static str,
     /// How long ago the last flush was.
     #[serde(skip)]
     pub last_push: Option<Duration>,
+}
+
+/// How a store does. It says nothing while it keeps all changes.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoreStatus {
+    /// Since when changes are not kept, in milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failing_since_ms: Option<u64>,
+    /// What the system said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// One topic in lists.
@@ -108,6 +123,7 @@ impl App {
                 .collect(),
             default_topic: self.hub.default_topic().to_string(),
             topics: self.topics(),
+            store: self.hub.store_errors().map(|_| self.store()),
             version: env!("CARGO_PKG_VERSION"),
             last_push: self
                 .hub
@@ -116,6 +132,14 @@ impl App {
                 .filter_map(|cell| cell.last_push())
                 .min(),
         }
+    }
+
+    fn store(&self) -> StoreStatus {
+        let failure = self.hub.store_failure();
+        failure.map_or_else(StoreStatus::default, |failure| StoreStatus {
+            failing_since_ms: Some(failure.since_ms),
+            error: Some(failure.error),
+        })
     }
 
     /// Topics that have a session, the default one first, the others by name.

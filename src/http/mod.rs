@@ -17,7 +17,7 @@ pub mod tls;
 mod upgrade;
 mod write;
 
-pub use app::{App, Links, Status, TopicStatus};
+pub use app::{App, Links, Status, StoreStatus, TopicStatus};
 pub use connection::serve;
 pub use live::{Current, Found, Live, Reloaded};
 #[doc(hidden)]

@@ -19,18 +19,24 @@ pub async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz`: viewers will see something.
-pub async fn readyz(State(app): Shared) -> Result<&'static str, Problem> {
+/// `GET /readyz`: viewers will see something, and writes are taken.
+pub async fn readyz(State(app): Shared) -> Result<String, Problem> {
     let shown = app
         .hub
         .topic(app.hub.default_topic())
         .is_some_and(|cell| cell.session().is_some());
-    if shown {
-        Ok("ready\n")
-    } else {
-        Err(super::answer::unavailable(
+    if !shown {
+        return Err(super::answer::unavailable(
             "no session yet: the host has written nothing",
-        ))
+        ));
+    }
+    let Some(failure) = app.hub.store_failure() else {
+        return Ok("ready\n".to_owned());
+    };
+    let text = format!("{} ({})", failure.text(), failure.error);
+    match app.hub.serves_unkept() {
+        true => Ok(format!("ready, but {text}\n")),
+        false => Err(super::answer::unavailable(text)),
     }
 }
 
@@ -73,7 +79,7 @@ fn too_long(error: &qr::QrError) -> Problem {
 
 /// `GET /metrics`, in Prometheus' text format.
 pub async fn metrics(State(app): Shared) -> Response {
-    let text = work(&app) + &refusals(&app);
+    let text = [work(&app), refusals(&app), store(&app)].concat();
     let headers = [
         (CONTENT_TYPE, "text/plain; version=0.0.4"),
         (CACHE_CONTROL, "no-store"),
@@ -135,6 +141,16 @@ fn refusals(app: &App) -> String {
         ),
     ]
     .concat()
+}
+
+fn store(app: &App) -> String {
+    let Some(errors) = app.hub.store_errors() else {
+        return String::new();
+    };
+    let failing = app.hub.store_failure().is_some();
+    let help = "Whether changes are not kept.";
+    gauge("store_failing", help, failing.into())
+        + &counter("store_errors_total", "Commits that failed.", errors)
 }
 
 fn gauge(name: &str, help: &str, value: u64) -> String {

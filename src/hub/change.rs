@@ -18,7 +18,7 @@ use crate::topic::{Applied, Change, Version, Written};
 pub(super) type Permit = mpsc::OwnedPermit<Job>;
 
 /// A change on its way to the disk.
-pub(super) struct Commit(oneshot::Receiver<Result<(), String>>);
+pub(super) struct Commit(oneshot::Receiver<Result<bool, String>>);
 
 /// What a deletion has come to.
 pub(super) enum Retired {
@@ -80,6 +80,7 @@ impl Cell {
             touched,
             created: before.is_none(),
             session: version.session.clone(),
+            kept: true,
         };
         // What was there already may still be on its way: its durability is waited for too.
         let handover = handover.filter(|handover| !handover.has(version.revision));
@@ -276,11 +277,11 @@ impl Handover<'_> {
 }
 
 impl Commit {
-    /// Waits until the change is durable.
+    /// Waits until the change is durable, or stands without being so.
     ///
     /// # Errors
     /// It could not be kept, and is taken back.
-    pub(super) async fn done(self) -> Result<(), WriteError> {
+    pub(super) async fn done(self) -> Result<bool, WriteError> {
         let ended = || Err("the store has ended".to_owned());
         let kept = self.0.await.unwrap_or_else(|_| ended());
         kept.map_err(WriteError::Store)

@@ -4,6 +4,7 @@ mod cell;
 mod change;
 mod entry;
 mod events;
+mod failure;
 mod receipt;
 mod sources;
 #[cfg(test)]
@@ -13,7 +14,7 @@ mod write;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, broadcast, oneshot, watch};
@@ -22,14 +23,15 @@ use tokio_util::task::TaskTracker;
 
 pub use cell::{Catchup, Cell, Life};
 pub use events::{Counts, Event, Flushed, Invalidated};
-pub use receipt::{Receipt, WriteError, WriteOptions};
+pub use failure::{Failure, not_kept_since};
+pub use receipt::{Deleted, Receipt, WriteError, WriteOptions};
 pub use sources::{Place, Presence, SourceGuard};
 pub use text::{Delivered, Delivery, Text};
 
 use crate::fields::Whitelist;
 use crate::name::TopicName;
 use crate::notices::Notices;
-use crate::options::{Flow, Limits, Options};
+use crate::options::{Flow, Limits, Options, StoreFailure};
 use crate::revision::Revision;
 use crate::store::{Job, Kept, Ledger, Record, Store};
 use crate::topic::{Rules, Topic};
@@ -68,6 +70,8 @@ struct Inner {
     counts: Arc<Counts>,
     notices: Arc<Notices>,
     store: Option<Store>,
+    store_failure: StoreFailure,
+    failure: Mutex<Option<Failure>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -107,10 +111,15 @@ impl Hub {
             counts: Arc::default(),
             notices: Arc::default(),
             store: None,
+            store_failure: options.store_failure,
+            failure: Mutex::default(),
             tasks,
             stop,
         };
         let (store, kept) = store.map_or((None, Vec::new()), |(store, kept)| (Some(store), kept));
+        if let Some(store) = &store {
+            store.on_failure(options.store_failure);
+        }
         let hub = Hub(Arc::new(Inner { store, ..inner }));
         hub.restore(kept);
         let (notices, stop) = (hub.0.notices.clone(), hub.0.stop.clone());

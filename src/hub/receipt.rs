@@ -32,6 +32,20 @@ pub struct Receipt {
     pub created: bool,
     /// The session now.
     pub session: Session,
+    /// Whether it is durable, as far as that was asked for: not so, if the store fails and
+    /// changes stand all the same.
+    pub kept: bool,
+}
+
+/// What a deletion has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deleted {
+    /// There was no session to delete.
+    Nothing,
+    /// It is gone.
+    Gone,
+    /// It is gone, but the store has not forgotten it yet.
+    Unkept,
 }
 
 /// Why a change was not accepted.

@@ -269,7 +269,10 @@ async fn a_topic_that_cannot_be_forgotten_stays_as_it_is() {
     assert_eq!(room.data().as_deref(), Some("[1]"));
     room.disk.set_full(false);
     room.write("[2]").await.expect("the next one is kept");
-    assert_eq!(room.hub.delete(&room.topic, None, None).await, Ok(true));
+    assert_eq!(
+        room.hub.delete(&room.topic, None, None).await,
+        Ok(Deleted::Gone)
+    );
     assert_eq!(room.data(), None);
     assert!(cell.has_ended());
 }
@@ -355,7 +358,7 @@ async fn a_host_stays_attached_to_the_name_of_a_deleted_topic() {
     let source = room.hub.attach(&topic).expect("there is room");
     let write = |text| room.hub.write(&topic, data(text), WriteOptions::default());
     write("1").await.expect("it is taken");
-    assert_eq!(room.hub.delete(&topic, None, None).await, Ok(true));
+    assert_eq!(room.hub.delete(&topic, None, None).await, Ok(Deleted::Gone));
     write("2").await.expect("it is taken");
     tokio::time::sleep(Duration::from_secs(31)).await;
     let state = || room.hub.topic(&topic).expect("it is there").host().1;

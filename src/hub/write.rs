@@ -3,13 +3,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::change::{Permit, Retired};
 use super::entry::{self, Entry};
-use super::{Cell, Hub, Life, Receipt, WriteError, WriteOptions};
+use super::{Cell, Deleted, Hub, Life, Receipt, WriteError, WriteOptions};
 use crate::name::TopicName;
 use crate::revision::Revision;
 use crate::store::Job;
@@ -146,9 +145,9 @@ impl Hub {
         } else {
             cell.write(&change.0, &change.1, None, permit)
         };
-        let (receipt, commit) = written?;
+        let (mut receipt, commit) = written?;
         if let Some(commit) = commit {
-            commit.done().await?;
+            receipt.kept = commit.done().await?;
         }
         Ok(receipt)
     }
@@ -173,9 +172,9 @@ impl Hub {
     }
 
     /// Drops a topic, for a host at an address, if nothing has changed since the revision that is
-    /// `expected`; its viewers are closed. The default topic stays, without a session. Tells
-    /// whether there was a session to drop. With a store nothing changes until the store has
-    /// forgotten it.
+    /// `expected`; its viewers are closed. The default topic stays, without a session. With a
+    /// store nothing changes until the store has forgotten it, or failed to where changes stand
+    /// all the same.
     ///
     /// # Errors
     /// When it has changed, or when the store cannot forget it.
@@ -184,35 +183,38 @@ impl Hub {
         name: &TopicName,
         expected: Option<Revision>,
         address: Option<IpAddr>,
-    ) -> Result<bool, WriteError> {
+    ) -> Result<Deleted, WriteError> {
         loop {
             let permit = self.permit().await?;
             let Some(cell) = self.topic(name) else {
-                return Ok(false);
+                return Ok(Deleted::Nothing);
             };
-            match cell.retire(expected, permit) {
-                Ok(Retired::Empty) => return Ok(false),
-                Ok(Retired::Now) => self.end_deleted(&cell, address),
+            let kept = match cell.retire(expected, permit) {
+                Ok(Retired::Empty) => return Ok(Deleted::Nothing),
+                Ok(Retired::Now) => {
+                    self.end_deleted(&cell, address);
+                    true
+                }
                 Ok(Retired::With(commit)) => {
                     let hub = self.clone();
                     // Who asked for it may go away meanwhile.
                     let gone = self.0.tasks.spawn(async move {
                         let kept = commit.done().await;
                         match kept {
-                            Ok(()) => hub.end_deleted(&cell, address),
+                            Ok(_) => hub.end_deleted(&cell, address),
                             Err(_) => cell.stay(),
                         }
                         kept
                     });
-                    gone.await.map_err(|_| WriteError::Stopping)??;
+                    gone.await.map_err(|_| WriteError::Stopping)??
                 }
                 Err(WriteError::NoTopic(_)) => {
                     cell.until(|life| life != Life::Leaving).await;
                     continue;
                 }
                 Err(error) => return Err(error),
-            }
-            return Ok(true);
+            };
+            return Ok(if kept { Deleted::Gone } else { Deleted::Unkept });
         }
     }
 
@@ -221,23 +223,5 @@ impl Hub {
         if self.end(cell) {
             entry::deleted(cell.name(), viewers, address);
         }
-    }
-
-    /// After a failed commit the disk may hold what was taken back: puts that right as soon as
-    /// it can be.
-    pub(super) async fn put_back(self) {
-        const AGAIN: Duration = Duration::from_secs(1);
-        let Some(store) = &self.0.store else { return };
-        let mend = async {
-            loop {
-                store.fails().await;
-                while store.is_failing() {
-                    tokio::time::sleep(AGAIN).await;
-                    // The thread ends after everything else.
-                    let _ = store.jobs().send(Job::PutBack).await;
-                }
-            }
-        };
-        self.0.stop.run_until_cancelled(mend).await;
     }
 }

@@ -71,11 +71,6 @@ impl Ledger {
         self.0.changed.notify_one();
     }
 
-    /// What is durable has been put back.
-    pub(super) fn is_put_back(&self) {
-        self.entry().unsure = false;
-    }
-
     /// What was handed over since `kept` is lost: the durable state takes the next revision.
     pub(super) fn lose(&self) {
         let mut entry = self.entry();

@@ -16,11 +16,11 @@ use tokio_util::task::TaskTracker;
 use crate::access::{Access, Need, ViewerPass};
 use crate::fields::Field;
 use crate::frame::Encoding;
-use crate::hub::{Event, Hub, Presence, Receipt, WriteError, WriteOptions};
+use crate::hub::{Deleted, Event, Hub, Presence, Receipt, WriteError, WriteOptions};
 use crate::invalidation::Feed;
 use crate::json::{Json, Kind};
 use crate::name::TopicName;
-use crate::options::{MIN_CAPACITY, Options};
+use crate::options::{MIN_CAPACITY, Options, StoreFailure};
 use crate::revision::Revision;
 use crate::session::Session;
 use crate::store::{Kept, disk::Disk};
@@ -115,9 +115,11 @@ struct World {
     windows: Vec<Window>,
     devices: Vec<Device>,
     others: Vec<Written>,
-    deletions: Vec<JoinHandle<Result<bool, WriteError>>>,
+    deletions: Vec<JoinHandle<Result<Deleted, WriteError>>>,
     /// The newest revision that was acknowledged; none after a deletion.
     acknowledged: Option<Revision>,
+    /// The newest that was acknowledged as kept.
+    kept: Option<Revision>,
     /// What was acknowledged up to this revision is deleted.
     deleted: Revision,
     seen: Revision,
@@ -147,8 +149,11 @@ fn open(options: &Options, disk: Option<&Disk>) -> (Hub, CancellationToken) {
 }
 
 impl World {
-    fn new(store: bool, after_durable: bool) -> World {
-        let mut options = Options::default();
+    fn new(store: Option<StoreFailure>, after_durable: bool) -> World {
+        let mut options = Options {
+            store_failure: store.unwrap_or_default(),
+            ..Options::default()
+        };
         options.flow.capacity = MIN_CAPACITY;
         options.flow.after_durable = after_durable;
         let speed = Field {
@@ -156,7 +161,7 @@ impl World {
             ..Field::of(Kind::Number)
         };
         options.fields = Some([("speed".to_owned(), speed)].into());
-        let disk = store.then(Disk::default);
+        let disk = store.map(|_| Disk::default());
         let (hub, stop) = open(&options, disk.as_ref());
         let viewer = || Viewer {
             events: hub.subscribe(),
@@ -180,6 +185,7 @@ impl World {
             others: Vec::new(),
             deletions: Vec::new(),
             acknowledged: None,
+            kept: None,
             deleted: Revision::ZERO,
             seen: Revision::ZERO,
             unsure: false,
@@ -290,9 +296,10 @@ impl World {
             .deletions
             .extract_if(.., |deletion| deletion.is_finished())
         {
-            if let Some(Ok(Ok(true))) = deletion.now_or_never() {
+            if let Some(Ok(Ok(Deleted::Gone | Deleted::Unkept))) = deletion.now_or_never() {
                 let cell = self.hub.topic(&self.topic).expect("the default topic");
                 (self.acknowledged, self.deleted) = (None, cell.revision());
+                self.kept = None;
             }
         }
     }
@@ -301,6 +308,9 @@ impl World {
         // A writer may hear of it after who deleted it heard of that.
         if receipt.revision > self.deleted {
             self.acknowledged = self.acknowledged.max(Some(receipt.revision));
+            if receipt.kept {
+                self.kept = self.kept.max(Some(receipt.revision));
+            }
         }
     }
 
@@ -434,13 +444,17 @@ impl World {
         let kept = self.hub.topic(&self.topic).and_then(|cell| cell.session());
         let kept = kept.map(|(revision, _)| revision);
         if self.disk.is_some() && !unsure {
-            assert!(kept >= self.acknowledged, "an acknowledged write is lost");
+            assert!(kept >= self.kept, "an acknowledged write is lost");
         }
         let truth = self
             .hub
             .topic(&self.topic)
             .and_then(|cell| cell.field("speed"));
         for device in &mut self.devices {
+            // What was acknowledged as not kept may be lost.
+            let unkept = self.options.store_failure == StoreFailure::Serve;
+            let is_kept = |last: &u64| !unkept || Some(*last) <= self.kept.map(Revision::get);
+            device.last = device.last.filter(is_kept);
             // It asked for the truth, was told what was not durable yet, and asks again: a kept
             // name has the revision of its write, which is older than what the device knows.
             if let Some((value, origin)) = &truth
@@ -449,7 +463,7 @@ impl World {
                 (device.known, device.confirmed) = (0, Some(value.value()));
             }
         }
-        (self.acknowledged, self.seen) = (kept, Revision::ZERO);
+        (self.acknowledged, self.kept, self.seen) = (kept, kept, Revision::ZERO);
         self.deleted = Revision::ZERO;
     }
 
@@ -712,7 +726,7 @@ impl Device {
     }
 }
 
-fn run(store: bool, after_durable: bool, steps: &[Step]) {
+fn run(store: Option<StoreFailure>, after_durable: bool, steps: &[Step]) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -737,16 +751,21 @@ proptest! {
 
     #[test]
     fn everybody_ends_on_what_the_daemon_has(steps in prop::collection::vec(step(), 0..50)) {
-        run(false, false, &steps);
+        run(None, false, &steps);
     }
 
     #[test]
     fn nothing_acknowledged_is_lost_to_a_disk(steps in prop::collection::vec(step(), 0..50)) {
-        run(true, false, &steps);
+        run(Some(StoreFailure::Refuse), false, &steps);
     }
 
     #[test]
     fn only_what_is_durable_is_shown(steps in prop::collection::vec(step(), 0..50)) {
-        run(true, true, &steps);
+        run(Some(StoreFailure::Refuse), true, &steps);
+    }
+
+    #[test]
+    fn changes_that_stand_unkept_are_kept_in_the_end(steps in prop::collection::vec(step(), 0..50)) {
+        run(Some(StoreFailure::Serve), false, &steps);
     }
 }

@@ -52,6 +52,19 @@ impl Daemon {
         Daemon::with(&[&[path], args].concat())
     }
 
+    /// As [`Daemon::with`], of one that hears of a full disk as an error: see
+    /// [`Daemon::limit_file_size`].
+    #[cfg(target_os = "linux")]
+    pub fn with_small_disk(args: &[&str]) -> Daemon {
+        let home = tempfile::tempdir().expect("a directory of our own");
+        let inner = command(home.path(), args);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]);
+        shell.arg(inner.get_program()).args(inner.get_args());
+        like(&mut shell, home.path());
+        Daemon::run(shell, home).expect("the daemon tells that it is ready")
+    }
+
     /// As [`Daemon::with`]; the log when it ends before it is ready.
     pub fn spawn(args: &[&str]) -> Result<Daemon, String> {
         Daemon::spawn_in(&[], args)
@@ -103,6 +116,17 @@ impl Daemon {
             .unwrap_or_default()
             .to_owned();
         Ok(daemon)
+    }
+
+    /// Starts a daemon and kills it as soon as `when` returns, wherever it is then.
+    pub fn killed_after(args: &[&str], when: impl FnOnce()) {
+        let home = tempfile::tempdir().expect("a directory of our own");
+        let mut child = command(home.path(), args)
+            .spawn()
+            .expect("the program starts");
+        when();
+        child.kill().expect("it is our child");
+        child.wait().expect("it is our child");
     }
 
     /// Waits until the log holds `text`, and returns the line.
@@ -200,6 +224,14 @@ impl Daemon {
         rlimit::prlimit(pid, rlimit::Resource::NOFILE, limit, None).expect("it is our child");
     }
 
+    /// From now on it cannot write to a file beyond so many bytes.
+    #[cfg(target_os = "linux")]
+    pub fn limit_file_size(&self, bytes: u64) {
+        let pid = self.child.id().try_into().expect("a process id");
+        let limit = Some((bytes, rlimit::INFINITY));
+        rlimit::prlimit(pid, rlimit::Resource::FSIZE, limit, None).expect("it is our child");
+    }
+
     /// Sends a signal by name, as `kill` does.
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
@@ -282,6 +314,12 @@ fn command(home: &Path, args: &[&str]) -> Command {
     command
         .args(["serve", "--port", "0", "--bind", "127.0.0.1", "--json"])
         .args(args);
+    like(&mut command, home);
+    command
+}
+
+/// In a home of its own, with pipes.
+fn like(command: &mut Command, home: &Path) {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ONLOOKER_")) {
         command.env_remove(name);
     }
@@ -290,7 +328,6 @@ fn command(home: &Path, args: &[&str]) -> Command {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    command
 }
 
 /// The line with the port; null when the output ends before it.
