@@ -175,6 +175,11 @@ fn rounds(number: &str) -> bool {
             .map_or(true, |n| n > MAX_SAFE_INTEGER + 1)
 }
 
+/// Whether a document with this key, or this text, is refused: `serde_json` keeps it for itself.
+pub fn is_reserved(text: &str) -> bool {
+    text.starts_with(RESERVED) || text.contains(NUMBER_TOKEN)
+}
+
 /// How long a key is as JSON text, in bytes.
 pub fn key_len(key: &str) -> usize {
     match scan::is_plain(key) {

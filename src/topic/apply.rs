@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::{Change, Refusal, Rules, ignore, patch};
 use crate::fields::Whitelist;
-use crate::json::{Json, Kind};
+use crate::json::{Json, Kind, is_reserved};
 use crate::session::{Config, FieldName, Session, ShapeError, expect};
 
 /// How much work a patch may be, in bytes looked at and array elements moved: some tenths of a
@@ -80,7 +80,7 @@ fn candidate(
         Change::Patch(patch) => patch::patched(&start(), patch, name, rules),
         Change::Fields(fields) => {
             let mut session = start();
-            set_fields(&mut session.config, fields);
+            set_fields(&mut session.config, fields)?;
             let named = fields.iter().map(|(field, _)| field.clone());
             Ok(Candidate {
                 session,
@@ -168,7 +168,7 @@ fn merged(mut session: Session, patch: &Json, name: &str) -> Result<Candidate, R
                 for (field, value) in &mut fields {
                     *value = merge(session.config.get(field), value)?;
                 }
-                set_fields(&mut session.config, &fields);
+                set_fields(&mut session.config, &fields)?;
                 named = Named::Some(fields.into_iter().map(|(field, _)| field).collect());
             }
             _ => return Err(no_member(&member)),
@@ -178,7 +178,7 @@ fn merged(mut session: Session, patch: &Json, name: &str) -> Result<Candidate, R
 }
 
 /// Sets fields; null removes one.
-fn set_fields(config: &mut Config, fields: &[(String, Json)]) {
+fn set_fields(config: &mut Config, fields: &[(String, Json)]) -> Result<(), Refusal> {
     let (removed, set): (Vec<_>, Vec<_>) = fields
         .iter()
         .partition(|(_, value)| value.kind() == Kind::Null);
@@ -187,7 +187,17 @@ fn set_fields(config: &mut Config, fields: &[(String, Json)]) {
         config.retain(|field| !removed.contains(field));
     }
     for (field, value) in set {
+        may_be_named(field)?;
         config.set(field, value.clone());
+    }
+    Ok(())
+}
+
+/// A field's name may have come in a path, and has to be one that a document may hold.
+pub fn may_be_named(field: &str) -> Result<(), Refusal> {
+    match is_reserved(field) {
+        true => Err(Refusal::Invalid(format!("the key {field:?} is reserved"))),
+        false => Ok(()),
     }
 }
 

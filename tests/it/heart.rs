@@ -619,3 +619,19 @@ fn what_a_patch_costs_is_known_before_it_is_done() {
     let error = refused(r#"{"data":[]}"#, nest.collect());
     assert!(error.contains("nesting deeper"), "{error}");
 }
+
+/// A path can name what no document may hold: the session would not be read back.
+#[test]
+fn a_field_is_named_as_a_document_may_name_it() {
+    const RESERVED: &str = "$serde_json::private::Number";
+    let mut room = room_with(r#"{"config":{"speed":1}}"#);
+    let patch = format!(r#"[{{"op":"add","path":"/config/{RESERVED}","value":"1"}}]"#);
+    let field = (RESERVED.to_owned(), json("1"));
+    for change in [
+        Change::Patch(serde_json::from_str(&patch).unwrap()),
+        Change::Fields(vec![field]),
+    ] {
+        let refused = room.topic.write(&change, 2, &Arc::default());
+        assert!(refused.unwrap_err().to_string().contains("reserved"));
+    }
+}
