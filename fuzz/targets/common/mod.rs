@@ -109,19 +109,28 @@ pub enum Shape<'a> {
     DeepObject(u8, Key<'a>, Box<Shape<'a>>),
 }
 
+/// Deeper than anything that is accepted, and not too deep for the libraries.
+const DEEPEST: usize = 400;
+
 impl Shape<'_> {
     pub fn value(&self) -> Value {
+        self.within(DEEPEST)
+    }
+
+    fn within(&self, levels: usize) -> Value {
+        let inside = levels.saturating_sub(1);
         match self {
+            _ if levels == 0 => Value::Null,
             Shape::Null => Value::Null,
             Shape::Bool(value) => (*value).into(),
             Shape::Number(number) => (*number).into(),
             Shape::Digits(count) => value(&format!("1{}.50", "0".repeat((*count).into()))),
             Shape::Text(text) => (*text).into(),
             Shape::Long(length) => "y".repeat(many(*length, 256)).into(),
-            Shape::Array(items) => items.iter().map(Shape::value).collect(),
+            Shape::Array(items) => items.iter().map(|item| item.within(inside)).collect(),
             Shape::Object(members) => members
                 .iter()
-                .map(|(key, shape)| (key.text(), shape.value()))
+                .map(|(key, shape)| (key.text(), shape.within(inside)))
                 .collect::<Map<_, _>>()
                 .into(),
             Shape::Many(count, false) => vec![0; many(*count, 128)].into(),
@@ -129,13 +138,18 @@ impl Shape<'_> {
                 .map(|number| (number.to_string(), Value::Null))
                 .collect::<Map<_, _>>()
                 .into(),
-            Shape::Deep(levels, bottom) => {
-                (0..many(*levels, 8)).fold(bottom.value(), |inside, _| vec![inside].into())
+            Shape::Deep(more, bottom) => {
+                let more = many(*more, 8).min(inside);
+                let bottom = bottom.within(inside - more);
+                (0..more).fold(bottom, |inside, _| vec![inside].into())
             }
-            Shape::DeepObject(levels, key, bottom) => (0..*levels)
-                .fold(bottom.value(), |inside, _| {
+            Shape::DeepObject(more, key, bottom) => {
+                let more = many(*more, 8).min(inside);
+                let bottom = bottom.within(inside - more);
+                (0..more).fold(bottom, |inside, _| {
                     Map::from_iter([(key.text(), inside)]).into()
-                }),
+                })
+            }
         }
     }
 }
