@@ -178,6 +178,19 @@ fn rounds(number: &str) -> bool {
             .map_or(true, |n| n > MAX_SAFE_INTEGER + 1)
 }
 
+/// Whether a document with this key, or this text, is refused: `serde_json` keeps it for itself.
+pub fn is_reserved(text: &str) -> bool {
+    text.starts_with(RESERVED) || text.contains(NUMBER_TOKEN)
+}
+
+/// How long a key is as JSON text, in bytes.
+pub fn key_len(key: &str) -> usize {
+    match scan::is_plain(key) {
+        true => key.len() + 2,
+        false => Json::string(key).as_str().len(),
+    }
+}
+
 /// The tree of a text that was checked before.
 pub fn value_of(text: &str) -> Value {
     let mut reader = serde_json::Deserializer::from_str(text);

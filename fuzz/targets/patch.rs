@@ -9,7 +9,7 @@ mod common;
 use std::sync::Arc;
 
 use arbitrary::Arbitrary;
-use common::{Key, Shape, bounded, document, value};
+use common::{Key, Shape, bounded, document, many, value};
 use libfuzzer_sys::fuzz_target;
 use onlooker::fields::Whitelist;
 use onlooker::json::{Json, MAX_DEPTH};
@@ -40,7 +40,7 @@ enum Asked<'a> {
 struct Step<'a> {
     op: Op<'a>,
     path: Path<'a>,
-    times: u16,
+    times: u8,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -55,13 +55,14 @@ enum Op<'a> {
 
 #[derive(Arbitrary, Debug)]
 struct Path<'a> {
+    member: u8,
     keys: Vec<Key<'a>>,
     zeros: u8,
     end: bool,
 }
 
 const NAME: &str = "fuzz";
-const SIZES: [usize; 2] = [4 << 10, 256 << 10];
+const SIZES: [usize; 2] = [4 << 10, 32 << 10];
 
 fuzz_target!(|input: Input<'_>| {
     let max_session = SIZES[usize::from(input.large)];
@@ -254,25 +255,30 @@ impl Step<'_> {
     /// The operation, as often as it is asked for.
     fn values(&self) -> impl Iterator<Item = Value> {
         let path = self.path.text();
-        let (operation, most) = match &self.op {
-            Op::Add(shape) => (json!({"op": "add", "value": shape.value()}), 32),
-            Op::Replace(shape) => (json!({"op": "replace", "value": shape.value()}), 32),
-            Op::Test(shape) => (json!({"op": "test", "value": shape.value()}), 32),
-            Op::Remove => (json!({"op": "remove"}), 1024),
-            Op::Copy(from) => (json!({"op": "copy", "from": from.text()}), 1024),
-            Op::Move(from) => (json!({"op": "move", "from": from.text()}), 1024),
+        let (mut operation, step) = match &self.op {
+            Op::Add(shape) => (json!({"op": "add", "value": shape.value()}), 2),
+            Op::Replace(shape) => (json!({"op": "replace", "value": shape.value()}), 2),
+            Op::Test(shape) => (json!({"op": "test", "value": shape.value()}), 2),
+            Op::Remove => (json!({"op": "remove"}), 16),
+            Op::Copy(from) => (json!({"op": "copy", "from": from.text()}), 16),
+            Op::Move(from) => (json!({"op": "move", "from": from.text()}), 16),
         };
-        let mut operation = operation;
         operation["path"] = path.into();
-        std::iter::repeat_n(operation, usize::from(self.times % most).max(1))
+        std::iter::repeat_n(operation, many(self.times, step).max(1))
     }
 }
 
 impl Path<'_> {
     fn text(&self) -> String {
         let key = |key: &Key| format!("/{}", key.text().replace('~', "~0").replace('/', "~1"));
-        let mut text: String = self.keys.iter().map(key).collect();
-        text.push_str(&"/0".repeat(self.zeros.into()));
+        let mut text = match self.member {
+            0..120 => "/data".to_owned(),
+            120..200 => "/config".to_owned(),
+            200..220 => "/metadata".to_owned(),
+            _ => String::new(),
+        };
+        text.extend(self.keys.iter().map(key));
+        text.push_str(&"/0".repeat(many(self.zeros, 8)));
         if self.end {
             text.push_str("/-");
         }

@@ -17,7 +17,7 @@ use super::app::App;
 use crate::access::{HostPass, Pass};
 use crate::host::problem_of;
 use crate::hub::WriteOptions;
-use crate::json::Json;
+use crate::json::{Json, is_reserved};
 use crate::protocol::{self, MessageError, Problem};
 use crate::revision::Revision;
 use crate::topic::Writer;
@@ -177,6 +177,9 @@ impl Host {
             return Err(bad_request(format!(
                 "onlooker-source-id: expected at most {most} bytes"
             )));
+        }
+        if source_id.as_deref().is_some_and(is_reserved) {
+            return Err(bad_request("onlooker-source-id: this text is reserved"));
         }
         Ok(Writer {
             source_id,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use indexmap::IndexSet;
 use rpds::VectorSync;
 
-use crate::json::Json;
+use crate::json::{Json, key_len};
 
 /// A field's name, shared by everything that speaks of the field.
 pub type FieldName = Arc<str>;
@@ -103,8 +103,8 @@ impl Config {
     }
 
     fn push(&mut self, name: FieldName, value: Json) {
-        // The quotes, the colon and the comma too.
-        self.text_len += name.len() + 4 + value.as_str().len();
+        // The colon and the comma too.
+        self.text_len += key_len(&name) + 2 + value.as_str().len();
         Arc::make_mut(&mut self.names).insert(name);
         self.values.push_back_mut(value);
     }
@@ -173,6 +173,15 @@ mod tests {
             after.text_len(),
             config(&[("a", "10"), ("c", "3")]).text_len()
         );
+    }
+
+    #[test]
+    fn a_name_counts_as_it_is_written() {
+        let config = config(&[("\u{1}\u{1}\"", "[1]")]);
+        let mut text = String::new();
+        crate::json::write_object(&mut text, config.iter());
+        assert_eq!(text, r#"{"\u0001\u0001\"":[1]}"#);
+        assert_eq!(config.text_len(), text.len() - 1);
     }
 
     #[test]

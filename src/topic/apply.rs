@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::{Change, Refusal, Rules, ignore, patch};
 use crate::fields::Whitelist;
-use crate::json::{Json, Kind, Work};
+use crate::json::{Json, Kind, Work, is_reserved};
 use crate::session::{Config, FieldName, Session, ShapeError, expect};
 
 /// How much work a patch may be, in bytes looked at and array elements moved: some tenths of a
@@ -85,7 +85,7 @@ fn candidate(
         Change::Patch(patch) => patch::patched(&start(), patch, name, rules, work),
         Change::Fields(fields) => {
             let mut session = start();
-            set_fields(&mut session.config, fields);
+            set_fields(&mut session.config, fields)?;
             let named = fields.iter().map(|(field, _)| field.clone());
             Ok(Candidate {
                 session,
@@ -177,7 +177,7 @@ fn merged(
                 for (field, value) in &mut fields {
                     *value = merge(session.config.get(field), value)?;
                 }
-                set_fields(&mut session.config, &fields);
+                set_fields(&mut session.config, &fields)?;
                 named = Named::Some(fields.into_iter().map(|(field, _)| field).collect());
             }
             _ => return Err(no_member(&member)),
@@ -187,7 +187,7 @@ fn merged(
 }
 
 /// Sets fields; null removes one.
-fn set_fields(config: &mut Config, fields: &[(String, Json)]) {
+fn set_fields(config: &mut Config, fields: &[(String, Json)]) -> Result<(), Refusal> {
     let (removed, set): (Vec<_>, Vec<_>) = fields
         .iter()
         .partition(|(_, value)| value.kind() == Kind::Null);
@@ -196,7 +196,17 @@ fn set_fields(config: &mut Config, fields: &[(String, Json)]) {
         config.retain(|field| !removed.contains(field));
     }
     for (field, value) in set {
+        may_be_named(field)?;
         config.set(field, value.clone());
+    }
+    Ok(())
+}
+
+/// A field's name may have come in a path, and has to be one that a document may hold.
+pub fn may_be_named(field: &str) -> Result<(), Refusal> {
+    match is_reserved(field) {
+        true => Err(Refusal::Invalid(format!("the key {field:?} is reserved"))),
+        false => Ok(()),
     }
 }
 

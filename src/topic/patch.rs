@@ -6,7 +6,7 @@ use json_patch::jsonptr::Pointer;
 use json_patch::{Patch, PatchOperation};
 use serde_json::{Map, Value};
 
-use super::apply::{Candidate, Named, TOO_MUCH, no_member};
+use super::apply::{Candidate, Named, TOO_MUCH, may_be_named, no_member};
 use super::{Refusal, Rules};
 use crate::json::{Json, Kind, LARGE, MAX_DEPTH, Work, value_of};
 use crate::session::{self, Session, expect};
@@ -190,6 +190,7 @@ impl Scope {
             .config
             .retain(|field| !named(field) || left.contains_key(field));
         for (field, value) in &left {
+            may_be_named(field)?;
             let value = match session.config.get(field) {
                 Some(before) => text(value, before)?,
                 None => checked(value)?,

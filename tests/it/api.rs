@@ -538,6 +538,12 @@ fn a_writers_name_is_checked() {
         400,
         &["onlooker-source-id", "128"],
     );
+    // The store would have it in a line that it does not read back.
+    problem(
+        &with("Onlooker-Source-Id", "$serde_json::private::Number"),
+        400,
+        &["onlooker-source-id", "reserved"],
+    );
     assert_eq!(session(&daemon)["config"]["speed"], json!(1));
     assert_eq!(with("Onlooker-Source-Id", &"x".repeat(128)).status, 200);
 }

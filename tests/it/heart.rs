@@ -684,3 +684,19 @@ fn what_is_shown_later_is_told_however_much_was_written_since() {
     };
     assert_eq!(fields, [("speed".into(), json("2"))]);
 }
+
+/// A path can name what no document may hold: the session would not be read back.
+#[test]
+fn a_field_is_named_as_a_document_may_name_it() {
+    const RESERVED: &str = "$serde_json::private::Number";
+    let mut room = room_with(r#"{"config":{"speed":1}}"#);
+    let patch = format!(r#"[{{"op":"add","path":"/config/{RESERVED}","value":"1"}}]"#);
+    let field = (RESERVED.to_owned(), json("1"));
+    for change in [
+        Change::Patch(serde_json::from_str(&patch).unwrap()),
+        Change::Fields(vec![field]),
+    ] {
+        let refused = room.topic.write(&change, 2, &Arc::default());
+        assert!(refused.unwrap_err().to_string().contains("reserved"));
+    }
+}

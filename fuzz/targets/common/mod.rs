@@ -85,6 +85,14 @@ impl Key<'_> {
     }
 }
 
+/// How many, told by a byte: mostly few, now and then very many.
+pub fn many(byte: u8, step: usize) -> usize {
+    match byte {
+        0..240 => usize::from(byte % 8),
+        _ => usize::from(byte - 239) * step,
+    }
+}
+
 /// Values, among them large and deep ones that few bytes describe.
 #[derive(Arbitrary, Debug, Clone)]
 pub enum Shape<'a> {
@@ -93,41 +101,55 @@ pub enum Shape<'a> {
     Number(i64),
     Digits(u8),
     Text(&'a str),
-    Long(u16),
+    Long(u8),
     Array(Vec<Shape<'a>>),
     Object(Vec<(Key<'a>, Shape<'a>)>),
-    Many(u16, bool),
+    Many(u8, bool),
     Deep(u8, Box<Shape<'a>>),
     DeepObject(u8, Key<'a>, Box<Shape<'a>>),
 }
 
+/// Deeper than anything that is accepted, and not too deep for the libraries.
+const DEEPEST: usize = 400;
+
 impl Shape<'_> {
     pub fn value(&self) -> Value {
+        self.within(DEEPEST)
+    }
+
+    fn within(&self, levels: usize) -> Value {
+        let inside = levels.saturating_sub(1);
         match self {
+            _ if levels == 0 => Value::Null,
             Shape::Null => Value::Null,
             Shape::Bool(value) => (*value).into(),
             Shape::Number(number) => (*number).into(),
             Shape::Digits(count) => value(&format!("1{}.50", "0".repeat((*count).into()))),
             Shape::Text(text) => (*text).into(),
-            Shape::Long(length) => "y".repeat(usize::from(*length) / 4).into(),
-            Shape::Array(items) => items.iter().map(Shape::value).collect(),
+            Shape::Long(length) => "y".repeat(many(*length, 256)).into(),
+            Shape::Array(items) => items.iter().map(|item| item.within(inside)).collect(),
             Shape::Object(members) => members
                 .iter()
-                .map(|(key, shape)| (key.text(), shape.value()))
+                .map(|(key, shape)| (key.text(), shape.within(inside)))
                 .collect::<Map<_, _>>()
                 .into(),
-            Shape::Many(count, false) => (0..*count / 8).map(|_| 0).collect(),
-            Shape::Many(count, true) => (0..*count / 8)
+            Shape::Many(count, false) => vec![0; many(*count, 128)].into(),
+            Shape::Many(count, true) => (0..many(*count, 64))
                 .map(|number| (number.to_string(), Value::Null))
                 .collect::<Map<_, _>>()
                 .into(),
-            Shape::Deep(levels, bottom) => {
-                (0..*levels).fold(bottom.value(), |inside, _| vec![inside].into())
+            Shape::Deep(more, bottom) => {
+                let more = many(*more, 8).min(inside);
+                let bottom = bottom.within(inside - more);
+                (0..more).fold(bottom, |inside, _| vec![inside].into())
             }
-            Shape::DeepObject(levels, key, bottom) => (0..*levels)
-                .fold(bottom.value(), |inside, _| {
+            Shape::DeepObject(more, key, bottom) => {
+                let more = many(*more, 8).min(inside);
+                let bottom = bottom.within(inside - more);
+                (0..more).fold(bottom, |inside, _| {
                     Map::from_iter([(key.text(), inside)]).into()
-                }),
+                })
+            }
         }
     }
 }
