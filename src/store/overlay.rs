@@ -10,6 +10,7 @@ use redb::StorageBackend;
 const BLOCK: u64 = 4096;
 /// Of the file's head: in it lie its magic number, what redb made it with, and two commit slots.
 pub(super) const HEAD: usize = 320;
+/// How every file of redb begins.
 pub(super) const MAGIC: [u8; 9] = *b"redb\x1a\n\xa9\r\n";
 const FLAGS: usize = 9;
 const SECOND_IS_NEWER: u8 = 1;
@@ -38,6 +39,7 @@ pub(super) struct Commits {
 }
 
 impl Overlay {
+    /// Over a file as it is now.
     pub fn new(file: &File) -> io::Result<Overlay> {
         let file = file.try_clone()?;
         let len = file.metadata()?.len();
@@ -60,6 +62,7 @@ impl Overlay {
         self.write(12, sizes.as_flattened())
     }
 
+    /// What its head says.
     pub fn commits(&self) -> io::Result<Commits> {
         let mut head = [0; HEAD];
         self.read(0, &mut head)?;
