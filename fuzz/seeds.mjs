@@ -31,5 +31,15 @@ seeds("upgrade", offers.map((offer) => head([`Sec-WebSocket-Extensions: ${offer}
 const session = hosts.map((text) => JSON.parse(text)).find((message) => message.type === "session_update").payload;
 const line = (topic) => JSON.stringify({ topic, revision: "1795226400123456", session,
   origins: { speed: { revision: 1795226400123456, sourceId: "panel", deviceId: 7, localRevision: 3 } } });
+const start = JSON.stringify(session);
+const op = (op, path, more) => JSON.stringify([{ op, path, ...more }]);
+seeds("patch", [
+  `{"data":["${"y".repeat(1000)}"]}\n60${op("copy", "/data/-", { from: "/data" })}`,
+  `${start}\n130${op("copy", "/data/x", { from: "/data" })}\n${op("remove", "/data/x")}`,
+  `{"data":[[],[1,2,3]]}\n200${op("add", "/data/1/0", { value: 0 })}\n99${op("move", "/data/0", { from: "/data/1/0" })}`,
+  `${start}\n${op("test", "/config/speed", { value: 1 })}\n${op("replace", "/config/speed", { value: 2 })}`,
+  `${start}\n${op("add", "/config/new", { value: { "a/b": "\u0001" } })}\n${op("replace", "", { value: session })}`,
+  `${start}\n{"config":{"speed":null,"new":{"a":[null]}},"data":null}\n{"name":null,"metadata":{"by":{"x":1}}}\n{"metadata":{"by":{"x":null}}}`,
+]);
 // The first four bytes choose which kind of input it is.
 seeds("store", [bytes(`\xff\xff\xff\xff${line("main")}\n${line("other")}`), "\0\0\0\0\0".repeat(9)]);

@@ -8,7 +8,7 @@ mod common;
 
 use std::sync::Arc;
 
-use arbitrary::Arbitrary;
+use arbitrary::{Arbitrary, Unstructured};
 use common::{Key, Shape, bounded, document, many, value};
 use libfuzzer_sys::fuzz_target;
 use onlooker::fields::Whitelist;
@@ -32,8 +32,8 @@ enum Asked<'a> {
     Merge(Shape<'a>),
     Fields(Vec<(Key<'a>, Shape<'a>)>),
     Patch(Vec<Step<'a>>),
-    /// The body as it comes.
-    Body(&'a [u8]),
+    /// The body as it comes; a number before a patch says how often it is repeated.
+    Body(&'a str),
 }
 
 #[derive(Arbitrary, Debug)]
@@ -64,21 +64,34 @@ struct Path<'a> {
 const NAME: &str = "fuzz";
 const SIZES: [usize; 2] = [4 << 10, 32 << 10];
 
-fuzz_target!(|input: Input<'_>| {
-    let max_session = SIZES[usize::from(input.large)];
+// Either texts, the session and then a change a line, or what bytes are made into.
+fuzz_target!(|bytes: &[u8]| {
+    if bytes.starts_with(b"{") {
+        let lines = bytes.split(|byte| *byte == b'\n');
+        let texts = lines.filter_map(|line| std::str::from_utf8(line).ok());
+        let bodies = texts.map(|text| Asked::Body(text).read());
+        pass(SIZES[0], bodies.flatten());
+    } else if let Ok(input) = Input::arbitrary_take_rest(Unstructured::new(bytes)) {
+        let start = Asked::Replace(input.start).read();
+        let changes = input.changes.iter().filter_map(Asked::read);
+        pass(
+            SIZES[usize::from(input.large)],
+            start.into_iter().chain(changes),
+        );
+    }
+});
+
+fn pass(max_session: usize, changes: impl Iterator<Item = (String, Change)>) {
     let rules = Rules {
         whitelist: Whitelist::learning(),
         ignore: Vec::new(),
         max_session,
     };
     let mut topic = Topic::new(NAME, rules, Revision::default());
-    let start = Asked::Replace(input.start);
-    for asked in [start].iter().chain(&input.changes) {
-        if let Some((text, change)) = asked.read() {
-            step(&mut topic, &text, &change, max_session);
-        }
+    for (text, change) in changes {
+        step(&mut topic, &text, &change, max_session);
     }
-});
+}
 
 fn step(topic: &mut Topic, text: &str, change: &Change, max_session: usize) {
     let before = topic.version();
@@ -234,7 +247,7 @@ impl Asked<'_> {
                 let operations: Vec<Value> = steps.iter().flat_map(Step::values).collect();
                 Value::Array(operations).to_string()
             }
-            Asked::Body(body) => std::str::from_utf8(body).ok()?.to_owned(),
+            Asked::Body(body) => repeated(body),
         };
         let json = Json::parse(text.as_bytes()).ok()?;
         let change = match self {
@@ -248,6 +261,19 @@ impl Asked<'_> {
             },
         };
         Some((text, change))
+    }
+}
+
+fn repeated(body: &str) -> String {
+    let digits = body.bytes().take_while(u8::is_ascii_digit).count();
+    let (times, body) = body.split_at(digits);
+    let times = times.parse::<usize>().map_or(1, |times| times % 256);
+    let inside = body
+        .strip_prefix('[')
+        .and_then(|body| body.strip_suffix(']'));
+    match inside {
+        Some(inside) if times > 1 => format!("[{}]", vec![inside; times].join(",")),
+        _ => body.to_owned(),
     }
 }
 

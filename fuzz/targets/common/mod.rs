@@ -88,8 +88,8 @@ impl Key<'_> {
 /// How many, told by a byte: mostly few, now and then very many.
 pub fn many(byte: u8, step: usize) -> usize {
     match byte {
-        0..240 => usize::from(byte % 8),
-        _ => usize::from(byte - 239) * step,
+        0..224 => usize::from(byte % 8),
+        _ => usize::from(byte - 223) * step,
     }
 }
 
