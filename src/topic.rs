@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::fields::{FieldError, Whitelist};
 use crate::json::Json;
 use crate::revision::Revision;
-use crate::session::{FieldName, Session};
+use crate::session::{Config, FieldName, Session};
 
 /// What a topic holds its writers to.
 #[derive(Clone, Debug)]
@@ -342,6 +342,16 @@ impl Topic {
     /// The fields that may change without a redraw.
     pub fn whitelist(&self) -> &Whitelist {
         &self.rules.whitelist
+    }
+
+    /// The same of what may be shown.
+    pub fn shown_whitelist(&self) -> Whitelist {
+        let mut whitelist = self.whitelist().clone();
+        if !self.is_all_shown() {
+            let shown = self.shown();
+            whitelist.learn(&shown.map_or_else(Config::default, |shown| shown.session.config));
+        }
+        whitelist
     }
 
     /// A field's value as it is shown and who wrote it; the revision is of the last change known

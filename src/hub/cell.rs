@@ -139,9 +139,9 @@ impl Cell {
         self.state().topic.field(field)
     }
 
-    /// The fields that may change without a redraw.
+    /// The fields of what is shown that may change without a redraw.
     pub fn whitelist(&self) -> Whitelist {
-        self.state().topic.whitelist().clone()
+        self.state().topic.shown_whitelist()
     }
 
     /// The revision of what is shown.
