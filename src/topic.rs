@@ -632,6 +632,13 @@ pub struct Applied {
     revision: Revision,
 }
 
+impl Applied {
+    /// Of what it was made.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+}
+
 impl Base {
     /// Applies a change, which may take long. It is `called_off` when nobody waits for it any
     /// more: what comes of it then is not to be written.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, RwLock, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::Flushed;
@@ -41,6 +41,8 @@ pub struct Cell {
     after_durable: bool,
     /// Held from taking a flush to sending it, so that flushes leave in their order.
     order: Mutex<()>,
+    /// Writers share it; who applies a large change for the second time has it alone.
+    pub(super) writers: Arc<RwLock<()>>,
 }
 
 /// A topic's life. It only goes forward, but that a deletion which cannot be kept is called off.
@@ -115,6 +117,7 @@ impl Cell {
             ledger,
             after_durable: flow.after_durable,
             order: Mutex::new(()),
+            writers: Arc::default(),
         }
     }
 

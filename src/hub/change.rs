@@ -183,6 +183,11 @@ impl Cell {
         applied.filter(|_| wanted())
     }
 
+    /// Whether what was applied would have to be applied again.
+    pub(super) fn has_changed_since(&self, applied: &Applied) -> bool {
+        self.state().topic.revision() != applied.revision()
+    }
+
     /// Whether a change takes long enough to hold up others on the same thread.
     pub(super) fn is_large(&self, change: &Change) -> bool {
         if change.text_len() > LARGE {

@@ -591,3 +591,32 @@ fn a_large_change_is_called_off_with_its_writer_and_leaves_its_turn() {
         assert!(written.created, "nothing was written before");
     });
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_changes_get_through_among_small_ones() {
+    let room = Room::without_store(&Options::default());
+    let rows = vec!["0"; 200_000].join(",");
+    let session = format!(r#"{{"data":[{rows}],"config":{{"a":0}}}}"#);
+    room.write(&session).await.expect("it is taken");
+    let add = r#"[{"op":"add","path":"/data/-","value":1}]"#;
+    let large = (0..3).map(|_| {
+        let (hub, topic) = (room.hub.clone(), room.topic.clone());
+        let change = Change::Patch(serde_json::from_str(add).expect("a patch"));
+        tokio::spawn(async move { hub.write(&topic, change, WriteOptions::default()).await })
+    });
+    let large: Vec<_> = large.collect();
+    let mut count = 0;
+    while !large.iter().all(tokio::task::JoinHandle::is_finished) {
+        count += 1;
+        let change = field("a", &count.to_string());
+        let written = room.hub.write(&room.topic, change, WriteOptions::default());
+        written.await.expect("it is taken");
+    }
+    for large in large {
+        large.await.expect("it ran").expect("it is taken");
+    }
+    let (_, session) = room.cell().session().expect("a session");
+    assert!(session.data.to_string().ends_with("0,1,1,1]"));
+    let last = session.config.get("a").map(ToString::to_string);
+    assert_eq!(last, Some(count.to_string()));
+}

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::oneshot;
 
-use super::change::{Permit, Retired};
+use super::change::{Commit, Permit, Retired};
 use super::entry::{self, Entry};
 use super::{Cell, Deleted, Hub, Life, Receipt, WriteError, WriteOptions};
 use crate::name::TopicName;
@@ -120,36 +120,56 @@ impl Hub {
         change: &Arc<(Change, WriteOptions)>,
         attempt: &Arc<Attempt>,
     ) -> Result<Receipt, WriteError> {
-        let large = cell.is_large(&change.0);
-        // Never closed.
-        let turn = match large {
-            true => self.0.large.clone().acquire_owned().await.ok(),
-            false => None,
+        let (mut receipt, commit) = match cell.is_large(&change.0) {
+            true => self.write_large(cell, change, attempt).await?,
+            false => {
+                let permit = self.permit().await?;
+                let _others = cell.writers.read().await;
+                cell.write(&change.0, &change.1, None, permit)?
+            }
         };
-        let permit = self.permit().await?;
-        let written = if large {
-            let (cell, change) = (cell.clone(), change.clone());
-            let attempt = attempt.clone();
-            let called_off = Arc::new(AtomicBool::new(false));
-            let _asker = Asker(called_off.clone());
-            let write = move || {
-                let (_attempt, _turn) = (attempt, turn);
-                let applied = cell.apply(&change.0, &called_off);
-                // Nobody hears of this error.
-                let applied = applied.ok_or(WriteError::Stopping)?;
-                cell.write(&change.0, &change.1, Some(applied), permit)
-            };
-            // Ends early only with the daemon.
-            let written = tokio::task::spawn_blocking(write).await;
-            written.map_err(|_| WriteError::Stopping)?
-        } else {
-            cell.write(&change.0, &change.1, None, permit)
-        };
-        let (mut receipt, commit) = written?;
         if let Some(commit) = commit {
             receipt.kept = commit.done().await?;
         }
         Ok(receipt)
+    }
+
+    /// Applies a change while nobody waits for it. If the topic has become another one meanwhile,
+    /// that is done again, and then writers of this topic do wait.
+    async fn write_large(
+        &self,
+        cell: &Arc<Cell>,
+        change: &Arc<(Change, WriteOptions)>,
+        attempt: &Arc<Attempt>,
+    ) -> Result<(Receipt, Option<Commit>), WriteError> {
+        // Never closed.
+        let turn = Arc::new(self.0.large.clone().acquire_owned().await.ok());
+        let called_off = Arc::new(AtomicBool::new(false));
+        let _asker = Asker(called_off.clone());
+        let mut alone = None;
+        loop {
+            let permit = self.permit().await?;
+            let (cell, change, called_off) = (cell.clone(), change.clone(), called_off.clone());
+            let held = (attempt.clone(), turn.clone());
+            let writers = cell.writers.clone();
+            let write = move || {
+                let _held = held;
+                let applied = cell.apply(&change.0, &called_off);
+                // Nobody hears of this error.
+                let applied = applied.ok_or(WriteError::Stopping)?;
+                if alone.is_none() && cell.has_changed_since(&applied) {
+                    return Ok(None);
+                }
+                let written = cell.write(&change.0, &change.1, Some(applied), permit);
+                written.map(Some)
+            };
+            // Ends early only with the daemon.
+            let written = self.0.tasks.spawn_blocking(write).await;
+            if let Some(written) = written.map_err(|_| WriteError::Stopping)?? {
+                return Ok(written);
+            }
+            alone = Some(writers.write_owned().await);
+        }
     }
 
     /// Waits for a place in the store's queue, if there is a store.
