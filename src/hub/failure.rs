@@ -64,7 +64,7 @@ impl Hub {
             loop {
                 store.fails().await;
                 // Of what failed during the last failure it may be told again.
-                if store.errors() != known {
+                if store.errors() != known || store.is_failing() {
                     known = self.sit_out(store).await;
                 }
             }
@@ -79,9 +79,12 @@ impl Hub {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         let since_ms = millis(since.unwrap_or_default());
         let failure = |error: String| Some(Failure { since_ms, error });
-        let error = store.last_error();
+        let error = why(store);
         self.set_failure(failure(error.clone()));
         match self.serves_unkept() {
+            _ if store.has_stalled() => {
+                tracing::warn!("{error}: writers wait until it does (--store)")
+            }
             true => tracing::warn!(
                 "the store cannot be written ({error}): changes stand and are not kept until it can (--store-failure serve)"
             ),
@@ -97,7 +100,7 @@ impl Hub {
             }
             // The thread ends after everything else.
             let _ = store.jobs().send(Job::PutBack).await;
-            self.set_failure(failure(store.last_error()));
+            self.set_failure(failure(why(store)));
         };
         self.set_failure(None);
         tracing::warn!(
@@ -111,6 +114,13 @@ impl Hub {
         let now = self.0.failure.lock();
         *now.unwrap_or_else(PoisonError::into_inner) = failure;
         self.0.changes.send_replace(());
+    }
+}
+
+fn why(store: &Store) -> String {
+    match store.has_stalled() {
+        true => "the disk of the store does not answer".to_owned(),
+        false => store.last_error(),
     }
 }
 

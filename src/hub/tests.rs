@@ -308,6 +308,24 @@ async fn a_write_waits_for_what_becomes_of_a_deletion() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_does_not_answer_is_told_of() {
+    let room = Room::new();
+    room.write("1").await.expect("it can be kept");
+    room.disk.hold(true);
+    let written = room.begin(data("2")).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let failure = room.hub.store_failure().expect("it is told");
+    assert!(failure.error.contains("does not answer"), "{failure:?}");
+    assert!(!written.is_finished());
+    room.disk.hold(false);
+    let receipt = written.await.expect("it ran").expect("it can be kept");
+    assert!(receipt.kept);
+    while room.hub.store_failure().is_some() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
 #[tokio::test]
 async fn names_of_writers_are_kept() {
     let room = Room::new();

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -11,8 +12,11 @@ use super::entry::{self, Entry};
 use super::{Cell, Deleted, Hub, Life, Receipt, WriteError, WriteOptions};
 use crate::name::TopicName;
 use crate::revision::Revision;
-use crate::store::Job;
+use crate::store::{Job, Store};
 use crate::topic::Change;
+
+/// How long a disk may take before it is told of.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// While a topic is being written; it may have been made for that, and not be needed after all.
 struct Attempt(Hub, TopicName);
@@ -129,9 +133,19 @@ impl Hub {
             }
         };
         if let Some(commit) = commit {
-            receipt.kept = commit.done().await?;
+            receipt.kept = self.durable(commit).await?;
         }
         Ok(receipt)
+    }
+
+    /// Waits until a change is durable, and tells of a disk that does not answer.
+    async fn durable(&self, commit: Commit) -> Result<bool, WriteError> {
+        let mut done = std::pin::pin!(commit.done());
+        if let Ok(done) = tokio::time::timeout(PATIENCE, &mut done).await {
+            return done;
+        }
+        self.0.store.iter().for_each(Store::stall);
+        done.await
     }
 
     /// Applies a change while nobody waits for it. If the topic has become another one meanwhile,
@@ -219,7 +233,7 @@ impl Hub {
                     let hub = self.clone();
                     // Who asked for it may go away meanwhile.
                     let gone = self.0.tasks.spawn(async move {
-                        let kept = commit.done().await;
+                        let kept = hub.durable(commit).await;
                         match kept {
                             Ok(_) => hub.end_deleted(&cell, address),
                             Err(_) => cell.stay(),

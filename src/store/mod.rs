@@ -106,6 +106,8 @@ struct Failing {
     serves: AtomicBool,
     /// Whether the file may hold something else than it should.
     now: AtomicBool,
+    /// Whether the disk has not answered for long.
+    stalled: AtomicBool,
     begun: Notify,
     count: AtomicU64,
     last: Mutex<String>,
@@ -150,14 +152,26 @@ impl Store {
         self.failing.serves.store(serves, Ordering::Relaxed);
     }
 
-    /// Waits until a commit has failed.
+    /// Waits until a commit has failed, or takes long.
     pub fn fails(&self) -> impl Future<Output = ()> {
         self.failing.begun.notified()
     }
 
-    /// Whether the file may still hold something else than it should.
+    /// Whether the file may still hold something else than it should, or the disk does not answer.
     pub fn is_failing(&self) -> bool {
-        self.failing.now.load(Ordering::Relaxed)
+        self.failing.now.load(Ordering::Relaxed) || self.has_stalled()
+    }
+
+    /// Whether the disk does not answer.
+    pub fn has_stalled(&self) -> bool {
+        self.failing.stalled.load(Ordering::Relaxed)
+    }
+
+    /// A change has waited for the disk for long. It has stalled until the thread comes back from
+    /// it.
+    pub fn stall(&self) {
+        self.failing.stalled.store(true, Ordering::Relaxed);
+        self.failing.begun.notify_one();
     }
 
     /// How many commits have failed.

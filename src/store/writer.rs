@@ -53,6 +53,7 @@ impl Writer {
                 }
             }
             self.commit(records);
+            self.failing.stalled.store(false, Ordering::Relaxed);
             if let Some(done) = closing {
                 self.close();
                 let _ = done.send(());
