@@ -50,7 +50,11 @@ async fn run(mut configuration: Configuration<'_>, output: Output) -> Result<(),
     let mut token = keep_token(&server);
     output.announce(&server)?;
     while output.watch(&server, &mut signals).await == Signal::Reload {
-        reload(&mut configuration, &server, &mut token, &output).await;
+        tokio::select! {
+            () = reload(&mut configuration, &server, &mut token, &output) => {}
+            // What is read may be on a disk that does not answer.
+            () = signals.sent() => break,
+        }
     }
     output.screen.clear();
     tracing::info!("stopping");

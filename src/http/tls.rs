@@ -1,5 +1,6 @@
 //! The certificate and key for `https` and `wss`, and what becomes of them in their files.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::fs;
+use tokio::io::AsyncReadExt;
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
@@ -18,6 +20,9 @@ use crate::options::Tls;
 /// How often the files are looked at. Their content is compared: a renewal may come by renaming,
 /// through links, or under the same time.
 const POLL: Duration = Duration::from_secs(2);
+
+/// No chain and no key is larger.
+const LARGEST: u64 = 1024 * 1024;
 
 /// A certificate and its key, as they were read.
 pub struct Certificate {
@@ -38,11 +43,6 @@ impl Certificate {
         known: Option<&Arc<Certificate>>,
     ) -> Result<Arc<Certificate>, String> {
         let known = known.filter(|known| known.files == *files);
-        if let Some(known) = known
-            && (gives_once(&files.cert).await || gives_once(&files.key).await)
-        {
-            return Ok(known.clone());
-        }
         let (cert, key) = (content(&files.cert).await?, content(&files.key).await?);
         match known.filter(|known| known.cert == cert && known.key == key) {
             Some(known) => Ok(known.clone()),
@@ -56,15 +56,21 @@ impl Certificate {
     }
 }
 
-/// Whether it is there, and a pipe or the like.
-async fn gives_once(path: &Path) -> bool {
-    let found = fs::metadata(path).await;
-    found.is_ok_and(|found| !found.is_file() && !found.is_dir())
-}
-
+/// Of a regular file of bearable size: a pipe would block, and give what it holds once.
 async fn content(path: &Path) -> Result<Vec<u8>, String> {
-    let read = fs::read(path).await;
-    read.map_err(|error| wrong(path, &error))
+    let failed = |error: io::Error| wrong(path, &error);
+    let found = fs::metadata(path).await.map_err(failed)?;
+    if !found.is_file() {
+        return Err(wrong(path, &"is not a regular file"));
+    }
+    if found.len() > LARGEST {
+        return Err(wrong(path, &"is over the limit of 1 MiB"));
+    }
+    let file = fs::File::open(path).await.map_err(failed)?;
+    let mut content = Vec::new();
+    let read = file.take(LARGEST).read_to_end(&mut content).await;
+    read.map_err(failed)?;
+    Ok(content)
 }
 
 fn acceptor(files: &Tls, cert: &[u8], key: &[u8]) -> Result<TlsAcceptor, String> {

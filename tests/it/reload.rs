@@ -240,6 +240,57 @@ fn what_is_wrong_changes_nothing() {
 }
 
 #[test]
+fn what_cannot_be_read_in_a_moment_is_not_read() {
+    let (mut house, certificate) = with_certificate();
+    let there = |name: &str| house.folder.path().join(name);
+    let made = std::process::Command::new("mkfifo")
+        .arg(there("fifo"))
+        .status();
+    assert!(made.expect("mkfifo is there").success());
+    let huge = fs::File::create(there("huge")).expect("created");
+    huge.set_len(1 << 40).expect("it has holes");
+    fs::create_dir(there("folder")).expect("created");
+    for (cert, told) in [
+        ("fifo", "fifo: is not a regular file"),
+        ("folder", "folder: is not a regular file"),
+        ("huge", "huge: is over the limit of 1 MiB"),
+    ] {
+        let wrong = format!("tls_cert = \"{cert}\"\ntls_key = \"a/key.pem\"");
+        fs::write(house.file(), wrong).expect("written");
+        let line = house.hang_up("nothing was taken over, all stays as it was: ");
+        assert!(line.contains(told), "{line}");
+    }
+    let file = house.file();
+    let long = fs::File::create(&file).expect("created");
+    long.set_len(2 << 20).expect("it has holes");
+    let line = house.hang_up("nothing was taken over, all stays as it was: ");
+    assert!(line.contains("over the limit of 1 MiB"), "{line}");
+    fs::remove_file(&file).expect("it is there");
+    fs::create_dir(&file).expect("created");
+    let line = house.hang_up("nothing was taken over, all stays as it was: ");
+    assert!(line.to_lowercase().contains("is a directory"), "{line}");
+    fs::remove_dir(&file).expect("it is there");
+    fs::rename(house.folder.path().join("fifo"), &file).expect("renamed");
+    let line = house.hang_up("nothing was taken over, all stays as it was: ");
+    assert!(
+        line.contains("house.toml: is a pipe or device, not a file"),
+        "{line}"
+    );
+
+    // Nor where it takes the place of what was read.
+    let place = house.folder.path().join("a/cert.pem");
+    fs::rename(house.folder.path().join("huge"), place).expect("renamed");
+    let line = house.daemon.logged("; the last good certificate stays");
+    assert!(
+        line.contains("a/cert.pem: is over the limit of 1 MiB"),
+        "{line}"
+    );
+    assert!(Tls::greets(&house.daemon, certificate.cert.der()));
+    house.daemon.signal("TERM");
+    assert!(house.daemon.exited().success());
+}
+
+#[test]
 fn what_needs_a_restart_is_named() {
     let mut house = House::new("max_viewers = 5");
     let line =
