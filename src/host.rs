@@ -207,6 +207,7 @@ impl Host {
                 status = problem.status,
                 reason = %reason.label(),
                 fields = problem.fields_at_fault().as_deref().map(cut).as_deref(),
+                detail = &*cut(problem.told()),
                 "message refused"
             );
         }
@@ -258,8 +259,11 @@ async fn next<S: AsyncRead + AsyncWrite + Unpin>(
 /// A message that was not understood, as HTTP would have it.
 pub fn problem_of(error: &MessageError) -> Problem {
     match error {
-        MessageError::Json(error) => Problem::new(400, "Bad Request", error.to_string()),
-        MessageError::Shape(detail) => Problem::new(422, "Unprocessable Content", detail.clone()),
+        MessageError::Json(error) => {
+            Problem::new(400, "Bad Request", error.to_string()).because("not JSON")
+        }
+        MessageError::Shape(detail) => Problem::new(422, "Unprocessable Content", detail.clone())
+            .because("JSON of another shape than it has to have"),
     }
 }
 

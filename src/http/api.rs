@@ -25,7 +25,7 @@ use crate::access::{self, Pass};
 use crate::frame::Encoding;
 use crate::hub::Cell;
 use crate::invalidation::Feed;
-use crate::name::TopicName;
+use crate::name::{NameError, TopicName};
 use crate::protocol::{Invalidation, Problem};
 use crate::revision::Revision;
 use crate::viewer::ViewerInfo;
@@ -106,9 +106,12 @@ pub fn find(app: &App, name: &str) -> Result<Arc<Cell>, Problem> {
 /// # Errors
 /// 400 for a name that cannot be a topic's.
 pub fn topic_name(name: &str) -> Result<TopicName, Problem> {
-    name.parse().map_err(|error: crate::name::NameError| {
-        Problem::new(400, "Bad Request", error.to_string())
-    })
+    name.parse().map_err(no_name)
+}
+
+/// 400: what was named cannot be a topic.
+pub fn no_name(error: NameError) -> Problem {
+    Problem::new(400, "Bad Request", error.to_string()).because("no topic's name")
 }
 
 fn no_topic(name: &TopicName) -> Problem {
