@@ -6,20 +6,60 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::oneshot;
 
-use super::change::{Permit, Retired};
+use super::change::{Commit, Permit, Retired};
 use super::entry::{self, Entry};
 use super::{Cell, Deleted, Hub, Life, Receipt, WriteError, WriteOptions};
 use crate::name::TopicName;
 use crate::revision::Revision;
 use crate::store::Job;
-use crate::topic::Change;
+use crate::topic::{Applied, Change};
 
 /// While a topic is being written; it may have been made for that, and not be needed after all.
 struct Attempt(Hub, TopicName);
 
+impl Attempt {
+    fn write(
+        self: &Arc<Attempt>,
+        cell: &Cell,
+        (change, options): &(Change, WriteOptions),
+        applied: Option<Applied>,
+        permit: Option<Permit>,
+    ) -> Result<(Receipt, Option<Commit>, Accepted), WriteError> {
+        let (receipt, commit) = cell.write(change, options, applied, permit)?;
+        let accepted = Accepted {
+            attempt: self.clone(),
+            created: receipt.created,
+            address: options.address,
+            stands: true,
+        };
+        Ok((receipt, commit, accepted))
+    }
+}
+
 impl Drop for Attempt {
     fn drop(&mut self) {
         self.0.forget_if_unused(&self.1);
+    }
+}
+
+/// A change that was made, as far as is known. It is counted, and a first session told, when this
+/// is dropped: whoever asked for it may go away before it is kept.
+struct Accepted {
+    attempt: Arc<Attempt>,
+    created: bool,
+    address: Option<IpAddr>,
+    stands: bool,
+}
+
+impl Drop for Accepted {
+    fn drop(&mut self) {
+        let Attempt(hub, name) = &*self.attempt;
+        if self.stands {
+            hub.0.counts.writes.fetch_add(1, Ordering::Relaxed);
+        }
+        if self.stands && self.created {
+            entry::made(name, self.address);
+        }
     }
 }
 
@@ -48,12 +88,6 @@ impl Hub {
         let mut entry = Entry::new(name, &change);
         let written = self.write_anew(name, &change).await;
         entry.answered(&written);
-        if let Ok(receipt) = &written
-            && receipt.created
-            && *name != self.0.default_topic
-        {
-            entry::made(name, change.1.address);
-        }
         written
     }
 
@@ -78,11 +112,9 @@ impl Hub {
             let waited = cell.until(|life| life != Life::Leaving);
             self.0.stop.run_until_cancelled(waited).await;
         };
-        let counts = &self.0.counts;
-        match written {
-            Ok(_) => counts.writes.fetch_add(1, Ordering::Relaxed),
-            Err(_) => counts.refusals.fetch_add(1, Ordering::Relaxed),
-        };
+        if written.is_err() {
+            self.0.counts.refusals.fetch_add(1, Ordering::Relaxed);
+        }
         if self.0.flow.debounce.is_zero() {
             self.flush(&cell).await;
         }
@@ -133,21 +165,23 @@ impl Hub {
             let called_off = Arc::new(AtomicBool::new(false));
             let _asker = Asker(called_off.clone());
             let write = move || {
-                let (_attempt, _turn) = (attempt, turn);
+                let _turn = turn;
                 let applied = cell.apply(&change.0, &called_off);
                 // Nobody hears of this error.
                 let applied = applied.ok_or(WriteError::Stopping)?;
-                cell.write(&change.0, &change.1, Some(applied), permit)
+                attempt.write(&cell, &change, Some(applied), permit)
             };
             // Ends early only with the daemon.
             let written = tokio::task::spawn_blocking(write).await;
             written.map_err(|_| WriteError::Stopping)?
         } else {
-            cell.write(&change.0, &change.1, None, permit)
+            attempt.write(cell, change, None, permit)
         };
-        let (mut receipt, commit) = written?;
+        let (mut receipt, commit, mut accepted) = written?;
         if let Some(commit) = commit {
-            receipt.kept = commit.done().await?;
+            let kept = commit.done().await;
+            accepted.stands = kept.is_ok();
+            receipt.kept = kept?;
         }
         Ok(receipt)
     }

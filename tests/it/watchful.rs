@@ -332,21 +332,21 @@ fn what_hosts_do_to_viewers_and_topics_is_told() {
     watching.json();
     assert_eq!(daemon.ask("DELETE", "/api/topics/side", "").status, 204);
     assert_eq!(watching.close_code(), Some(4404));
-    let made = line(&daemon, "topic made");
-    assert_eq!(
-        made,
-        json!({"message": "topic made", "topic": "side", "address": "127.0.0.1"})
-    );
+    let made = |topic: &str| {
+        let message = "topic made";
+        assert_eq!(
+            line(&daemon, &format!("{message}\",\"topic\":{topic:?}")),
+            json!({"message": message, "topic": topic, "address": "127.0.0.1"})
+        );
+    };
+    made("main");
+    made("side");
     let gone = line(&daemon, "topic deleted");
     assert_eq!(
         (&gone["topic"], &gone["viewers"]),
         (&json!("side"), &json!(1))
     );
-    assert_eq!(
-        daemon.log_count("topic made"),
-        1,
-        "the default one was there"
-    );
+    assert_eq!(daemon.log_count("topic made"), 2);
     assert_eq!(
         (sent_away(&daemon, "kicked"), sent_away(&daemon, "deleted")),
         (1, 1)
