@@ -22,7 +22,7 @@ use crate::access::HostPass;
 use crate::hub::{Hub, SourceGuard, WriteError, WriteOptions};
 use crate::json::Json;
 use crate::name::TopicName;
-use crate::notices::{Reason, cut};
+use crate::notices::{Away, Reason, cut};
 use crate::protocol::{self, Ack, HostMessage, MessageError, Problem, close};
 use crate::viewer::{UNANSWERED, patience};
 
@@ -104,8 +104,19 @@ impl Host {
     /// That it is over though the host is still there, and why.
     async fn ended(&self) -> (u16, &'static str) {
         tokio::select! {
-            () = self.pass.revoked().cancelled() => (close::POLICY, "revoked"),
+            () = self.pass.revoked().cancelled() => {
+                self.say_revoked();
+                (close::POLICY, "revoked")
+            }
             () = self.stop.cancelled() => (close::GOING_AWAY, "stopping"),
+        }
+    }
+
+    fn say_revoked(&self) {
+        let (address, away) = (self.address, Away::Revoked);
+        if self.hub.notices().sent_away(away, address) {
+            let reason = away.label();
+            tracing::info!(%address, topic = %self.topic, %reason, "host sent away: {}", away.text());
         }
     }
 

@@ -45,7 +45,7 @@ pub enum Reason {
     Request,
 }
 
-/// Why a viewer, or a reader of `/sync`, was sent away.
+/// Why a viewer, or a reader of `/sync`, was sent away; a host only for [`Away::Revoked`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Away {
     /// A host wanted it.

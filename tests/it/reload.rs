@@ -158,7 +158,7 @@ fn who_was_let_in_by_another_token_is_sent_away() {
         .logged("viewer sent away: what let it in holds no more");
     house.daemon.logged("reader of /sync sent away");
     let metrics = house.get("/metrics", "viewer-token-two").body;
-    let counted = "onlooker_viewers_sent_away_total{reason=\"revoked\"} 4\n";
+    let counted = "onlooker_viewers_sent_away_total{reason=\"revoked\"} 6\n";
     assert!(metrics.contains(counted), "{metrics}");
 }
 

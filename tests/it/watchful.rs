@@ -4,6 +4,7 @@
 
 #![cfg(target_os = "linux")]
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 
 use base64::Engine;
@@ -242,7 +243,8 @@ fn what_nobody_has_to_know_is_not_told() {
     let last = Response::to(daemon.connect(), "GET", "/api/none", &[], "");
     assert_eq!(last.status, 404);
     assert_eq!(line(&daemon, "refused")["path"], json!("/api/none"));
-    assert_eq!(daemon.log_count("\"address\""), 1, "the viewer's either");
+    // That of who made the topic is the other one.
+    assert_eq!(daemon.log_count("\"address\""), 2, "the viewer's either");
 }
 
 #[test]
@@ -351,6 +353,60 @@ fn what_hosts_do_to_viewers_and_topics_is_told() {
         (sent_away(&daemon, "kicked"), sent_away(&daemon, "deleted")),
         (1, 1)
     );
+}
+
+#[test]
+fn a_host_and_a_reader_of_events_are_told_too_when_they_may_no_more() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = folder.path().join("house.toml");
+    let write = |name: &str| {
+        let text = format!("host_token = \"host-{name}\"\nviewer_token = \"viewer-{name}\"");
+        std::fs::write(&file, text).expect("written");
+    };
+    write("token-one");
+    let daemon = told(&["--config", file.to_str().expect("text")]);
+    let from = |last: u8| connect_from([127, 0, 0, last], daemon.port);
+    let mut host = Socket::open(from(11), "/host?token=host-token-one", &[]);
+    let mut reader = from(12);
+    let request = "GET /sync?token=viewer-token-one HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    reader.write_all(request.as_bytes()).expect("it reads");
+    reader.read_exact(&mut [0; 12]).expect("an answer");
+    write("token-two");
+    daemon.signal("HUP");
+    assert_eq!(host.close_code(), Some(1008));
+    for (last, message) in [
+        (11, "host sent away: what let it in holds no more"),
+        (
+            12,
+            "reader of /sync sent away: what let it in holds no more",
+        ),
+    ] {
+        let line = of_address(&daemon, last);
+        assert_eq!(line["message"], json!(message));
+        assert_eq!(line["reason"], json!("revoked"));
+    }
+}
+
+/// The names in a document's or an answer's lines.
+fn names(text: &str) -> BTreeSet<&str> {
+    let named = text.split(|c: char| !c.is_ascii_lowercase() && c != '_');
+    named.filter(|word| word.starts_with("onlooker_")).collect()
+}
+
+#[test]
+fn the_table_of_metrics_names_what_there_is() {
+    let paper = include_str!("../../docs/protocol.md");
+    let rows = paper.lines().filter_map(|line| {
+        let (first, _) = line.strip_prefix("| `onlooker_")?.split_once(" | ")?;
+        Some(names(&line[2..][..first.len() + 10]))
+    });
+    let documented: BTreeSet<&str> = rows.flatten().collect();
+    let folder = tempfile::tempdir().expect("a directory");
+    let store = folder.path().join("store.redb");
+    let daemon = told(&["--store", store.to_str().expect("text")]);
+    let metrics = daemon.ask("GET", "/metrics", "").body;
+    let named = metrics.lines().filter(|line| line.starts_with("# TYPE"));
+    assert_eq!(documented, named.flat_map(names).collect());
 }
 
 #[test]
