@@ -71,7 +71,7 @@ async fn reload(
     token: &mut Option<TokenFile>,
     output: &Output,
 ) {
-    let before = server.host_token();
+    let (before, links) = (server.host_token(), server.links());
     match configuration.reload(server).await {
         Ok((reloaded, news)) => {
             if server.host_token() != before {
@@ -80,7 +80,7 @@ async fn reload(
             tracing::info!("the configuration was read again: {news}");
             warn_of_short_tokens(configuration.options());
             if reloaded.links {
-                output.greet(server);
+                output.greet(server, Some(&links));
             }
         }
         Err(Failure { text, .. }) => {

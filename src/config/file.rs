@@ -151,7 +151,14 @@ impl Reader<'_> {
     }
 
     fn not_toml(&self, error: &toml::de::Error) -> ConfigError {
-        self.fault(error.span().unwrap_or_default(), error.message())
+        let span = error.span().unwrap_or_default();
+        let line = self.text.lines().nth(self.line(span.clone()) - 1);
+        let value = line.and_then(|line| line.split_once('='));
+        let begins = |(_, value): (&str, &str)| value.trim_start().starts_with(char::is_alphabetic);
+        match value.is_some_and(begins) {
+            true => self.fault(span, &format!("{}: a text needs quotes", error.message())),
+            false => self.fault(span, error.message()),
+        }
     }
 
     fn unknown(&self, name: &Spanned<std::borrow::Cow<str>>) -> ConfigError {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::fs;
 use tokio::io::AsyncReadExt;
@@ -76,7 +76,13 @@ async fn content(path: &Path) -> Result<Vec<u8>, String> {
 fn acceptor(files: &Tls, cert: &[u8], key: &[u8]) -> Result<TlsAcceptor, String> {
     let chain = CertificateDer::pem_slice_iter(cert).collect::<Result<Vec<_>, _>>();
     let chain = chain.map_err(|error| wrong(&files.cert, &error))?;
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| wrong(&files.key, &error))?;
+    if chain.is_empty() {
+        return Err(wrong(&files.cert, &"holds no PEM certificate"));
+    }
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
+        pem::Error::NoItemsFound => wrong(&files.key, &"holds no private key in PEM"),
+        error => wrong(&files.key, &error),
+    })?;
     let versions = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions();
     let builder = versions
@@ -84,9 +90,24 @@ fn acceptor(files: &Tls, cert: &[u8], key: &[u8]) -> Result<TlsAcceptor, String>
         .with_no_client_auth();
     let mut config = builder
         .with_single_cert(chain, key)
-        .map_err(|error| wrong(&files.cert, &error))?;
+        .map_err(|error| unfit(files, &error))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Why they cannot be used together.
+fn unfit(files: &Tls, error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InconsistentKeys(_) => {
+            let key = files.key.display();
+            wrong(&files.cert, &format!("does not belong to the key {key}"))
+        }
+        rustls::Error::InvalidCertificate(_) => {
+            wrong(&files.cert, &"its first certificate cannot be read")
+        }
+        // What is left is about the key.
+        error => wrong(&files.key, error),
+    }
 }
 
 fn wrong(path: &Path, error: &dyn std::fmt::Display) -> String {
@@ -107,8 +128,7 @@ pub async fn watch(app: Arc<App>) {
             match Certificate::read(&known.files, Some(&known)).await {
                 Ok(fresh) => {
                     complained = false;
-                    if !Arc::ptr_eq(&fresh, &known) {
-                        app.live.replace_certificate(&known, fresh);
+                    if !Arc::ptr_eq(&fresh, &known) && app.live.replace_certificate(&known, fresh) {
                         tracing::info!("the certificate has changed: new connections get it");
                     }
                 }

@@ -93,7 +93,7 @@ impl WriteError {
         };
         match self {
             WriteError::Refused(Refusal::Fields(faults)) => problem.errors.clone_from(faults),
-            WriteError::Stale(revision) => problem.revision = Some(revision.to_string()),
+            WriteError::Stale(revision) => problem.revision = Some(revision.to_string().into()),
             _ => {}
         }
         problem

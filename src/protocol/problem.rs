@@ -21,7 +21,7 @@ pub struct Problem {
     pub errors: Vec<FieldError>,
     /// The present revision, where the one given was stale.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub revision: Option<String>,
+    pub revision: Option<Box<str>>,
     /// What the log says where `detail` may quote a body or a query.
     #[serde(skip)]
     pub cause: Option<&'static str>,

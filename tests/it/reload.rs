@@ -187,6 +187,26 @@ fn links_and_the_kept_token_follow() {
         "{line}"
     );
     assert_eq!(fs::read_to_string(&kept).expect("kept"), made);
+    assert_eq!(house.daemon.log_count(" serving "), 1, "where is as it was");
+    house.reload("advertise = \"preview.example\"");
+    assert!(
+        house
+            .daemon
+            .logged_again(" serving ", 2)
+            .contains("//preview.example:")
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_hang_up_that_was_ignored_at_the_start_stays_so() {
+    let mut daemon = Daemon::ignoring("HUP", &[]);
+    daemon.signal("HUP");
+    daemon.put(SESSION);
+    daemon.signal("TERM");
+    assert!(daemon.exited().success());
+    daemon.logged("stopping");
+    assert_eq!(daemon.log_count("read again"), 0);
 }
 
 #[test]
@@ -215,6 +235,7 @@ fn what_is_wrong_changes_nothing() {
     let next = "host_token = \"host-token-two\"\n";
     for (wrong, told) in [
         ("port = ", "house.toml:2: "),
+        ("viewer_token = none", ": a text needs quotes"),
         ("prot = 1", "unknown key \"prot\""),
         (
             "viewer_token = \"short\"",
@@ -308,12 +329,17 @@ fn what_needs_a_restart_is_named() {
 /// What the commented file marks as read again, with a line that changes it and how to see that.
 type Effect = (&'static str, &'static str, fn(&House) -> bool);
 
+const LOOPBACK: &str = match cfg!(target_os = "linux") {
+    true => "interface = \"lo\"",
+    false => "interface = \"lo0\"",
+};
+
 const EFFECTS: [Effect; 6] = [
     ("advertise", "advertise = \"preview.example\"", |house| {
         let status = house.get("/api/status", "").json();
         status["localIp"] == "preview.example"
     }),
-    ("interface", "interface = \"lo\"", |house| {
+    ("interface", LOOPBACK, |house| {
         house.get("/api/status", "").json()["localIp"] == "127.0.0.1"
     }),
     ("host_token", "host_token = \"host-token-two\"", |house| {
@@ -408,7 +434,20 @@ fn a_signal_brings_another_certificate() {
     let all = "allow_host = [\"a.example\"]\n".to_owned() + &files("mixed");
     fs::write(house.file(), all).expect("written");
     let line = house.hang_up("nothing was taken over, all stays as it was: ");
-    assert!(line.contains("mixed/cert.pem: "), "{line}");
+    assert!(
+        line.contains("mixed/cert.pem: does not belong to the key "),
+        "{line}"
+    );
+    assert!(line.ends_with("mixed/key.pem"), "{line}");
+    for (file, told) in [
+        ("cert.pem", "holds no PEM certificate"),
+        ("key.pem", "holds no private key in PEM"),
+    ] {
+        write(&mixed, &first);
+        fs::write(mixed.join(file), "garbage").expect("written");
+        let line = house.hang_up("nothing was taken over, all stays as it was: ");
+        assert!(line.ends_with(&format!("mixed/{file}: {told}")), "{line}");
+    }
     assert!(Tls::greets(&house.daemon, first.cert.der()));
 
     house.reloads = 0;
