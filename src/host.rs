@@ -22,7 +22,7 @@ use crate::access::HostPass;
 use crate::hub::{Hub, SourceGuard, WriteError, WriteOptions};
 use crate::json::Json;
 use crate::name::TopicName;
-use crate::notices::{Reason, cut};
+use crate::notices::{Away, Reason, cut};
 use crate::protocol::{self, Ack, HostMessage, MessageError, Problem, close};
 use crate::viewer::{UNANSWERED, patience};
 
@@ -104,8 +104,19 @@ impl Host {
     /// That it is over though the host is still there, and why.
     async fn ended(&self) -> (u16, &'static str) {
         tokio::select! {
-            () = self.pass.revoked().cancelled() => (close::POLICY, "revoked"),
+            () = self.pass.revoked().cancelled() => {
+                self.say_revoked();
+                (close::POLICY, "revoked")
+            }
             () = self.stop.cancelled() => (close::GOING_AWAY, "stopping"),
+        }
+    }
+
+    fn say_revoked(&self) {
+        let (address, away) = (self.address, Away::Revoked);
+        if self.hub.notices().sent_away(away, address) {
+            let reason = away.label();
+            tracing::info!(%address, topic = %self.topic, %reason, "host sent away: {}", away.text());
         }
     }
 
@@ -207,6 +218,7 @@ impl Host {
                 status = problem.status,
                 reason = %reason.label(),
                 fields = problem.fields_at_fault().as_deref().map(cut).as_deref(),
+                detail = &*cut(problem.told()),
                 "message refused"
             );
         }
@@ -258,8 +270,11 @@ async fn next<S: AsyncRead + AsyncWrite + Unpin>(
 /// A message that was not understood, as HTTP would have it.
 pub fn problem_of(error: &MessageError) -> Problem {
     match error {
-        MessageError::Json(error) => Problem::new(400, "Bad Request", error.to_string()),
-        MessageError::Shape(detail) => Problem::new(422, "Unprocessable Content", detail.clone()),
+        MessageError::Json(error) => {
+            Problem::new(400, "Bad Request", error.to_string()).because("not JSON")
+        }
+        MessageError::Shape(detail) => Problem::new(422, "Unprocessable Content", detail.clone())
+            .because("JSON of another shape than it has to have"),
     }
 }
 

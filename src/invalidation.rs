@@ -135,14 +135,29 @@ impl Feed {
             end = self.tell(&mut line) => end,
             () = stop.cancelled() => End::Close(Some(close::GOING_AWAY)),
         };
-        if let Some(away) = end.away()
-            && self.hub.notices().sent_away(away, address)
-        {
-            let reason = away.label();
-            tracing::info!(%address, %reason, "reader of /sync sent away: {}", away.text());
+        if let Some(away) = end.away() {
+            self.say_away(away, address);
         }
         // Fails for a reader that takes nothing any more.
         let _ = tokio::time::timeout(LINGER, line.end(end)).await;
+    }
+
+    /// The next event of a reader that may have it; none when the daemon has ended, or it may no
+    /// more, which is told.
+    pub async fn next_for(&mut self, address: IpAddr) -> Option<Invalidation> {
+        let revoked = self.pass.revoked().clone();
+        let next = revoked.run_until_cancelled(self.next()).await;
+        if next.is_none() {
+            self.say_away(Away::Revoked, address);
+        }
+        next.flatten()
+    }
+
+    fn say_away(&self, away: Away, address: IpAddr) {
+        if self.hub.notices().sent_away(away, address) {
+            let reason = away.label();
+            tracing::info!(%address, %reason, "reader of /sync sent away: {}", away.text());
+        }
     }
 
     async fn tell<S: AsyncRead + AsyncWrite + Unpin>(&mut self, line: &mut Line<S>) -> End {

@@ -45,7 +45,7 @@ pub enum Reason {
     Request,
 }
 
-/// Why a viewer, or a reader of `/sync`, was sent away.
+/// Why a viewer, or a reader of `/sync`, was sent away; a host only for [`Away::Revoked`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Away {
     /// A host wanted it.
@@ -226,11 +226,14 @@ impl Notices {
         let minute = std::mem::take(&mut *self.lines());
         for (address, told) in minute.by.iter().filter(|(_, told)| told.more > 0) {
             let (address, more) = (shown(*address), told.more);
-            tracing::info!(%address, more, "… and more like these");
+            tracing::info!(%address, more, "… and more that were refused or sent away");
         }
         if minute.others > 0 {
             let more = minute.others;
-            tracing::info!(more, "… and more from other addresses");
+            tracing::info!(
+                more,
+                "… and more that were refused or sent away, from other addresses"
+            );
         }
     }
 

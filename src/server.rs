@@ -219,8 +219,9 @@ impl Server {
     /// again, also where they are the same. [`HostToken::Random`](crate::options::HostToken::Random)
     /// keeps a token that was made.
     ///
-    /// Who was let in by a token that has changed, or by an origin or name that is allowed no
-    /// more, is told and closed with 1008, and what was counted of wrong tokens is forgotten.
+    /// Who was let in by a token that has changed is told and closed with 1008, but no viewer
+    /// where none is needed any more; so is everybody when an origin or name is allowed no more.
+    /// Where a token has changed, what was counted of wrong ones is forgotten.
     ///
     /// # Errors
     /// Says what is wrong; then nothing has changed.

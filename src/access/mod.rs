@@ -369,8 +369,8 @@ fn check_method(method: &Method) -> Result<(), Problem> {
     }
 }
 
-fn bad_request(detail: &str) -> Problem {
-    Problem::new(400, "Bad Request", detail)
+fn bad_request(detail: &'static str) -> Problem {
+    Problem::new(400, "Bad Request", detail).because(detail)
 }
 
 fn unauthorized(detail: String) -> Problem {

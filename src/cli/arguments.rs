@@ -48,7 +48,8 @@ Every flag has a variable (--max-wait: ONLOOKER_MAX_WAIT) and a key in onlooker.
 shows what holds. A file that is named like a command is reached as ./status.
 
 SIGHUP ends a daemon of a terminal in order. One without a terminal reads its configuration
-and certificate again, and says what has changed and what needs a restart.
+and certificate again, and says what has changed and what needs a restart. Under nohup
+(on Linux) it does neither.
 
 Exit codes: 0 stopped in order, 1 failed, 2 wrong usage, 66 input missing, 69 address in
 use, 78 bad configuration.";

@@ -15,7 +15,6 @@ mod view;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::ArgMatches;
@@ -120,19 +119,15 @@ fn dispatch(matches: &ArgMatches) -> Result<(), Failure> {
 /// The effective configuration of a command line.
 fn load(matches: &ArgMatches) -> Result<Loaded, Failure> {
     let path = crate::config::find_file(arguments::config_file(matches));
-    load_from(path.as_deref(), matches)
+    let file = path.as_deref().map(File::read).transpose()?;
+    resolve(file.as_ref(), matches)
 }
 
-/// The same of this file, or of none.
-fn load_from(path: Option<&Path>, matches: &ArgMatches) -> Result<Loaded, Failure> {
-    let file = path.map(File::read).transpose()?;
+/// The same with this file, or none.
+fn resolve(file: Option<&File>, matches: &ArgMatches) -> Result<Loaded, Failure> {
     arguments::check_viewer_token(matches)?;
     let flags = |key: &crate::config::keys::Key| arguments::given(matches, key);
-    Ok(Loaded::resolve(
-        &flags,
-        &crate::config::environment,
-        file.as_ref(),
-    )?)
+    Ok(Loaded::resolve(&flags, &crate::config::environment, file)?)
 }
 
 /// Writes to stdout; a reader that has gone (`| head`) ends the program in order.

@@ -61,7 +61,7 @@ impl Output {
     /// # Errors
     /// Stdout cannot be written.
     pub fn announce(&self, server: &Server) -> Result<(), Failure> {
-        self.greet(server);
+        self.greet(server, None);
         if self.json {
             let mut ready =
                 json!({"event": "ready", "urls": server.status().urls, "port": server.port()});
@@ -73,8 +73,8 @@ impl Output {
         Ok(())
     }
 
-    /// Tells people where it is found.
-    pub fn greet(&self, server: &Server) {
+    /// Tells people where it is found; of a running one, what is not as it was `before`.
+    pub fn greet(&self, server: &Server, before: Option<&Links>) {
         if self.is_quiet() {
             return;
         }
@@ -89,12 +89,13 @@ impl Output {
                 candidates: &links.candidates,
             };
             self.screen.print(&banner.text(self.screen.paint()));
-        } else {
-            // Tokens stay out of log files: `onlooker token` prints the host's.
-            let page = links.page.split('#').next().unwrap_or_default();
-            tracing::info!(page, socket = links.socket, "serving {}", self.subject);
+        } else if before.map(public) != Some(public(&links)) {
+            let (page, socket) = public(&links);
+            tracing::info!(page, socket, "serving {}", self.subject);
         }
-        if let Some(code) = self.code(&links) {
+        let code = self.code(&links);
+        if let Some(code) = code.filter(|_| before.map(|before| &before.page) != Some(&links.page))
+        {
             self.screen.print(&code);
         }
     }
@@ -144,6 +145,12 @@ impl Output {
         };
         status::line(&facts, terminal::width().unwrap_or(80))
     }
+}
+
+/// Page and socket. Tokens stay out of log files: `onlooker token` prints the host's.
+fn public(links: &Links) -> (&str, &str) {
+    let page = links.page.split('#').next().unwrap_or_default();
+    (page, &links.socket)
 }
 
 /// A change; for ever, when there can be none any more.

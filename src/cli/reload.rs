@@ -1,9 +1,12 @@
 //! The configuration of a running daemon, which is read again when it is asked to.
 
+use std::path::PathBuf;
+
 use clap::ArgMatches;
 
-use super::{Failure, arguments, load, load_from, serve};
+use super::{Failure, arguments, load, resolve, serve};
 use crate::access;
+use crate::config::file::File;
 use crate::config::keys::{KEYS, Key};
 use crate::config::{Loaded, ViewerToken, find_file};
 use crate::options::Options;
@@ -54,7 +57,7 @@ impl Configuration<'_> {
     /// # Errors
     /// Something cannot be so; all stays as it was.
     pub async fn reload(&mut self, server: &Server) -> Result<(Reloaded, String), Failure> {
-        let next = self.again()?;
+        let next = self.again().await?;
         let reloaded = server.reload(&next.settings.options).await;
         let reloaded = reloaded.map_err(serve::failure)?;
         let news = self.news(&next, reloaded.certificate);
@@ -63,19 +66,15 @@ impl Configuration<'_> {
     }
 
     /// What holds by now. A file that is gone is a fault: without it, other tokens would hold.
-    fn again(&self) -> Result<Loaded, Failure> {
-        let named = arguments::config_file(self.matches);
-        let path = self.now.file.clone().or_else(|| find_file(named));
-        if let Some(path) = path
-            .as_ref()
-            .filter(|path| path.exists() && !path.is_file())
-        {
-            let path = path.display();
-            return Err(Failure::new(format!(
-                "{path}: cannot be read a second time"
-            )));
-        }
-        let mut next = load_from(path.as_deref(), self.matches)?;
+    async fn again(&self) -> Result<Loaded, Failure> {
+        let named = arguments::config_file(self.matches).map(PathBuf::from);
+        let known = self.now.file.clone();
+        // Apart, for a file may keep who reads it waiting for ever.
+        let read = tokio::task::spawn_blocking(move || read_again(known, named));
+        let file = read
+            .await
+            .map_err(|_| Failure::new("the daemon is stopping"))??;
+        let mut next = resolve(file.as_ref(), self.matches)?;
         (self.adapt)(&mut next);
         settle(&mut next, Some(&self.now))?;
         Ok(next)
@@ -106,6 +105,21 @@ impl Configuration<'_> {
             false => parts.join("; "),
         }
     }
+}
+
+/// The file that was `known`, or the one that there is by now.
+fn read_again(known: Option<PathBuf>, named: Option<PathBuf>) -> Result<Option<File>, Failure> {
+    let Some(path) = known.or_else(|| find_file(named.as_deref())) else {
+        return Ok(None);
+    };
+    // A pipe gives what it holds once.
+    if path.exists() && !path.is_file() && !path.is_dir() {
+        let path = path.display();
+        return Err(Failure::new(format!(
+            "{path}: is a pipe or device, not a file, and cannot be read a second time"
+        )));
+    }
+    Ok(Some(File::read(&path)?))
 }
 
 /// Makes a viewer token where one is to be made; the one of before is kept.

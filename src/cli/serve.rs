@@ -50,7 +50,11 @@ async fn run(mut configuration: Configuration<'_>, output: Output) -> Result<(),
     let mut token = keep_token(&server);
     output.announce(&server)?;
     while output.watch(&server, &mut signals).await == Signal::Reload {
-        reload(&mut configuration, &server, &mut token, &output).await;
+        tokio::select! {
+            () = reload(&mut configuration, &server, &mut token, &output) => {}
+            // What is read may be on a disk that does not answer.
+            () = signals.sent() => break,
+        }
     }
     output.screen.clear();
     tracing::info!("stopping");
@@ -67,7 +71,7 @@ async fn reload(
     token: &mut Option<TokenFile>,
     output: &Output,
 ) {
-    let before = server.host_token();
+    let (before, links) = (server.host_token(), server.links());
     match configuration.reload(server).await {
         Ok((reloaded, news)) => {
             if server.host_token() != before {
@@ -76,7 +80,7 @@ async fn reload(
             tracing::info!("the configuration was read again: {news}");
             warn_of_short_tokens(configuration.options());
             if reloaded.links {
-                output.greet(server);
+                output.greet(server, Some(&links));
             }
         }
         Err(Failure { text, .. }) => {

@@ -18,8 +18,9 @@ pub struct Signals {
     interrupt: tokio::signal::unix::Signal,
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
+    /// None where it was ignored at the start, and stays so.
     #[cfg(unix)]
-    hangup: tokio::signal::unix::Signal,
+    hangup: Option<tokio::signal::unix::Signal>,
     /// What SIGHUP asks: with a terminal, it tells that this has gone.
     #[cfg(unix)]
     on_hangup: Signal,
@@ -43,7 +44,10 @@ impl Signals {
         Ok(Signals {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
-            hangup: listen(SignalKind::hangup())?,
+            hangup: match ignores_hangup() {
+                true => None,
+                false => Some(listen(SignalKind::hangup())?),
+            },
             on_hangup: match has_terminal {
                 true => Signal::Stop,
                 false => Signal::Reload,
@@ -53,10 +57,16 @@ impl Signals {
 
     /// The next one.
     pub async fn next(&mut self) -> Signal {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => _ = hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.interrupt.recv() => Signal::Stop,
             _ = self.terminate.recv() => Signal::Stop,
-            _ = self.hangup.recv() => self.on_hangup,
+            () = hangup => self.on_hangup,
         }
     }
 
@@ -68,6 +78,19 @@ impl Signals {
             _ = self.terminate.recv() => {}
         }
     }
+}
+
+/// Whether SIGHUP is ignored, as under `nohup`: who started the program has said so. Only Linux
+/// tells.
+#[cfg(unix)]
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // SIGHUP is the first of them.
+    mask.unwrap_or_default() & 1 == 1
 }
 
 #[cfg(not(unix))]

@@ -1,5 +1,7 @@
 //! The configuration file: TOML, every key known, every fault with its line.
 
+use std::fs;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +16,9 @@ use crate::fields::Field;
 
 /// The table that declares the whitelist.
 const FIELDS: &str = "fields";
+
+/// What is larger was not meant.
+const LARGEST: u64 = 1024 * 1024;
 
 /// What a file says, checked for shape; the values are read by their keys. Without `Debug`:
 /// tokens are among them.
@@ -43,7 +48,7 @@ impl File {
     /// # Errors
     /// It cannot be read, is no TOML, or has a key nobody knows.
     pub fn read(path: &Path) -> Result<File, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|error| ConfigError {
+        let text = read(path).map_err(|error| ConfigError {
             place: Place::File(path.to_owned(), 0),
             text: format!("cannot read the configuration {}: {error}", path.display()),
         })?;
@@ -123,6 +128,16 @@ impl File {
     }
 }
 
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let file = fs::File::open(path)?;
+    file.take(LARGEST + 1).read_to_string(&mut text)?;
+    match text.len() as u64 > LARGEST {
+        true => Err(io::Error::other("it is over the limit of 1 MiB")),
+        false => Ok(text),
+    }
+}
+
 impl Reader<'_> {
     fn line(&self, span: Range<usize>) -> usize {
         let before = self.text.as_bytes().iter().take(span.start);
@@ -136,7 +151,14 @@ impl Reader<'_> {
     }
 
     fn not_toml(&self, error: &toml::de::Error) -> ConfigError {
-        self.fault(error.span().unwrap_or_default(), error.message())
+        let span = error.span().unwrap_or_default();
+        let line = self.text.lines().nth(self.line(span.clone()) - 1);
+        let value = line.and_then(|line| line.split_once('='));
+        let begins = |(_, value): (&str, &str)| value.trim_start().starts_with(char::is_alphabetic);
+        match value.is_some_and(begins) {
+            true => self.fault(span, &format!("{}: a text needs quotes", error.message())),
+            false => self.fault(span, error.message()),
+        }
     }
 
     fn unknown(&self, name: &Spanned<std::borrow::Cow<str>>) -> ConfigError {

@@ -1,6 +1,7 @@
 //! The routes, and the answers that only read.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use crate::access::{self, Pass};
 use crate::frame::Encoding;
 use crate::hub::Cell;
 use crate::invalidation::Feed;
-use crate::name::TopicName;
+use crate::name::{NameError, TopicName};
 use crate::protocol::{Invalidation, Problem};
 use crate::revision::Revision;
 use crate::viewer::ViewerInfo;
@@ -106,9 +107,12 @@ pub fn find(app: &App, name: &str) -> Result<Arc<Cell>, Problem> {
 /// # Errors
 /// 400 for a name that cannot be a topic's.
 pub fn topic_name(name: &str) -> Result<TopicName, Problem> {
-    name.parse().map_err(|error: crate::name::NameError| {
-        Problem::new(400, "Bad Request", error.to_string())
-    })
+    name.parse().map_err(no_name)
+}
+
+/// 400: what was named cannot be a topic.
+pub fn no_name(error: NameError) -> Problem {
+    Problem::new(400, "Bad Request", error.to_string()).because("no topic's name")
 }
 
 fn no_topic(name: &TopicName) -> Problem {
@@ -210,6 +214,7 @@ async fn viewers(State(app): State<Arc<App>>) -> impl IntoResponse {
 async fn events(
     State(app): State<Arc<App>>,
     Extension(pass): Extension<Pass>,
+    Extension(address): Extension<IpAddr>,
     request: Request,
 ) -> Result<Response, Problem> {
     let Some(pass) = &pass.viewer else {
@@ -224,13 +229,11 @@ async fn events(
     }
     let only = upgrade::topics(request.uri().query())?;
     let feed = Feed::new(&app.hub, only, pass).ok_or_else(|| upgrade::full(&app))?;
-    let (stop, revoked) = (app.stop.clone(), pass.revoked().clone());
     let events = stream::unfold(
-        (feed, stop, revoked),
-        |(mut feed, stop, revoked)| async move {
-            let next = revoked.run_until_cancelled(feed.next());
-            let event = stop.run_until_cancelled(next).await???;
-            Some((Ok::<_, Infallible>(sse(&event)), (feed, stop, revoked)))
+        (feed, app.stop.clone()),
+        move |(mut feed, stop)| async move {
+            let event = stop.run_until_cancelled(feed.next_for(address)).await??;
+            Some((Ok::<_, Infallible>(sse(&event)), (feed, stop)))
         },
     );
     let alive = KeepAlive::new()

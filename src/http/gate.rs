@@ -47,13 +47,12 @@ impl Gate {
         response
     }
 
-    /// Never the query, in which there may be a token.
+    /// Never the query or the body, in which there may be a secret.
     fn tell(&self, peer: &Peer, method: &Method, uri: &Uri, refused: &Problem) {
         let (reason, address) = (Reason::of(refused.status), peer.address());
         if !self.app.hub.notices().refused(reason, address) {
             return;
         }
-        let detail = cut(&refused.detail);
         tracing::info!(
             %address,
             method = %cut(method.as_str()),
@@ -61,7 +60,7 @@ impl Gate {
             status = refused.status,
             reason = %reason.label(),
             fields = refused.fields_at_fault().as_deref().map(cut).as_deref(),
-            detail = (!detail.is_empty()).then_some(&*detail),
+            detail = &*cut(refused.told()),
             "request refused"
         );
     }
@@ -98,18 +97,9 @@ impl Gate {
             StatusCode::BAD_REQUEST if !is_problem(&response) => {
                 wrong_path(response.into_body()).await
             }
-            StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => unquoted(response),
             _ => response,
         }
     }
-}
-
-/// What is wrong with a body may quote it, which is not for the log.
-fn unquoted(mut response: Response) -> Response {
-    if let Some(refused) = response.extensions_mut().get_mut::<Problem>() {
-        refused.detail.clear();
-    }
-    response
 }
 
 /// What the router itself refuses has no text yet.
@@ -130,7 +120,7 @@ fn wrong_method(response: &Response) -> Response {
 async fn wrong_path(body: Body) -> Response {
     let text = axum::body::to_bytes(body, 4096).await.unwrap_or_default();
     let detail = String::from_utf8_lossy(&text).into_owned();
-    problem(&Problem::new(400, "Bad Request", detail))
+    problem(&Problem::new(400, "Bad Request", detail).because("a path that cannot be read"))
 }
 
 fn is_problem(response: &Response) -> bool {

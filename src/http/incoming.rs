@@ -95,7 +95,10 @@ async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Pr
     match tokio::time::timeout(BODY_TIMEOUT, whole).await {
         Ok(Ok(whole)) => Ok(whole.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(error)) => Err(bad_request(format!("the body broke off: {error}"))),
+        Ok(Err(error)) => Err(bad_request(
+            format!("the body broke off: {error}"),
+            "the body broke off",
+        )),
         Err(_) => Err(Problem::new(
             408,
             "Request Timeout",
@@ -162,7 +165,7 @@ impl Host {
             None | Some("*") => Ok(None),
             Some(tag) => match tag.trim_matches('"').parse() {
                 Ok(revision) => Ok(Some(revision)),
-                Err(error) => Err(bad_request(format!("If-Match: {error}"))),
+                Err(error) => Err(bad_request(format!("If-Match: {error}"), "If-Match")),
             },
         }
     }
@@ -174,12 +177,12 @@ impl Host {
             .is_some_and(|id| id.len() > protocol::MAX_SOURCE_ID)
         {
             let most = protocol::MAX_SOURCE_ID;
-            return Err(bad_request(format!(
-                "onlooker-source-id: expected at most {most} bytes"
-            )));
+            let detail = format!("onlooker-source-id: expected at most {most} bytes");
+            return Err(bad_request(detail, "onlooker-source-id"));
         }
         if source_id.as_deref().is_some_and(is_reserved) {
-            return Err(bad_request("onlooker-source-id: this text is reserved"));
+            let detail = "onlooker-source-id: this text is reserved";
+            return Err(bad_request(detail, detail));
         }
         Ok(Writer {
             source_id,
@@ -188,14 +191,14 @@ impl Host {
         })
     }
 
-    fn number(&self, header: &str, key: &str) -> Result<Option<u64>, Problem> {
+    fn number(&self, header: &'static str, key: &str) -> Result<Option<u64>, Problem> {
         let json = |text: &str| Json::parse(text.as_bytes()).unwrap_or_else(|_| Json::string(text));
         let number = self
             .text(header)
             .map(|text| protocol::device_number(key, &json(text)));
         number
             .transpose()
-            .map_err(|error| bad_request(format!("{header}: {error}")))
+            .map_err(|error| bad_request(format!("{header}: {error}"), header))
     }
 
     fn text(&self, header: &str) -> Option<&str> {
@@ -212,7 +215,7 @@ fn unsupported(detail: String) -> Problem {
     Problem::new(415, "Unsupported Media Type", detail)
 }
 
-/// 400.
-pub fn bad_request(detail: impl Into<String>) -> Problem {
-    Problem::new(400, "Bad Request", detail)
+/// 400, and the cause for the log.
+pub fn bad_request(detail: impl Into<String>, cause: &'static str) -> Problem {
+    Problem::new(400, "Bad Request", detail).because(cause)
 }

@@ -110,15 +110,15 @@ impl Current {
         done
     }
 
-    /// Puts a certificate in another one's place, if that is still in use.
-    pub fn replace_certificate(&self, old: &Arc<Certificate>, new: Arc<Certificate>) {
+    /// Puts a certificate in another one's place, if that is still in use. Tells whether it was.
+    pub fn replace_certificate(&self, old: &Arc<Certificate>, new: Arc<Certificate>) -> bool {
         self.0.send_if_modified(|live| {
             let in_use = live.tls.as_ref().is_some_and(|tls| Arc::ptr_eq(tls, old));
             if in_use {
                 Arc::make_mut(live).tls = Some(new);
             }
             in_use
-        });
+        })
     }
 }
 

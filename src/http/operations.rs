@@ -136,7 +136,7 @@ fn refusals(app: &App) -> String {
         ),
         by_reason(
             "viewers_sent_away_total",
-            "Viewers that were sent away.",
+            "Viewers, readers of /sync and hosts that were sent away.",
             &notices.departures(),
         ),
     ]

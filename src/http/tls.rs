@@ -1,14 +1,16 @@
 //! The certificate and key for `https` and `wss`, and what becomes of them in their files.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::fs;
+use tokio::io::AsyncReadExt;
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
@@ -18,6 +20,9 @@ use crate::options::Tls;
 /// How often the files are looked at. Their content is compared: a renewal may come by renaming,
 /// through links, or under the same time.
 const POLL: Duration = Duration::from_secs(2);
+
+/// No chain and no key is larger.
+const LARGEST: u64 = 1024 * 1024;
 
 /// A certificate and its key, as they were read.
 pub struct Certificate {
@@ -38,11 +43,6 @@ impl Certificate {
         known: Option<&Arc<Certificate>>,
     ) -> Result<Arc<Certificate>, String> {
         let known = known.filter(|known| known.files == *files);
-        if let Some(known) = known
-            && (gives_once(&files.cert).await || gives_once(&files.key).await)
-        {
-            return Ok(known.clone());
-        }
         let (cert, key) = (content(&files.cert).await?, content(&files.key).await?);
         match known.filter(|known| known.cert == cert && known.key == key) {
             Some(known) => Ok(known.clone()),
@@ -56,21 +56,33 @@ impl Certificate {
     }
 }
 
-/// Whether it is there, and a pipe or the like.
-async fn gives_once(path: &Path) -> bool {
-    let found = fs::metadata(path).await;
-    found.is_ok_and(|found| !found.is_file() && !found.is_dir())
-}
-
+/// Of a regular file of bearable size: a pipe would block, and give what it holds once.
 async fn content(path: &Path) -> Result<Vec<u8>, String> {
-    let read = fs::read(path).await;
-    read.map_err(|error| wrong(path, &error))
+    let failed = |error: io::Error| wrong(path, &error);
+    let found = fs::metadata(path).await.map_err(failed)?;
+    if !found.is_file() {
+        return Err(wrong(path, &"is not a regular file"));
+    }
+    if found.len() > LARGEST {
+        return Err(wrong(path, &"is over the limit of 1 MiB"));
+    }
+    let file = fs::File::open(path).await.map_err(failed)?;
+    let mut content = Vec::new();
+    let read = file.take(LARGEST).read_to_end(&mut content).await;
+    read.map_err(failed)?;
+    Ok(content)
 }
 
 fn acceptor(files: &Tls, cert: &[u8], key: &[u8]) -> Result<TlsAcceptor, String> {
     let chain = CertificateDer::pem_slice_iter(cert).collect::<Result<Vec<_>, _>>();
     let chain = chain.map_err(|error| wrong(&files.cert, &error))?;
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| wrong(&files.key, &error))?;
+    if chain.is_empty() {
+        return Err(wrong(&files.cert, &"holds no PEM certificate"));
+    }
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
+        pem::Error::NoItemsFound => wrong(&files.key, &"holds no private key in PEM"),
+        error => wrong(&files.key, &error),
+    })?;
     let versions = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions();
     let builder = versions
@@ -78,9 +90,24 @@ fn acceptor(files: &Tls, cert: &[u8], key: &[u8]) -> Result<TlsAcceptor, String>
         .with_no_client_auth();
     let mut config = builder
         .with_single_cert(chain, key)
-        .map_err(|error| wrong(&files.cert, &error))?;
+        .map_err(|error| unfit(files, &error))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Why they cannot be used together.
+fn unfit(files: &Tls, error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InconsistentKeys(_) => {
+            let key = files.key.display();
+            wrong(&files.cert, &format!("does not belong to the key {key}"))
+        }
+        rustls::Error::InvalidCertificate(_) => {
+            wrong(&files.cert, &"its first certificate cannot be read")
+        }
+        // What is left is about the key.
+        error => wrong(&files.key, error),
+    }
 }
 
 fn wrong(path: &Path, error: &dyn std::fmt::Display) -> String {
@@ -101,8 +128,7 @@ pub async fn watch(app: Arc<App>) {
             match Certificate::read(&known.files, Some(&known)).await {
                 Ok(fresh) => {
                     complained = false;
-                    if !Arc::ptr_eq(&fresh, &known) {
-                        app.live.replace_certificate(&known, fresh);
+                    if !Arc::ptr_eq(&fresh, &known) && app.live.replace_certificate(&known, fresh) {
                         tracing::info!("the certificate has changed: new connections get it");
                     }
                 }

@@ -19,6 +19,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
 use super::answer::{problem, unavailable};
+use super::api::no_name;
 use super::app::App;
 use super::connection::Peer;
 use super::device;
@@ -185,7 +186,7 @@ pub fn full(app: &App) -> Problem {
 
 /// The 101, or what is wrong with the request (RFC 6455 §4.2.1).
 pub fn switching(request: &Request<()>) -> Result<Response, Problem> {
-    let bad = |detail: &str| Problem::new(400, "Bad Request", detail);
+    let bad = |detail: &'static str| Problem::new(400, "Bad Request", detail).because(detail);
     let headers = request.headers();
     let one = |name| headers.get_all(name).iter().count() == 1;
     if request.method() != Method::GET {
@@ -224,7 +225,9 @@ pub fn switching(request: &Request<()>) -> Result<Response, Problem> {
     {
         return Err(bad("the Connection header has to name Upgrade"));
     }
-    create_response_with_body(request, Body::empty).map_err(|error| bad(&error.to_string()))
+    create_response_with_body(request, Body::empty).map_err(|error| {
+        Problem::new(400, "Bad Request", error.to_string()).because("no opening of a WebSocket")
+    })
 }
 
 fn agree(response: &mut Response, protocol: Option<String>) {
@@ -308,19 +311,14 @@ fn topic_name(app: &App, request: &Request<()>) -> Result<TopicName, Problem> {
     let Some(name) = parameter(request, "topic") else {
         return Ok(app.hub.default_topic().clone());
     };
-    name.parse().map_err(|error: crate::name::NameError| {
-        Problem::new(400, "Bad Request", error.to_string())
-    })
+    name.parse().map_err(no_name)
 }
 
 fn topic(app: &App, request: &Request<()>) -> Result<std::sync::Arc<Cell>, Problem> {
     let name = topic_name(app, request)?;
     app.hub.topic(&name).ok_or_else(|| {
-        Problem::new(
-            404,
-            "Not Found",
-            format!("there is no topic {:?} yet", name.as_str()),
-        )
+        let detail = format!("there is no topic {:?} yet", name.as_str());
+        Problem::new(404, "Not Found", detail).because("there is no such topic yet")
     })
 }
 
@@ -332,9 +330,7 @@ pub fn topics(query: Option<&str>) -> Result<Vec<TopicName>, Problem> {
     let names = access::queries(query.unwrap_or_default(), "topic")
         .into_iter()
         .map(|name| name.parse::<TopicName>());
-    names
-        .collect::<Result<_, _>>()
-        .map_err(|error| Problem::new(400, "Bad Request", error.to_string()))
+    names.collect::<Result<_, _>>().map_err(no_name)
 }
 
 async fn upgraded(upgrade: OnUpgrade) -> Option<Upgraded> {

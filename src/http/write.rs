@@ -38,7 +38,7 @@ pub async fn replace(State(app): Shared, Path(name): Name, request: Incoming) ->
     let read = move |request: &Incoming| {
         let (_, document) = request.json(&[JSON])?;
         let session = Session::from_json(&document, &called);
-        let session = session.map_err(|error| unprocessable(error.to_string()))?;
+        let session = session.map_err(|error| unprocessable(error.to_string(), "no session"))?;
         Ok((Change::Replace(session), request.host.options(false)?))
     };
     let (receipt, _) = write(&app, &name, request, read).await?;
@@ -53,7 +53,7 @@ pub async fn change(State(app): Shared, Path(name): Name, request: Incoming) -> 
             JSON_PATCH => protocol::patch(&document).map(Change::Patch),
             _ => Ok(Change::Merge(document)),
         };
-        let change = change.map_err(|error| bad_request(error.to_string()))?;
+        let change = change.map_err(|error| bad_request(error.to_string(), "no JSON Patch"))?;
         Ok((change, request.host.options(true)?))
     };
     let (receipt, _) = write(&app, &name, request, read).await?;
@@ -96,7 +96,10 @@ fn field_asked(request: &Incoming, field: String) -> Asked {
             .find(|(known, _)| known == key)
             .map(|(_, value)| value)
     };
-    let missing = || unprocessable("\"value\" is missing in the body");
+    let missing = || {
+        let detail = "\"value\" is missing in the body";
+        unprocessable(detail, detail)
+    };
     let value = get("value").ok_or_else(missing)?.clone();
     let number = |key: &str| {
         let number = get(key).map(|value| protocol::device_number(key, value));
@@ -158,7 +161,10 @@ pub async fn delete(State(app): Shared, Path(name): Name, host: Host) -> Answer 
 pub async fn broadcast(State(app): Shared, Path(name): Name, request: Incoming) -> Answer {
     let cell = find(&app, &name)?;
     let text = String::from_utf8(request.body?.into());
-    let not_text = |_| bad_request("the body is not UTF-8: viewers receive it as a text message");
+    let not_text = |_| {
+        let detail = "the body is not UTF-8: viewers receive it as a text message";
+        bad_request(detail, detail)
+    };
     let text = text.map_err(not_text)?;
     let delivered = app.hub.broadcast(&cell, text).await.delivered().await;
     let mut answer = json!({ "viewers": delivered.viewers });
@@ -236,6 +242,7 @@ async fn off_thread<T: Send + 'static>(
     done.map_err(|_| unavailable("the daemon is stopping"))
 }
 
-fn unprocessable(detail: impl Into<String>) -> Problem {
-    Problem::new(422, "Unprocessable Content", detail)
+/// 422, and the cause for the log.
+fn unprocessable(detail: impl Into<String>, cause: &'static str) -> Problem {
+    Problem::new(422, "Unprocessable Content", detail).because(cause)
 }

@@ -83,9 +83,17 @@ impl WriteError {
             WriteError::Full(_) | WriteError::Stopping => (503, "Service Unavailable"),
         };
         let mut problem = Problem::new(status, title, self.to_string());
+        problem.cause = match self {
+            WriteError::Refused(Refusal::Fields(_)) => Some("values that declared fields forbid"),
+            WriteError::Refused(Refusal::Invalid(_)) => {
+                Some("it cannot be applied to this session")
+            }
+            WriteError::NoTopic(_) => Some("there is no such topic"),
+            _ => None,
+        };
         match self {
             WriteError::Refused(Refusal::Fields(faults)) => problem.errors.clone_from(faults),
-            WriteError::Stale(revision) => problem.revision = Some(revision.to_string()),
+            WriteError::Stale(revision) => problem.revision = Some(revision.to_string().into()),
             _ => {}
         }
         problem

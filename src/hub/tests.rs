@@ -638,3 +638,22 @@ async fn large_changes_get_through_among_small_ones() {
     let last = session.config.get("a").map(ToString::to_string);
     assert_eq!(last, Some(count.to_string()));
 }
+
+#[tokio::test]
+async fn a_change_is_counted_also_when_its_writer_leaves_before_it_is_kept() {
+    let room = Room::new();
+    let new = name("new");
+    room.disk.hold(true);
+    let left = room.hub.write(&new, data("1"), by("a"));
+    assert!(left.now_or_never().is_none(), "it is not kept yet");
+    assert_eq!(room.hub.counts().writes(), 1);
+    room.disk.hold(false);
+    let next = room.hub.write(&new, data("2"), by("a")).await;
+    assert!(next.is_ok_and(|receipt| !receipt.created));
+    assert_eq!(room.hub.counts().writes(), 2);
+    room.disk.set_full(true);
+    let refused = room.hub.write(&new, data("3"), by("a")).await;
+    assert!(matches!(refused, Err(WriteError::Store(_))), "{refused:?}");
+    let counts = room.hub.counts();
+    assert_eq!((counts.writes(), counts.refusals()), (2, 1));
+}

@@ -13,7 +13,7 @@ use super::{Cell, Deleted, Hub, Life, Receipt, WriteError, WriteOptions};
 use crate::name::TopicName;
 use crate::revision::Revision;
 use crate::store::{Job, Store};
-use crate::topic::Change;
+use crate::topic::{Applied, Change};
 
 /// How long a disk may take before it is told of.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -21,9 +21,49 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// While a topic is being written; it may have been made for that, and not be needed after all.
 struct Attempt(Hub, TopicName);
 
+impl Attempt {
+    fn write(
+        self: &Arc<Attempt>,
+        cell: &Cell,
+        (change, options): &(Change, WriteOptions),
+        applied: Option<Applied>,
+        permit: Option<Permit>,
+    ) -> Result<(Receipt, Option<Commit>, Accepted), WriteError> {
+        let (receipt, commit) = cell.write(change, options, applied, permit)?;
+        let accepted = Accepted {
+            attempt: self.clone(),
+            created: receipt.created,
+            address: options.address,
+            stands: true,
+        };
+        Ok((receipt, commit, accepted))
+    }
+}
+
 impl Drop for Attempt {
     fn drop(&mut self) {
         self.0.forget_if_unused(&self.1);
+    }
+}
+
+/// A change that was made, as far as is known. It is counted, and a first session told, when this
+/// is dropped: whoever asked for it may go away before it is kept.
+struct Accepted {
+    attempt: Arc<Attempt>,
+    created: bool,
+    address: Option<IpAddr>,
+    stands: bool,
+}
+
+impl Drop for Accepted {
+    fn drop(&mut self) {
+        let Attempt(hub, name) = &*self.attempt;
+        if self.stands {
+            hub.0.counts.writes.fetch_add(1, Ordering::Relaxed);
+        }
+        if self.stands && self.created {
+            entry::made(name, self.address);
+        }
     }
 }
 
@@ -52,12 +92,6 @@ impl Hub {
         let mut entry = Entry::new(name, &change);
         let written = self.write_anew(name, &change).await;
         entry.answered(&written);
-        if let Ok(receipt) = &written
-            && receipt.created
-            && *name != self.0.default_topic
-        {
-            entry::made(name, change.1.address);
-        }
         written
     }
 
@@ -82,11 +116,9 @@ impl Hub {
             let waited = cell.until(|life| life != Life::Leaving);
             self.0.stop.run_until_cancelled(waited).await;
         };
-        let counts = &self.0.counts;
-        match written {
-            Ok(_) => counts.writes.fetch_add(1, Ordering::Relaxed),
-            Err(_) => counts.refusals.fetch_add(1, Ordering::Relaxed),
-        };
+        if written.is_err() {
+            self.0.counts.refusals.fetch_add(1, Ordering::Relaxed);
+        }
         if self.0.flow.debounce.is_zero() {
             self.flush(&cell).await;
         }
@@ -124,16 +156,18 @@ impl Hub {
         change: &Arc<(Change, WriteOptions)>,
         attempt: &Arc<Attempt>,
     ) -> Result<Receipt, WriteError> {
-        let (mut receipt, commit) = match cell.is_large(&change.0) {
+        let (mut receipt, commit, mut accepted) = match cell.is_large(&change.0) {
             true => self.write_large(cell, change, attempt).await?,
             false => {
                 let permit = self.permit().await?;
                 let _others = cell.writers.read().await;
-                cell.write(&change.0, &change.1, None, permit)?
+                attempt.write(cell, change, None, permit)?
             }
         };
         if let Some(commit) = commit {
-            receipt.kept = self.durable(commit).await?;
+            let kept = self.durable(commit).await;
+            accepted.stands = kept.is_ok();
+            receipt.kept = kept?;
         }
         Ok(receipt)
     }
@@ -155,7 +189,7 @@ impl Hub {
         cell: &Arc<Cell>,
         change: &Arc<(Change, WriteOptions)>,
         attempt: &Arc<Attempt>,
-    ) -> Result<(Receipt, Option<Commit>), WriteError> {
+    ) -> Result<(Receipt, Option<Commit>, Accepted), WriteError> {
         // Never closed.
         let turn = Arc::new(self.0.large.clone().acquire_owned().await.ok());
         let called_off = Arc::new(AtomicBool::new(false));
@@ -164,17 +198,17 @@ impl Hub {
         loop {
             let permit = self.permit().await?;
             let (cell, change, called_off) = (cell.clone(), change.clone(), called_off.clone());
-            let held = (attempt.clone(), turn.clone());
+            let (attempt, turn) = (attempt.clone(), turn.clone());
             let writers = cell.writers.clone();
             let write = move || {
-                let _held = held;
+                let _turn = turn;
                 let applied = cell.apply(&change.0, &called_off);
                 // Nobody hears of this error.
                 let applied = applied.ok_or(WriteError::Stopping)?;
                 if alone.is_none() && cell.has_changed_since(&applied) {
                     return Ok(None);
                 }
-                let written = cell.write(&change.0, &change.1, Some(applied), permit);
+                let written = attempt.write(&cell, &change, Some(applied), permit);
                 written.map(Some)
             };
             // Ends early only with the daemon.

@@ -21,7 +21,10 @@ pub struct Problem {
     pub errors: Vec<FieldError>,
     /// The present revision, where the one given was stale.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub revision: Option<String>,
+    pub revision: Option<Box<str>>,
+    /// What the log says where `detail` may quote a body or a query.
+    #[serde(skip)]
+    pub cause: Option<&'static str>,
 }
 
 impl Problem {
@@ -40,6 +43,23 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             revision: None,
+            cause: None,
+        }
+    }
+
+    /// The same with words for the log.
+    #[must_use]
+    pub fn because(self, cause: &'static str) -> Problem {
+        let cause = Some(cause);
+        Problem { cause, ..self }
+    }
+
+    /// What the log may say: nothing of a body or a query.
+    pub fn told(&self) -> &str {
+        match (self.cause, self.status) {
+            (Some(cause), _) => cause,
+            (None, 400 | 422) => self.title,
+            (None, _) => &self.detail,
         }
     }
 

@@ -158,7 +158,7 @@ fn who_was_let_in_by_another_token_is_sent_away() {
         .logged("viewer sent away: what let it in holds no more");
     house.daemon.logged("reader of /sync sent away");
     let metrics = house.get("/metrics", "viewer-token-two").body;
-    let counted = "onlooker_viewers_sent_away_total{reason=\"revoked\"} 4\n";
+    let counted = "onlooker_viewers_sent_away_total{reason=\"revoked\"} 6\n";
     assert!(metrics.contains(counted), "{metrics}");
 }
 
@@ -187,6 +187,26 @@ fn links_and_the_kept_token_follow() {
         "{line}"
     );
     assert_eq!(fs::read_to_string(&kept).expect("kept"), made);
+    assert_eq!(house.daemon.log_count(" serving "), 1, "where is as it was");
+    house.reload("advertise = \"preview.example\"");
+    assert!(
+        house
+            .daemon
+            .logged_again(" serving ", 2)
+            .contains("//preview.example:")
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_hang_up_that_was_ignored_at_the_start_stays_so() {
+    let mut daemon = Daemon::ignoring("HUP", &[]);
+    daemon.signal("HUP");
+    daemon.put(SESSION);
+    daemon.signal("TERM");
+    assert!(daemon.exited().success());
+    daemon.logged("stopping");
+    assert_eq!(daemon.log_count("read again"), 0);
 }
 
 #[test]
@@ -215,6 +235,7 @@ fn what_is_wrong_changes_nothing() {
     let next = "host_token = \"host-token-two\"\n";
     for (wrong, told) in [
         ("port = ", "house.toml:2: "),
+        ("viewer_token = none", ": a text needs quotes"),
         ("prot = 1", "unknown key \"prot\""),
         (
             "viewer_token = \"short\"",
@@ -240,6 +261,57 @@ fn what_is_wrong_changes_nothing() {
 }
 
 #[test]
+fn what_cannot_be_read_in_a_moment_is_not_read() {
+    let (mut house, certificate) = with_certificate();
+    let there = |name: &str| house.folder.path().join(name);
+    let made = std::process::Command::new("mkfifo")
+        .arg(there("fifo"))
+        .status();
+    assert!(made.expect("mkfifo is there").success());
+    let huge = fs::File::create(there("huge")).expect("created");
+    huge.set_len(1 << 40).expect("it has holes");
+    fs::create_dir(there("folder")).expect("created");
+    for (cert, told) in [
+        ("fifo", "fifo: is not a regular file"),
+        ("folder", "folder: is not a regular file"),
+        ("huge", "huge: is over the limit of 1 MiB"),
+    ] {
+        let wrong = format!("tls_cert = \"{cert}\"\ntls_key = \"a/key.pem\"");
+        fs::write(house.file(), wrong).expect("written");
+        let line = house.hang_up("nothing was taken over, all stays as it was: ");
+        assert!(line.contains(told), "{line}");
+    }
+    let file = house.file();
+    let long = fs::File::create(&file).expect("created");
+    long.set_len(2 << 20).expect("it has holes");
+    let line = house.hang_up("nothing was taken over, all stays as it was: ");
+    assert!(line.contains("over the limit of 1 MiB"), "{line}");
+    fs::remove_file(&file).expect("it is there");
+    fs::create_dir(&file).expect("created");
+    let line = house.hang_up("nothing was taken over, all stays as it was: ");
+    assert!(line.to_lowercase().contains("is a directory"), "{line}");
+    fs::remove_dir(&file).expect("it is there");
+    fs::rename(house.folder.path().join("fifo"), &file).expect("renamed");
+    let line = house.hang_up("nothing was taken over, all stays as it was: ");
+    assert!(
+        line.contains("house.toml: is a pipe or device, not a file"),
+        "{line}"
+    );
+
+    // Nor where it takes the place of what was read.
+    let place = house.folder.path().join("a/cert.pem");
+    fs::rename(house.folder.path().join("huge"), place).expect("renamed");
+    let line = house.daemon.logged("; the last good certificate stays");
+    assert!(
+        line.contains("a/cert.pem: is over the limit of 1 MiB"),
+        "{line}"
+    );
+    assert!(Tls::greets(&house.daemon, certificate.cert.der()));
+    house.daemon.signal("TERM");
+    assert!(house.daemon.exited().success());
+}
+
+#[test]
 fn what_needs_a_restart_is_named() {
     let mut house = House::new("max_viewers = 5");
     let line =
@@ -257,12 +329,17 @@ fn what_needs_a_restart_is_named() {
 /// What the commented file marks as read again, with a line that changes it and how to see that.
 type Effect = (&'static str, &'static str, fn(&House) -> bool);
 
+const LOOPBACK: &str = match cfg!(target_os = "linux") {
+    true => "interface = \"lo\"",
+    false => "interface = \"lo0\"",
+};
+
 const EFFECTS: [Effect; 6] = [
     ("advertise", "advertise = \"preview.example\"", |house| {
         let status = house.get("/api/status", "").json();
         status["localIp"] == "preview.example"
     }),
-    ("interface", "interface = \"lo\"", |house| {
+    ("interface", LOOPBACK, |house| {
         house.get("/api/status", "").json()["localIp"] == "127.0.0.1"
     }),
     ("host_token", "host_token = \"host-token-two\"", |house| {
@@ -357,7 +434,20 @@ fn a_signal_brings_another_certificate() {
     let all = "allow_host = [\"a.example\"]\n".to_owned() + &files("mixed");
     fs::write(house.file(), all).expect("written");
     let line = house.hang_up("nothing was taken over, all stays as it was: ");
-    assert!(line.contains("mixed/cert.pem: "), "{line}");
+    assert!(
+        line.contains("mixed/cert.pem: does not belong to the key "),
+        "{line}"
+    );
+    assert!(line.ends_with("mixed/key.pem"), "{line}");
+    for (file, told) in [
+        ("cert.pem", "holds no PEM certificate"),
+        ("key.pem", "holds no private key in PEM"),
+    ] {
+        write(&mixed, &first);
+        fs::write(mixed.join(file), "garbage").expect("written");
+        let line = house.hang_up("nothing was taken over, all stays as it was: ");
+        assert!(line.ends_with(&format!("mixed/{file}: {told}")), "{line}");
+    }
     assert!(Tls::greets(&house.daemon, first.cert.der()));
 
     house.reloads = 0;

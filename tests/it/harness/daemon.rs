@@ -56,10 +56,16 @@ impl Daemon {
     /// [`Daemon::limit_file_size`].
     #[cfg(target_os = "linux")]
     pub fn with_small_disk(args: &[&str]) -> Daemon {
+        Daemon::ignoring("XFSZ", args)
+    }
+
+    /// As [`Daemon::with`], of one that is started with a signal ignored.
+    #[cfg(target_os = "linux")]
+    pub fn ignoring(signal: &str, args: &[&str]) -> Daemon {
         let home = tempfile::tempdir().expect("a directory of our own");
         let inner = command(home.path(), args);
         let mut shell = Command::new("sh");
-        shell.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]);
+        shell.args(["-c", &format!("trap '' {signal}; exec \"$@\""), "sh"]);
         shell.arg(inner.get_program()).args(inner.get_args());
         like(&mut shell, home.path());
         Daemon::run(shell, home).expect("the daemon tells that it is ready")
