@@ -20,6 +20,7 @@ use super::patience::Patient;
 use super::pending::{Pending, Place};
 use crate::access::Pass;
 use crate::notices::Reason;
+use crate::viewer::unacknowledged;
 
 /// How long to wait at the file limit before trying again.
 const FILE_LIMIT_PAUSE: Duration = Duration::from_millis(100);
@@ -163,7 +164,7 @@ async fn connection(gate: Arc<Gate>, tcp: TcpStream, peer: Arc<Peer>) {
     }
     let app = gate.app.clone();
     bound_kernel_queue(&tcp, app.hub.flow().ping);
-    let tcp = Patient::new(tcp, app.hub.limits().stall_timeout);
+    let tcp = Patient::new(tcp, app.hub.limits().stall_timeout, unacknowledged);
     match app.live.get().tls.clone() {
         None => requests(gate, peer, tcp).await,
         // Apart, so that it does not make every plain connection larger.

@@ -6,23 +6,35 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::viewer::LOOKS;
 
 /// A stream that fails when nothing of what is written to it was taken for so long. Whoever
 /// writes nothing may idle.
 pub struct Patient<S> {
     stream: S,
     limit: Duration,
+    left: fn(&S) -> Option<u32>,
     /// There while the stream takes nothing.
-    stalled: Option<Pin<Box<Sleep>>>,
+    stalled: Option<Box<Stalled>>,
+}
+
+/// For how long the peer has taken nothing.
+struct Stalled {
+    since: Instant,
+    left: Option<u32>,
+    look: Pin<Box<Sleep>>,
 }
 
 impl<S> Patient<S> {
-    /// A stream whose peer may take nothing for as long as `limit`.
-    pub fn new(stream: S, limit: Duration) -> Patient<S> {
+    /// A stream whose peer may take nothing for as long as `limit`. `left` tells, if it can, how
+    /// much of what the stream took the peer has not.
+    pub fn new(stream: S, limit: Duration, left: fn(&S) -> Option<u32>) -> Patient<S> {
         Patient {
             stream,
             limit,
+            left,
             stalled: None,
         }
     }
@@ -41,10 +53,25 @@ impl<S> Patient<S> {
             self.stalled = None;
             return written;
         }
-        let limit = self.limit;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
-        let over = stalled.as_mut().poll(context);
-        over.map(|()| Err(ErrorKind::TimedOut.into()))
+        let every = self.limit / LOOKS;
+        let stalled = self.stalled.get_or_insert_with(|| {
+            Box::new(Stalled {
+                since: Instant::now(),
+                left: None,
+                look: Box::pin(sleep(every)),
+            })
+        });
+        while stalled.look.as_mut().poll(context).is_ready() {
+            let (now, left) = (Instant::now(), (self.left)(&self.stream));
+            if left != stalled.left {
+                (stalled.since, stalled.left) = (now, left);
+            }
+            if now - stalled.since >= self.limit {
+                return Poll::Ready(Err(ErrorKind::TimedOut.into()));
+            }
+            stalled.look.as_mut().reset(now + every);
+        }
+        Poll::Pending
     }
 }
 
@@ -101,7 +128,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_takes_little_again_and_again_stays_and_who_takes_nothing_does_not() {
         let (ours, mut theirs) = duplex(8);
-        let mut ours = Patient::new(ours, LIMIT);
+        let mut ours = Patient::new(ours, LIMIT, |_| None);
         let takes_little = async {
             for _ in 0..64 {
                 sleep(LIMIT - Duration::from_secs(1)).await;

@@ -7,6 +7,7 @@
 mod burst;
 mod held;
 mod inbound;
+mod kernel;
 mod link;
 mod outbox;
 mod reader;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use inbound::{Inbound, Signal};
+pub use kernel::{LOOKS, unacknowledged};
 pub use link::{Link, UNANSWERED, patience};
 pub use wire::Wire;
 

@@ -33,7 +33,8 @@ impl Wire {
         }))
     }
 
-    fn tcp(&self) -> &TcpStream {
+    /// The socket beneath.
+    pub fn tcp(&self) -> &TcpStream {
         match self {
             Wire::Plain(tcp) => tcp,
             Wire::Tls(tls) => &tls.tcp,
@@ -106,6 +107,10 @@ impl TlsWire {
     fn try_write(&self, bytes: &[u8], apart: bool) -> io::Result<usize> {
         let mut session = self.session();
         let mut taken = 0;
+        // What is encrypted is sent, even when something newer is there by then.
+        if apart && !bytes.is_empty() && !session.wants_write() {
+            takes(&self.tcp)?;
+        }
         loop {
             self.flush(&mut session, apart)?;
             if session.wants_write() || taken == bytes.len() {
@@ -165,6 +170,24 @@ fn send(tcp: &TcpStream, bytes: &[u8], apart: bool) -> io::Result<usize> {
 #[cfg(not(any(target_os = "android", target_os = "linux")))]
 fn send(tcp: &TcpStream, bytes: &[u8], _apart: bool) -> io::Result<usize> {
     tcp.try_write(bytes)
+}
+
+/// Fails where the kernel takes nothing now.
+#[cfg(unix)]
+fn takes(tcp: &TcpStream) -> io::Result<()> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    tcp.try_io(tokio::io::Interest::WRITABLE, || {
+        let mut sockets = [PollFd::new(tcp, PollFlags::OUT)];
+        match poll(&mut sockets, Some(&Timespec::default()))? {
+            0 => Err(ErrorKind::WouldBlock.into()),
+            _ => Ok(()),
+        }
+    })
+}
+
+#[cfg(not(unix))]
+fn takes(_: &TcpStream) -> io::Result<()> {
+    Ok(())
 }
 
 /// The socket as `rustls` wants it.

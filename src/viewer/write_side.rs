@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
 
 use super::held::Held;
+use super::kernel::{LOOKS, unacknowledged};
 use super::link::{Link, UNANSWERED, patience};
 use super::outbox::Outbox;
 use super::reader::LINGER;
@@ -80,6 +81,10 @@ struct Taking {
     bytes: u64,
     /// When it took the last of them, as far as was looked.
     since: Instant,
+    /// When it was looked what it has acknowledged.
+    looked: Instant,
+    /// What it had not, by then.
+    left: Option<u32>,
 }
 
 impl Backlog {
@@ -96,12 +101,44 @@ impl Backlog {
 }
 
 impl Taking {
-    /// For how long nothing was taken, though something was in flight.
-    fn stalled(&mut self, now: Instant, bytes: u64, sending: bool) -> Duration {
-        if !sending || bytes != self.bytes {
-            *self = Taking { bytes, since: now };
+    fn new(now: Instant, bytes: u64) -> Taking {
+        Taking {
+            bytes,
+            since: now,
+            looked: now,
+            left: None,
         }
-        now - self.since
+    }
+
+    /// Whether anything was taken since the last look, though not all. `left` tells what is not
+    /// acknowledged; it is asked a few times within `stall`.
+    fn look(
+        &mut self,
+        now: Instant,
+        bytes: u64,
+        stall: Duration,
+        left: impl FnOnce() -> Option<u32>,
+    ) -> bool {
+        if bytes != self.bytes {
+            *self = Taking::new(now, bytes);
+            return true;
+        }
+        if now - self.looked < stall / LOOKS {
+            return false;
+        }
+        self.looked = now;
+        let first = self.left.is_none();
+        let less = self.acknowledged(left());
+        if less || (first && self.left.is_some()) {
+            self.since = now;
+        }
+        less
+    }
+
+    /// Whether less is left than there was.
+    fn acknowledged(&mut self, left: Option<u32>) -> bool {
+        let before = std::mem::replace(&mut self.left, left);
+        before.zip(left).is_some_and(|(before, left)| left < before)
     }
 }
 
@@ -127,7 +164,7 @@ impl Viewer {
             outbox: Outbox::new(held.clone()),
             closing: None,
             next_ping: since,
-            taking: Taking { bytes: 0, since },
+            taking: Taking::new(since, 0),
             backlog: Backlog {
                 answered: 0,
                 sent: 0,
@@ -236,14 +273,20 @@ impl Viewer {
             return None;
         }
         self.backlog.look(now, self.bytes, self.link.has_spoken());
-        let sending = self.outbox.is_sending();
-        if sending && self.bytes != self.taking.bytes {
-            // Taking it, however slowly, is as good as an answer.
-            self.link.heard();
-        }
-        if self.taking.stalled(now, self.bytes, sending) >= stall {
-            self.leave("busy", close::TRY_LATER, retry_after_ms);
-            return Some(Away::Stalled);
+        if self.outbox.is_sending() {
+            let left = || unacknowledged(self.link.wire().tcp());
+            if self.taking.look(now, self.bytes, stall, left) {
+                // Taking it, however slowly, is as good as an answer.
+                self.link.heard();
+            }
+            if now - self.taking.since >= stall {
+                self.leave("busy", close::TRY_LATER, retry_after_ms);
+                return Some(Away::Stalled);
+            }
+        } else {
+            let left = self.taking.left;
+            self.taking = Taking::new(now, self.bytes);
+            self.taking.left = left;
         }
         match self.next_ping <= now {
             true => self.ping(now, ping),
@@ -258,9 +301,20 @@ impl Viewer {
                 self.next_ping = self.backlog.until;
                 return None;
             }
+            if self
+                .taking
+                .acknowledged(unacknowledged(self.link.wire().tcp()))
+            {
+                // Our ping is behind what it is taking still.
+                self.next_ping = now + patience(ping, UNANSWERED);
+                return None;
+            }
             self.closing = Some(now);
             self.link.shutdown(Shutdown::Both);
             return Some(Away::Silent);
+        }
+        if self.link.unanswered() > 0 {
+            self.taking.left = unacknowledged(self.link.wire().tcp());
         }
         self.link.pinged();
         self.next_ping = now + patience(ping, self.link.unanswered());
@@ -329,21 +383,21 @@ mod tests {
     fn slow_is_not_stalled() {
         let second = Duration::from_secs(1);
         let start = Instant::now();
-        let mut taking = Taking {
-            bytes: 0,
-            since: start,
+        let mut taking = Taking::new(start, 0);
+        // Looks once a second, and tells for how long nothing was taken.
+        let mut at = |seconds: std::ops::RangeInclusive<u32>, bytes, left: Option<u32>| {
+            let end = start + *seconds.end() * second;
+            for seconds in seconds {
+                taking.look(start + seconds * second, bytes, 20 * second, || left);
+            }
+            end - taking.since
         };
-        let mut at =
-            |seconds, bytes, sending| taking.stalled(start + seconds * second, bytes, sending);
-        assert_eq!(
-            at(100, 0, false),
-            Duration::ZERO,
-            "nothing was there to take"
-        );
-        assert_eq!(at(119, 0, true), 19 * second);
-        assert_eq!(at(120, 1, true), Duration::ZERO, "a byte is enough");
-        assert_eq!(at(139, 1, true), 19 * second);
-        assert_eq!(at(140, 1, true), 20 * second);
-        assert_eq!(at(141, 1, false), Duration::ZERO);
+        assert_eq!(at(0..=19, 0, None), 19 * second);
+        assert_eq!(at(20..=20, 1, None), Duration::ZERO, "a byte is enough");
+        assert_eq!(at(21..=40, 1, None), 20 * second);
+        assert_eq!(at(41..=41, 2, None), Duration::ZERO);
+        assert_eq!(at(42..=61, 2, Some(65_536)), 15 * second);
+        assert_eq!(at(62..=71, 2, Some(65_535)), 5 * second, "here too");
+        assert_eq!(at(72..=86, 2, Some(65_535)), 20 * second);
     }
 }
