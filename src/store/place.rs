@@ -1,9 +1,8 @@
-//! The file in its folder: looked at before anything is written to it, made beside and put in
-//! its place whole, and set aside when it is damaged.
+//! The file under its name: looked at before anything is written to it, and replaced by what is
+//! whole of it when it is damaged.
 
 use std::cell::Cell;
-use std::ffi::OsString;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::path::{Path, PathBuf};
@@ -11,9 +10,10 @@ use std::sync::Once;
 
 use redb::Database;
 
+use super::held::{Held, IN_USE, lock};
 use super::overlay::{HEAD, MAGIC, Overlay};
 use super::rows::Damage;
-use super::{Kept, file, salvage};
+use super::{Kept, beside, file, salvage};
 
 /// What was found in a file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,6 +29,8 @@ pub struct Found {
 /// A file that is ours now.
 pub(super) struct Opened {
     pub database: Database,
+    /// What keeps others from it.
+    pub held: Held,
     pub found: Found,
     /// Where the damaged file is, in whose place a new one was put.
     pub aside: Option<PathBuf>,
@@ -53,7 +55,6 @@ impl Opened {
 /// Of a file that was not closed in order.
 pub const WENT_BACK: &str = "the last change was not written whole: the state before it stands";
 
-const IN_USE: &str = "another onlooker has it open: stop that one, or choose another --store";
 const FOREIGN: &str = "not a store of onlooker: choose another --store";
 
 /// Opens the file, or makes it where there is none.
@@ -62,18 +63,28 @@ const FOREIGN: &str = "not a store of onlooker: choose another --store";
 /// A file that is not ours, of a newer format or in use is left as it is.
 pub(super) fn open(path: &Path) -> Result<Opened, String> {
     let path = &regular(path)?;
-    match File::options().read(true).write(true).open(path) {
+    let opened = match File::options().read(true).write(true).open(path) {
         Ok(file) => open_existing(path, file),
-        Err(error) if error.kind() == ErrorKind::NotFound => match create(path, &[], None)? {
-            Some(database) => Ok(Opened {
-                database,
-                found: Found::default(),
-                aside: None,
-            }),
-            None => Err(IN_USE.to_owned()),
-        },
+        Err(error) if error.kind() == ErrorKind::NotFound => open_new(path),
         Err(error) => Err(cannot(&error)),
-    }
+    }?;
+    beside::sweep(path);
+    Ok(opened)
+}
+
+fn open_new(path: &Path) -> Result<Opened, String> {
+    let made = beside::create(path, &[], None, |beside| beside::place_new(beside, path));
+    let (held, database) = made.map_err(|reason| match path.exists() {
+        // Another daemon was faster.
+        true => IN_USE.to_owned(),
+        false => reason,
+    })?;
+    Ok(Opened {
+        database,
+        held,
+        found: Found::default(),
+        aside: None,
+    })
 }
 
 /// What is in the file, to which nothing is written.
@@ -131,124 +142,55 @@ fn regular(path: &Path) -> Result<PathBuf, String> {
 
 fn open_existing(path: &Path, file: File) -> Result<Opened, String> {
     lock(&file, File::try_lock)?;
-    // Of one that was killed when the file had its name already.
-    let _ = fs::remove_file(with(path, ".new"));
+    if !has_name(&file, path).map_err(|error| cannot(&error))? {
+        return Err(IN_USE.to_owned());
+    }
     let found = look_at(&file)?;
     if !found.damage.is_empty() {
-        let mode = file
-            .metadata()
-            .map_err(|error| cannot(&error))?
-            .permissions();
-        let mut aside = PathBuf::new();
-        let mut set_aside = || {
-            aside = put_aside(path)?;
-            Ok(())
-        };
-        let database = create(path, &found.kept, Some(&mut set_aside))?.ok_or(IN_USE)?;
-        let _ = fs::set_permissions(path, mode);
-        return Ok(Opened {
-            database,
-            found,
-            aside: Some(aside),
-        });
+        return replace(path, &file, found);
     }
-    file.unlock().map_err(|error| cannot(&error))?;
-    let database = caught(|| {
-        let database = Database::builder().create_file(file)?;
+    let opened = caught(|| {
+        let held = Held::new(file)?;
+        let database = held.open()?;
         file::prepare(&database)?;
-        Ok(database)
+        Ok((held, database))
     });
-    let database = database.map_err(|error| explain(&error))?;
+    let (held, database) = opened.map_err(|error| explain(&error))?;
     Ok(Opened {
         database,
+        held,
         found,
         aside: None,
     })
 }
 
-/// Makes a file beside, with these topics, and puts it in its place when it is on the disk. None:
-/// another daemon was faster. `instead`: it takes the place of the file that this sets aside.
-fn create(
-    path: &Path,
-    topics: &[Kept],
-    instead: Option<&mut dyn FnMut() -> io::Result<()>>,
-) -> Result<Option<Database>, String> {
-    // Always the same, so that a killed creation leaves one file, which the next one takes.
-    let beside = with(path, ".new");
-    let mut options = File::options();
-    let options = options.read(true).write(true).create(true).truncate(false);
-    let file = options.open(&beside).map_err(|error| cannot(&error))?;
-    lock(&file, File::try_lock)?;
-    if instead.is_none() && path.exists() {
-        return Ok(None);
+/// Whether a file has its name still: another daemon may have put a new one in its place until
+/// it could be locked.
+fn has_name(file: &File, path: &Path) -> io::Result<bool> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let (ours, named) = (file.metadata()?, fs::metadata(path)?);
+        Ok((ours.dev(), ours.ino()) == (named.dev(), named.ino()))
     }
-    file.set_len(0)
-        .and_then(|()| file.unlock())
-        .map_err(|error| cannot(&error))?;
-    let made = caught(|| {
-        let database = Database::builder().create_file(file)?;
-        file::prepare(&database)?;
-        file::put_all(&database, topics)?;
-        Ok(database)
-    });
-    let database = made.map_err(|error| explain(&error))?;
-    let placed = match instead {
-        Some(set_aside) => set_aside().and_then(|()| fs::rename(&beside, path)),
-        None => place_new(&beside, path),
-    };
-    match placed.and_then(|()| sync_folder(path)) {
-        Ok(()) => Ok(Some(database)),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(None),
-        Err(error) => Err(cannot(&error)),
-    }
+    #[cfg(not(unix))]
+    Ok(true)
 }
 
-/// Never over a file that another daemon has made meanwhile.
-fn place_new(beside: &Path, path: &Path) -> io::Result<()> {
-    match fs::hard_link(beside, path) {
-        Ok(()) => fs::remove_file(beside),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
-        // A file system without links.
-        Err(_) if !path.exists() => fs::rename(beside, path),
-        Err(error) => Err(error),
-    }
-}
-
-/// Gives a damaged file another name, which it has beside its own until a new one takes that.
-fn put_aside(path: &Path) -> io::Result<PathBuf> {
-    let names = (1_u32..).map(|number| with(path, &format!(".damaged-{number}")));
-    for aside in names {
-        match fs::hard_link(path, &aside) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(_) if !aside.exists() => return fs::copy(path, &aside).map(|_| aside),
-            linked => return linked.map(|()| aside),
-        }
-    }
-    Err(ErrorKind::AlreadyExists.into())
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    match cfg!(unix) {
-        true => File::open(folder.unwrap_or(Path::new(".")))?.sync_all(),
-        false => Ok(()),
-    }
-}
-
-fn with(path: &Path, end: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(end);
-    name.into()
-}
-
-fn lock(file: &File, try_lock: impl Fn(&File) -> Result<(), TryLockError>) -> Result<(), String> {
-    match try_lock(file) {
-        Err(TryLockError::WouldBlock) => Err(IN_USE.to_owned()),
-        // Where files cannot be locked redb does without, too.
-        _ => Ok(()),
-    }
+/// Puts what was found in a damaged file into a new one, in its place.
+fn replace(path: &Path, file: &File, found: Found) -> Result<Opened, String> {
+    let before = file.metadata().map_err(|error| cannot(&error))?;
+    let mut aside = PathBuf::new();
+    let (held, database) = beside::create(path, &found.kept, Some(&before), |beside| {
+        aside = beside::displace(beside, path)?;
+        Ok(())
+    })?;
+    Ok(Opened {
+        database,
+        held,
+        found,
+        aside: Some(aside),
+    })
 }
 
 fn look_at(file: &File) -> Result<Found, String> {
@@ -344,11 +286,11 @@ fn lost(what: &str) -> Found {
     }
 }
 
-fn cannot(error: &io::Error) -> String {
+pub(super) fn cannot(error: &io::Error) -> String {
     format!("the store cannot be opened ({error}): choose another --store")
 }
 
-fn explain(error: &redb::Error) -> String {
+pub(super) fn explain(error: &redb::Error) -> String {
     match error {
         redb::Error::DatabaseAlreadyOpen => IN_USE.to_owned(),
         other => format!("the store cannot be opened ({other}): choose another --store"),

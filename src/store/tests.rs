@@ -1,5 +1,6 @@
 //! What is kept, what is refused, and what is left alone.
 
+use super::beside::put_aside;
 use super::file::{CHANGES_2, FIELDS_1, FORMAT, META, REVISIONS_2, SESSIONS_1, SNAPSHOTS_2};
 use super::*;
 use crate::json::Json;
@@ -242,15 +243,52 @@ fn a_panic_out_of_redb_is_an_error() {
 #[test]
 fn what_a_killed_creation_leaves_goes_with_the_next_start() {
     let folder = tempfile::tempdir().unwrap();
-    let (path, beside) = (folder.path().join("store"), folder.path().join("store.new"));
+    let path = folder.path().join("store");
+    let left = folder.path().join(".store.onlooker-new-0123456789abcdef");
     for before_its_name in [true, false] {
-        std::fs::write(&beside, b"half of a store").unwrap();
-        let (store, kept) = Store::open(&path).unwrap();
-        assert_eq!(
-            (kept, beside.exists()),
-            (Vec::new(), false),
-            "{before_its_name}"
-        );
-        close(&store);
+        for start in [&b""[..], &[0; 4096], b"redb\x1a\n\xa9\r\nhalf of a store"] {
+            std::fs::write(&left, start).unwrap();
+            let (store, kept) = Store::open(&path).unwrap();
+            assert_eq!(
+                (kept, left.exists()),
+                (Vec::new(), false),
+                "{before_its_name}"
+            );
+            close(&store);
+        }
     }
+}
+
+#[test]
+fn a_file_of_the_users_own_beside_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let theirs = ["store.new", ".store.onlooker-new-0123456789abcdef"];
+    for name in theirs {
+        std::fs::write(folder.path().join(name), b"theirs").unwrap();
+    }
+    let target = folder.path().join("target");
+    std::fs::write(&target, b"").unwrap();
+    let link = folder.path().join(".store.onlooker-new-0123456789abcde0");
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    for _ in 0..2 {
+        close(&Store::open(&path).unwrap().0);
+    }
+    for name in theirs {
+        let bytes = std::fs::read(folder.path().join(name)).unwrap();
+        assert_eq!(bytes, b"theirs", "{name}");
+    }
+    assert!(link.is_symlink() && std::fs::read(target).unwrap().is_empty());
+}
+
+#[test]
+fn a_damaged_file_is_set_aside_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    std::fs::write(&path, b"damaged").unwrap();
+    let (first, second) = (put_aside(&path).unwrap(), put_aside(&path).unwrap());
+    assert_eq!((&second.0, first.1, second.1), (&first.0, true, false));
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, b"another").unwrap();
+    assert_ne!(put_aside(&path).unwrap().0, first.0);
 }

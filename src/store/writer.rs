@@ -55,6 +55,8 @@ impl Writer {
             self.commit(records);
             if let Some(done) = closing {
                 self.close();
+                // Who hears of it may open the file.
+                drop(self);
                 let _ = done.send(());
                 return;
             }

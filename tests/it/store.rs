@@ -389,6 +389,10 @@ fn full_for_a_while(failure: &str) {
     );
 
     daemon.logged("the store cannot be written");
+    for command in ["check", "import"] {
+        let (done, printed) = store(command, Path::new(file));
+        assert!(!done && printed.contains("another onlooker"), "{printed}");
+    }
     assert!(status(&daemon)["failingSinceMs"].is_u64());
     assert!(
         status(&daemon)["error"]
