@@ -82,10 +82,10 @@ impl Hub {
         let error = store.last_error();
         self.set_failure(failure(error.clone()));
         match self.serves_unkept() {
-            true => tracing::warn!(
+            true => tracing::error!(
                 "the store cannot be written ({error}): changes stand and are not kept until it can (--store-failure serve)"
             ),
-            false => tracing::warn!(
+            false => tracing::error!(
                 "the store cannot be written ({error}): changes are taken back and refused with 507 until it can (--store)"
             ),
         }

@@ -124,8 +124,11 @@ impl Store {
     /// A file that is not ours, of a newer format or in use is left as it is.
     pub fn open(path: &Path) -> Result<(Store, Vec<Kept>), StoreError> {
         let opened = open(path)?;
-        for note in opened.notes() {
-            tracing::warn!("{}: {note}", path.display());
+        for damage in opened.damage() {
+            tracing::error!("{}: {damage}", path.display());
+        }
+        if opened.found.went_back {
+            tracing::warn!("{}: {WENT_BACK}", path.display());
         }
         let database = opened.database;
         let begun = place::caught(|| file::begin(&database));

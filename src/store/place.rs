@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -12,7 +12,7 @@ use redb::Database;
 
 use super::held::{Held, IN_USE, lock};
 use super::overlay::{HEAD, MAGIC, Overlay};
-use super::rows::Damage;
+use super::rows::{Damage, Rows};
 use super::{Kept, beside, file, salvage};
 
 /// What was found in a file.
@@ -22,8 +22,10 @@ pub struct Found {
     pub kept: Vec<Kept>,
     /// What is damaged; nothing in a whole file.
     pub damage: Vec<Damage>,
-    /// The last change had not been written whole, so the file goes on from the one before it.
+    /// The last commit could not be verified, so the file goes on from the one before it.
     pub went_back: bool,
+    /// There is nothing in it yet, not even a head.
+    pub is_empty: bool,
 }
 
 /// A file that is ours now.
@@ -37,25 +39,30 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// What its owner has to know, a line each.
-    pub fn notes(&self) -> impl Iterator<Item = String> {
-        let aside = self.aside.iter().flat_map(|aside| {
-            let way_out = format!(
+    /// What its owner has to know, a line each: what is damaged, and then the way out.
+    pub fn damage(&self) -> impl Iterator<Item = String> {
+        let damage = self.found.damage.iter().map(ToString::to_string);
+        let way_out = self.aside.as_ref().map(|aside| {
+            format!(
                 "the damaged file is kept as {}: put back what is missing from an export (onlooker store import)",
                 aside.display()
-            );
-            let note = move |damage| format!("{damage}; {way_out}");
-            self.found.damage.iter().map(note)
+            )
         });
+        damage.chain(way_out)
+    }
+
+    /// That, and which commit it goes on from.
+    pub fn notes(&self) -> impl Iterator<Item = String> {
         let back = self.found.went_back.then(|| WENT_BACK.to_owned());
-        aside.chain(back)
+        self.damage().chain(back)
     }
 }
 
-/// Of a file that was not closed in order.
-pub const WENT_BACK: &str = "the last change was not written whole: the state before it stands";
+/// Of a file that was not closed in order. A write that was cut off and a damaged one are alike.
+pub const WENT_BACK: &str = "the last commit could not be verified, as after a write that was cut off: the one before it stands";
 
 const FOREIGN: &str = "not a store of onlooker: choose another --store";
+const UNKNOWN: &str = "a redb file, damaged or of another version of redb, in which nothing of onlooker's can be found: choose another --store, or move it away if it was one";
 
 /// Opens the file, or makes it where there is none.
 ///
@@ -136,6 +143,9 @@ fn regular(path: &Path) -> Result<PathBuf, String> {
                 "a pipe, socket or device"
             }
         )),
+        Err(_) if path.is_symlink() => {
+            Err("a link that leads nowhere: mend it, or choose another --store".to_owned())
+        }
         Err(_) => Ok(path.to_owned()),
     }
 }
@@ -146,7 +156,7 @@ fn open_existing(path: &Path, file: File) -> Result<Opened, String> {
         return Err(IN_USE.to_owned());
     }
     let found = look_at(&file)?;
-    if !found.damage.is_empty() {
+    if !found.damage.is_empty() || found.is_empty {
         return replace(path, &file, found);
     }
     let opened = caught(|| {
@@ -177,19 +187,33 @@ fn has_name(file: &File, path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Puts what was found in a damaged file into a new one, in its place.
+/// Puts what was found in a damaged or empty file into a new one, in its place.
 fn replace(path: &Path, file: &File, found: Found) -> Result<Opened, String> {
     let before = file.metadata().map_err(|error| cannot(&error))?;
-    let mut aside = PathBuf::new();
-    let (held, database) = beside::create(path, &found.kept, Some(&before), |beside| {
-        aside = beside::displace(beside, path)?;
+    let mut aside = None;
+    let made = beside::create(path, &found.kept, Some(&before), |beside| {
+        match found.is_empty {
+            true => fs::rename(beside, path)?,
+            false => aside = Some(beside::displace(beside, path)?),
+        }
         Ok(())
+    });
+    let (held, database) = made.map_err(|reason| {
+        let first = found.damage.first().map(Damage::to_string);
+        let first = first.unwrap_or("there is nothing in it yet".to_owned());
+        let more = match found.damage.len() {
+            0 | 1 => String::new(),
+            count => format!(" and {} more (onlooker store check)", count - 1),
+        };
+        format!(
+            "it has to be replaced ({first}{more}), which failed: {reason}; its folder must be writable and have room, and the file itself must not be mounted alone"
+        )
     })?;
     Ok(Opened {
         database,
         held,
         found,
-        aside: Some(aside),
+        aside,
     })
 }
 
@@ -199,8 +223,17 @@ fn look_at(file: &File) -> Result<Found, String> {
     let read = from_start.seek(SeekFrom::Start(0));
     let read = read.and_then(|_| from_start.take(HEAD as u64).read_to_end(&mut head));
     read.map_err(|error| cannot(&error))?;
-    if head.iter().all(|byte| *byte == 0) {
-        return Ok(lost("it is empty"));
+    if head.is_empty() {
+        return Ok(Found {
+            is_empty: true,
+            ..Found::default()
+        });
+    }
+    if is_zero(&head) && rest_is_zero(file).map_err(|error| cannot(&error))? {
+        return Ok(Found {
+            damage: vec![Damage::of_file("there are only zeros in it")],
+            ..Found::default()
+        });
     }
     let differing = head
         .iter()
@@ -219,6 +252,7 @@ fn look_at(file: &File) -> Result<Found, String> {
     });
     if let Ok(found) = mended {
         let mut found = found?;
+        found.kept.iter_mut().for_each(|kept| kept.is_last = false);
         found.damage.push(Damage::of_file(
             "its head was damaged, what was written last may be missing",
         ));
@@ -241,12 +275,30 @@ fn verified(overlay: &Overlay) -> Result<Result<Found, String>, redb::Error> {
     file::prepare(&database)?;
     let (closed, rows) = file::read(&database)?;
     let (mut kept, damage) = rows.read();
-    kept.iter_mut().for_each(|kept| kept.is_last = closed);
+    let is_last = closed && !went_back && damage.is_empty();
+    kept.iter_mut().for_each(|kept| kept.is_last = is_last);
     Ok(Ok(Found {
         kept,
         damage,
         went_back,
+        is_empty: false,
     }))
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
+fn rest_is_zero(file: &File) -> io::Result<bool> {
+    let mut rest = BufReader::new(file);
+    loop {
+        let bytes = rest.fill_buf()?;
+        if bytes.is_empty() || !is_zero(bytes) {
+            return Ok(bytes.is_empty());
+        }
+        let length = bytes.len();
+        rest.consume(length);
+    }
 }
 
 /// Row by row, where redb cannot read the file.
@@ -256,17 +308,14 @@ fn salvaged(file: &File) -> Result<Found, String> {
     let read = from_start.seek(SeekFrom::Start(0));
     let read = read.and_then(|_| from_start.read_to_end(&mut bytes));
     read.map_err(|error| cannot(&error))?;
-    let commits: Vec<_> = salvage::commits(&bytes)
-        .iter()
-        .map(|rows| rows.read())
-        .collect();
+    let mut commits = salvage::commits(&bytes);
+    commits.retain(|rows| rows.is_ours);
+    let commits: Vec<_> = commits.iter().map(Rows::read).collect();
     let whole = commits
         .iter()
         .find(|(kept, damage)| !kept.is_empty() && damage.is_empty());
     let some = commits.iter().find(|(kept, _)| !kept.is_empty());
-    let Some((kept, damage)) = whole.or(some).or(commits.first()).cloned() else {
-        return Ok(lost("nothing of it can be read"));
-    };
+    let (kept, damage) = whole.or(some).or(commits.first()).ok_or(UNKNOWN)?.clone();
     let what = match kept.is_empty() {
         true => "nothing of it can be read",
         false => "what was written last may be missing",
@@ -275,15 +324,8 @@ fn salvaged(file: &File) -> Result<Found, String> {
     Ok(Found {
         kept,
         damage,
-        went_back: false,
-    })
-}
-
-fn lost(what: &str) -> Found {
-    Found {
-        damage: vec![Damage::of_file(what)],
         ..Found::default()
-    }
+    })
 }
 
 pub(super) fn cannot(error: &io::Error) -> String {
