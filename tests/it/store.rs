@@ -322,7 +322,7 @@ fn a_damaged_file_is_set_aside_and_the_rest_is_served() {
     let mut daemon = Daemon::with(&args);
     for hurt in hurt {
         let line = daemon.logged(hurt);
-        assert!(line.contains("ERROR"), "{line}");
+        assert!(line.contains(" error "), "{line}");
     }
     let line = daemon.logged("store.damaged-1");
     assert!(line.contains("onlooker store import"), "{line}");
@@ -338,6 +338,32 @@ fn a_damaged_file_is_set_aside_and_the_rest_is_served() {
     let (whole, printed) = store("check", &file);
     assert!(whole, "{printed}");
     assert!(printed.contains("2 topics can be read"), "{printed}");
+}
+
+#[test]
+fn a_last_commit_that_cannot_be_verified_is_told_of() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = folder.path().join("store");
+    let mut daemon = Daemon::with(&["--store", file.to_str().expect("text")]);
+    daemon.put(r#"{"data":1}"#);
+    daemon.put(r#"{"data":2}"#);
+    daemon.signal("KILL");
+    daemon.exited();
+    let mut bytes = std::fs::read(&file).expect("a file");
+    // Where redb keeps its last two commits, and which of them is the newer.
+    let slot = [64, 192][usize::from(bytes[9] & 1)];
+    bytes[slot + 16] ^= 1;
+    std::fs::write(&file, bytes).expect("a file");
+    for command in ["check", "export"] {
+        let (whole, printed) = store(command, &file);
+        assert!(
+            whole && printed.contains("could not be verified"),
+            "{printed}"
+        );
+        assert!(printed.contains("main"), "{printed}");
+    }
+    let (_, printed) = store("check", &file);
+    assert!(printed.contains("1 topic can be read"), "{printed}");
 }
 
 /// A disk that is full for a while: what the daemon says of it, and what is there afterwards.
