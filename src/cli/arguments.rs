@@ -148,7 +148,7 @@ fn store() -> Command {
                 .about("Print every topic, one JSON object per line")
                 .args(file()),
             Command::new("import")
-                .about("Put topics into the store; those of the same name are replaced")
+                .about("Put topics into the store, under new revisions; those of the same name are replaced")
                 .arg(Arg::new("file").value_name("FILE").help(input))
                 .args(file()),
             Command::new("check")

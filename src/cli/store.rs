@@ -3,12 +3,13 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::ArgMatches;
 
 use super::{Exit, Failure, Printed, arguments, print};
 use crate::config::Loaded;
-use crate::store::{self, Damage, Kept, WENT_BACK};
+use crate::store::{self, Found, Kept, WENT_BACK};
 use crate::terminal::neutral;
 
 /// Prints one line per topic.
@@ -20,10 +21,13 @@ pub fn export(loaded: &Loaded) -> Result<(), Failure> {
         }
     };
     let path = path(loaded)?;
-    let exported = store::export(path, &mut line);
-    let damage = exported.map_err(|error| Failure::new(error.to_string()))?;
+    let exported = store::export(path, unix_micros(), &mut line);
+    let found = exported.map_err(|error| Failure::new(error.to_string()))?;
     printed?;
-    whole(path, &damage)
+    let of_file = found.damage.iter().map(ToString::to_string);
+    let back = found.went_back.then(|| WENT_BACK.to_owned());
+    of_file.chain(back).for_each(|note| tell(path, &note));
+    whole(path, &found)
 }
 
 /// Puts the topics of an export into the store: all of them, or none when a line is wrong.
@@ -36,11 +40,11 @@ pub fn import(loaded: &Loaded, given: &ArgMatches) -> Result<(), Failure> {
         }
     };
     let path = path(loaded)?;
-    let imported = store::import(path, &topics);
+    let imported = store::import(path, &topics, unix_micros());
     for note in imported.map_err(|error| Failure::new(error.to_string()))? {
-        let _ = writeln!(io::stderr(), "{}: {}", path.display(), neutral(&note));
+        tell(path, &note);
     }
-    print(&format!("{} topics imported\n", topics.len())).map(drop)
+    print(&format!("{} imported\n", topics_in_words(topics.len()))).map(drop)
 }
 
 /// Prints what each topic is like, then whether the file is whole.
@@ -61,24 +65,38 @@ pub fn check(loaded: &Loaded) -> Result<(), Failure> {
     }
     lines.extend(found.damage.iter().map(ToString::to_string));
     lines.extend(found.went_back.then(|| WENT_BACK.to_owned()));
-    lines.push(format!("{} topics can be read", found.kept.len()));
+    lines.push(match found.is_empty {
+        true => "empty: a new store".to_owned(),
+        false => format!("{} can be read", topics_in_words(found.kept.len())),
+    });
     for line in lines {
         print(&format!("{}\n", neutral(&line)))?;
     }
-    whole(path, &found.damage)
+    whole(path, &found)
 }
 
-/// Ends the program with a failure where something is damaged.
-fn whole(path: &Path, damage: &[Damage]) -> Result<(), Failure> {
-    if damage.is_empty() {
+/// Ends the program with a failure where something is damaged, which has been said.
+fn whole(path: &Path, found: &Found) -> Result<(), Failure> {
+    if found.damage.is_empty() {
         return Ok(());
     }
-    let damage: Vec<String> = damage.iter().map(ToString::to_string).collect();
     Err(Failure::new(format!(
-        "{} is damaged: {}. A daemon that starts with it keeps the rest, and sets the file aside",
-        path.display(),
-        damage.join("; ")
+        "{} is damaged: a daemon that starts with it keeps the rest, and sets the file aside",
+        path.display()
     )))
+}
+
+fn tell(path: &Path, note: &str) {
+    let _ = writeln!(io::stderr(), "{}: {}", path.display(), neutral(note));
+}
+
+fn topics_in_words(count: usize) -> String {
+    format!("{count} topic{}", if count == 1 { "" } else { "s" })
+}
+
+fn unix_micros() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    u64::try_from(since.unwrap_or_default().as_micros()).unwrap_or_default()
 }
 
 fn path(loaded: &Loaded) -> Result<&Path, Failure> {

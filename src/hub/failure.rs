@@ -83,12 +83,12 @@ impl Hub {
         self.set_failure(failure(error.clone()));
         match self.serves_unkept() {
             _ if store.has_stalled() => {
-                tracing::warn!("{error}: writers wait until it does (--store)")
+                tracing::error!("{error}: writers wait until it does (--store)")
             }
-            true => tracing::warn!(
+            true => tracing::error!(
                 "the store cannot be written ({error}): changes stand and are not kept until it can (--store-failure serve)"
             ),
-            false => tracing::warn!(
+            false => tracing::error!(
                 "the store cannot be written ({error}): changes are taken back and refused with 507 until it can (--store)"
             ),
         }

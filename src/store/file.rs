@@ -134,6 +134,7 @@ pub(super) fn read(database: &Database) -> Result<(bool, Rows), redb::Error> {
             key.as_bytes().to_vec()
         })?,
         parts: all(&transaction.open_table(PARTS)?, |key| key.to_vec())?,
+        is_ours: true,
         ..Rows::default()
     };
     Ok((meta.get(CLOSED)?.is_some(), rows))

@@ -1,7 +1,9 @@
 //! Topics that survive: a redb file, written by one thread that makes all changes that
 //! wait durable with one sync.
 
+mod beside;
 mod file;
+mod held;
 mod ledger;
 mod origins;
 mod overlay;
@@ -124,17 +126,18 @@ impl Store {
     /// A file that is not ours, of a newer format or in use is left as it is.
     pub fn open(path: &Path) -> Result<(Store, Vec<Kept>), StoreError> {
         let opened = open(path)?;
-        for note in opened.notes() {
-            tracing::warn!("{}: {note}", path.display());
+        for damage in opened.damage() {
+            tracing::error!("{}: {damage}", path.display());
+        }
+        if opened.found.went_back {
+            tracing::warn!("{}: {WENT_BACK}", path.display());
         }
         let database = opened.database;
         let begun = place::caught(|| file::begin(&database));
         begun.map_err(|error| StoreError::new(path, error.to_string()))?;
-        let path = path.to_owned();
-        Ok((
-            Store::start(database, Box::new(move || Database::open(&path))),
-            opened.found.kept,
-        ))
+        let held = opened.held;
+        let store = Store::start(database, Box::new(move || held.open()));
+        Ok((store, opened.found.kept))
     }
 
     /// The thread on an open file; `open` gets at the file again after a failure.

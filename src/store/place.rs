@@ -1,19 +1,19 @@
-//! The file in its folder: looked at before anything is written to it, made beside and put in
-//! its place whole, and set aside when it is damaged.
+//! The file under its name: looked at before anything is written to it, and replaced by what is
+//! whole of it when it is damaged.
 
 use std::cell::Cell;
-use std::ffi::OsString;
-use std::fs::{self, File, TryLockError};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
 use redb::Database;
 
+use super::held::{Held, IN_USE, lock};
 use super::overlay::{HEAD, MAGIC, Overlay};
-use super::rows::Damage;
-use super::{Kept, file, salvage};
+use super::rows::{Damage, Rows};
+use super::{Kept, beside, file, salvage};
 
 /// What was found in a file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,39 +22,47 @@ pub struct Found {
     pub kept: Vec<Kept>,
     /// What is damaged; nothing in a whole file.
     pub damage: Vec<Damage>,
-    /// The last change had not been written whole, so the file goes on from the one before it.
+    /// The last commit could not be verified, so the file goes on from the one before it.
     pub went_back: bool,
+    /// There is nothing in it yet, not even a head.
+    pub is_empty: bool,
 }
 
 /// A file that is ours now.
 pub(super) struct Opened {
     pub database: Database,
+    /// What keeps others from it.
+    pub held: Held,
     pub found: Found,
     /// Where the damaged file is, in whose place a new one was put.
     pub aside: Option<PathBuf>,
 }
 
 impl Opened {
-    /// What its owner has to know, a line each.
-    pub fn notes(&self) -> impl Iterator<Item = String> {
-        let aside = self.aside.iter().flat_map(|aside| {
-            let way_out = format!(
+    /// What its owner has to know, a line each: what is damaged, and then the way out.
+    pub fn damage(&self) -> impl Iterator<Item = String> {
+        let damage = self.found.damage.iter().map(ToString::to_string);
+        let way_out = self.aside.as_ref().map(|aside| {
+            format!(
                 "the damaged file is kept as {}: put back what is missing from an export (onlooker store import)",
                 aside.display()
-            );
-            let note = move |damage| format!("{damage}; {way_out}");
-            self.found.damage.iter().map(note)
+            )
         });
+        damage.chain(way_out)
+    }
+
+    /// That, and which commit it goes on from.
+    pub fn notes(&self) -> impl Iterator<Item = String> {
         let back = self.found.went_back.then(|| WENT_BACK.to_owned());
-        aside.chain(back)
+        self.damage().chain(back)
     }
 }
 
-/// Of a file that was not closed in order.
-pub const WENT_BACK: &str = "the last change was not written whole: the state before it stands";
+/// Of a file that was not closed in order. A write that was cut off and a damaged one are alike.
+pub const WENT_BACK: &str = "the last commit could not be verified, as after a write that was cut off: the one before it stands";
 
-const IN_USE: &str = "another onlooker has it open: stop that one, or choose another --store";
 const FOREIGN: &str = "not a store of onlooker: choose another --store";
+const UNKNOWN: &str = "a redb file, damaged or of another version of redb, in which nothing of onlooker's can be found: choose another --store, or move it away if it was one";
 
 /// Opens the file, or makes it where there is none.
 ///
@@ -62,18 +70,28 @@ const FOREIGN: &str = "not a store of onlooker: choose another --store";
 /// A file that is not ours, of a newer format or in use is left as it is.
 pub(super) fn open(path: &Path) -> Result<Opened, String> {
     let path = &regular(path)?;
-    match File::options().read(true).write(true).open(path) {
+    let opened = match File::options().read(true).write(true).open(path) {
         Ok(file) => open_existing(path, file),
-        Err(error) if error.kind() == ErrorKind::NotFound => match create(path, &[], None)? {
-            Some(database) => Ok(Opened {
-                database,
-                found: Found::default(),
-                aside: None,
-            }),
-            None => Err(IN_USE.to_owned()),
-        },
+        Err(error) if error.kind() == ErrorKind::NotFound => open_new(path),
         Err(error) => Err(cannot(&error)),
-    }
+    }?;
+    beside::sweep(path);
+    Ok(opened)
+}
+
+fn open_new(path: &Path) -> Result<Opened, String> {
+    let made = beside::create(path, &[], None, |beside| beside::place_new(beside, path));
+    let (held, database) = made.map_err(|reason| match path.exists() {
+        // Another daemon was faster.
+        true => IN_USE.to_owned(),
+        false => reason,
+    })?;
+    Ok(Opened {
+        database,
+        held,
+        found: Found::default(),
+        aside: None,
+    })
 }
 
 /// What is in the file, to which nothing is written.
@@ -125,130 +143,78 @@ fn regular(path: &Path) -> Result<PathBuf, String> {
                 "a pipe, socket or device"
             }
         )),
+        Err(_) if path.is_symlink() => {
+            Err("a link that leads nowhere: mend it, or choose another --store".to_owned())
+        }
         Err(_) => Ok(path.to_owned()),
     }
 }
 
 fn open_existing(path: &Path, file: File) -> Result<Opened, String> {
     lock(&file, File::try_lock)?;
-    // Of one that was killed when the file had its name already.
-    let _ = fs::remove_file(with(path, ".new"));
-    let found = look_at(&file)?;
-    if !found.damage.is_empty() {
-        let mode = file
-            .metadata()
-            .map_err(|error| cannot(&error))?
-            .permissions();
-        let mut aside = PathBuf::new();
-        let mut set_aside = || {
-            aside = put_aside(path)?;
-            Ok(())
-        };
-        let database = create(path, &found.kept, Some(&mut set_aside))?.ok_or(IN_USE)?;
-        let _ = fs::set_permissions(path, mode);
-        return Ok(Opened {
-            database,
-            found,
-            aside: Some(aside),
-        });
+    if !has_name(&file, path).map_err(|error| cannot(&error))? {
+        return Err(IN_USE.to_owned());
     }
-    file.unlock().map_err(|error| cannot(&error))?;
-    let database = caught(|| {
-        let database = Database::builder().create_file(file)?;
+    let found = look_at(&file)?;
+    if !found.damage.is_empty() || found.is_empty {
+        return replace(path, &file, found);
+    }
+    let opened = caught(|| {
+        let held = Held::new(file)?;
+        let database = held.open()?;
         file::prepare(&database)?;
-        Ok(database)
+        Ok((held, database))
     });
-    let database = database.map_err(|error| explain(&error))?;
+    let (held, database) = opened.map_err(|error| explain(&error))?;
     Ok(Opened {
         database,
+        held,
         found,
         aside: None,
     })
 }
 
-/// Makes a file beside, with these topics, and puts it in its place when it is on the disk. None:
-/// another daemon was faster. `instead`: it takes the place of the file that this sets aside.
-fn create(
-    path: &Path,
-    topics: &[Kept],
-    instead: Option<&mut dyn FnMut() -> io::Result<()>>,
-) -> Result<Option<Database>, String> {
-    // Always the same, so that a killed creation leaves one file, which the next one takes.
-    let beside = with(path, ".new");
-    let mut options = File::options();
-    let options = options.read(true).write(true).create(true).truncate(false);
-    let file = options.open(&beside).map_err(|error| cannot(&error))?;
-    lock(&file, File::try_lock)?;
-    if instead.is_none() && path.exists() {
-        return Ok(None);
+/// Whether a file has its name still: another daemon may have put a new one in its place until
+/// it could be locked.
+fn has_name(file: &File, path: &Path) -> io::Result<bool> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let (ours, named) = (file.metadata()?, fs::metadata(path)?);
+        Ok((ours.dev(), ours.ino()) == (named.dev(), named.ino()))
     }
-    file.set_len(0)
-        .and_then(|()| file.unlock())
-        .map_err(|error| cannot(&error))?;
-    let made = caught(|| {
-        let database = Database::builder().create_file(file)?;
-        file::prepare(&database)?;
-        file::put_all(&database, topics)?;
-        Ok(database)
-    });
-    let database = made.map_err(|error| explain(&error))?;
-    let placed = match instead {
-        Some(set_aside) => set_aside().and_then(|()| fs::rename(&beside, path)),
-        None => place_new(&beside, path),
-    };
-    match placed.and_then(|()| sync_folder(path)) {
-        Ok(()) => Ok(Some(database)),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(None),
-        Err(error) => Err(cannot(&error)),
-    }
+    #[cfg(not(unix))]
+    Ok(true)
 }
 
-/// Never over a file that another daemon has made meanwhile.
-fn place_new(beside: &Path, path: &Path) -> io::Result<()> {
-    match fs::hard_link(beside, path) {
-        Ok(()) => fs::remove_file(beside),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
-        // A file system without links.
-        Err(_) if !path.exists() => fs::rename(beside, path),
-        Err(error) => Err(error),
-    }
-}
-
-/// Gives a damaged file another name, which it has beside its own until a new one takes that.
-fn put_aside(path: &Path) -> io::Result<PathBuf> {
-    let names = (1_u32..).map(|number| with(path, &format!(".damaged-{number}")));
-    for aside in names {
-        match fs::hard_link(path, &aside) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(_) if !aside.exists() => return fs::copy(path, &aside).map(|_| aside),
-            linked => return linked.map(|()| aside),
+/// Puts what was found in a damaged or empty file into a new one, in its place.
+fn replace(path: &Path, file: &File, found: Found) -> Result<Opened, String> {
+    let before = file.metadata().map_err(|error| cannot(&error))?;
+    let mut aside = None;
+    let made = beside::create(path, &found.kept, Some(&before), |beside| {
+        match found.is_empty {
+            true => fs::rename(beside, path)?,
+            false => aside = Some(beside::displace(beside, path)?),
         }
-    }
-    Err(ErrorKind::AlreadyExists.into())
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    match cfg!(unix) {
-        true => File::open(folder.unwrap_or(Path::new(".")))?.sync_all(),
-        false => Ok(()),
-    }
-}
-
-fn with(path: &Path, end: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(end);
-    name.into()
-}
-
-fn lock(file: &File, try_lock: impl Fn(&File) -> Result<(), TryLockError>) -> Result<(), String> {
-    match try_lock(file) {
-        Err(TryLockError::WouldBlock) => Err(IN_USE.to_owned()),
-        // Where files cannot be locked redb does without, too.
-        _ => Ok(()),
-    }
+        Ok(())
+    });
+    let (held, database) = made.map_err(|reason| {
+        let first = found.damage.first().map(Damage::to_string);
+        let first = first.unwrap_or("there is nothing in it yet".to_owned());
+        let more = match found.damage.len() {
+            0 | 1 => String::new(),
+            count => format!(" and {} more (onlooker store check)", count - 1),
+        };
+        format!(
+            "it has to be replaced ({first}{more}), which failed: {reason}; its folder must be writable and have room, and the file itself must not be mounted alone"
+        )
+    })?;
+    Ok(Opened {
+        database,
+        held,
+        found,
+        aside,
+    })
 }
 
 fn look_at(file: &File) -> Result<Found, String> {
@@ -257,8 +223,17 @@ fn look_at(file: &File) -> Result<Found, String> {
     let read = from_start.seek(SeekFrom::Start(0));
     let read = read.and_then(|_| from_start.take(HEAD as u64).read_to_end(&mut head));
     read.map_err(|error| cannot(&error))?;
-    if head.iter().all(|byte| *byte == 0) {
-        return Ok(lost("it is empty"));
+    if head.is_empty() {
+        return Ok(Found {
+            is_empty: true,
+            ..Found::default()
+        });
+    }
+    if is_zero(&head) && rest_is_zero(file).map_err(|error| cannot(&error))? {
+        return Ok(Found {
+            damage: vec![Damage::of_file("there are only zeros in it")],
+            ..Found::default()
+        });
     }
     let differing = head
         .iter()
@@ -277,6 +252,7 @@ fn look_at(file: &File) -> Result<Found, String> {
     });
     if let Ok(found) = mended {
         let mut found = found?;
+        found.kept.iter_mut().for_each(|kept| kept.is_last = false);
         found.damage.push(Damage::of_file(
             "its head was damaged, what was written last may be missing",
         ));
@@ -299,12 +275,30 @@ fn verified(overlay: &Overlay) -> Result<Result<Found, String>, redb::Error> {
     file::prepare(&database)?;
     let (closed, rows) = file::read(&database)?;
     let (mut kept, damage) = rows.read();
-    kept.iter_mut().for_each(|kept| kept.is_last = closed);
+    let is_last = closed && !went_back && damage.is_empty();
+    kept.iter_mut().for_each(|kept| kept.is_last = is_last);
     Ok(Ok(Found {
         kept,
         damage,
         went_back,
+        is_empty: false,
     }))
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
+fn rest_is_zero(file: &File) -> io::Result<bool> {
+    let mut rest = BufReader::new(file);
+    loop {
+        let bytes = rest.fill_buf()?;
+        if bytes.is_empty() || !is_zero(bytes) {
+            return Ok(bytes.is_empty());
+        }
+        let length = bytes.len();
+        rest.consume(length);
+    }
 }
 
 /// Row by row, where redb cannot read the file.
@@ -314,17 +308,14 @@ fn salvaged(file: &File) -> Result<Found, String> {
     let read = from_start.seek(SeekFrom::Start(0));
     let read = read.and_then(|_| from_start.read_to_end(&mut bytes));
     read.map_err(|error| cannot(&error))?;
-    let commits: Vec<_> = salvage::commits(&bytes)
-        .iter()
-        .map(|rows| rows.read())
-        .collect();
+    let mut commits = salvage::commits(&bytes);
+    commits.retain(|rows| rows.is_ours);
+    let commits: Vec<_> = commits.iter().map(Rows::read).collect();
     let whole = commits
         .iter()
         .find(|(kept, damage)| !kept.is_empty() && damage.is_empty());
     let some = commits.iter().find(|(kept, _)| !kept.is_empty());
-    let Some((kept, damage)) = whole.or(some).or(commits.first()).cloned() else {
-        return Ok(lost("nothing of it can be read"));
-    };
+    let (kept, damage) = whole.or(some).or(commits.first()).ok_or(UNKNOWN)?.clone();
     let what = match kept.is_empty() {
         true => "nothing of it can be read",
         false => "what was written last may be missing",
@@ -333,22 +324,15 @@ fn salvaged(file: &File) -> Result<Found, String> {
     Ok(Found {
         kept,
         damage,
-        went_back: false,
+        ..Found::default()
     })
 }
 
-fn lost(what: &str) -> Found {
-    Found {
-        damage: vec![Damage::of_file(what)],
-        ..Found::default()
-    }
-}
-
-fn cannot(error: &io::Error) -> String {
+pub(super) fn cannot(error: &io::Error) -> String {
     format!("the store cannot be opened ({error}): choose another --store")
 }
 
-fn explain(error: &redb::Error) -> String {
+pub(super) fn explain(error: &redb::Error) -> String {
     match error {
         redb::Error::DatabaseAlreadyOpen => IN_USE.to_owned(),
         other => format!("the store cannot be opened ({other}): choose another --store"),

@@ -17,6 +17,8 @@ pub(super) type Row = (Vec<u8>, Vec<u8>);
 /// All rows of a file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rows {
+    /// Whether there are tables of ours in it at all.
+    pub is_ours: bool,
     /// Topic → itself, its revision, and [`Sum`] of its rows below.
     pub heads: Vec<Row>,
     /// Topic → itself, the session as of its last structural change, who wrote its fields.

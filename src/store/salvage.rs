@@ -1,5 +1,7 @@
-//! What can still be read of a damaged file, page by page. redb reads only what it can verify as
-//! a whole; here nothing is trusted, and the rows tell which of them are as they were written.
+//! What can still be read of a damaged file, page by page. redb opens only what it can verify as
+//! a whole: a file that was not closed in order is refused for one damaged page of its last two
+//! commits, and there is no way to have it read the others. Here nothing is trusted, and the rows
+//! tell which of them are as they were written.
 //!
 //! The file's shape is redb's third: a page with two commit slots, then the pages of trees. A
 //! leaf has keys and values, a branch has the pages below it; the first tree has the tables.
@@ -38,6 +40,7 @@ fn rows(bytes: &[u8], slot: &[u8]) -> Rows {
             None => (Vec::new(), false),
         }
     };
+    let has = |name: &[u8]| tables.iter().any(|(known, _)| known == name);
     let (heads, all_heads) = table(b"heads");
     let (wholes, all_wholes) = table(b"wholes");
     let (parts, all_parts) = table(b"parts");
@@ -45,45 +48,99 @@ fn rows(bytes: &[u8], slot: &[u8]) -> Rows {
         heads,
         wholes,
         parts,
+        // Of another program's tables one may have the name of one of ours.
+        is_ours: has(b"onlooker") || has(b"heads") && has(b"wholes"),
         lacks_topics: !all_heads && !all_wholes,
         lacks_parts: !all_parts,
     }
 }
 
 /// The rows of a tree, and whether all of its pages are there.
-fn tree(bytes: &[u8], root: Option<u64>) -> (Vec<Row>, bool) {
-    let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
-    let root = root.filter(|root| walk(bytes, *root, DEEPEST, &mut seen, &mut found));
-    (found, root.is_some())
+pub(super) fn tree(bytes: &[u8], root: Option<u64>) -> (Vec<Row>, bool) {
+    let mut walk = Walk {
+        bytes,
+        left: bytes.len(),
+        seen: BTreeSet::new(),
+        found: Vec::new(),
+    };
+    let is_whole = root.is_some_and(|root| walk.page(root, DEEPEST));
+    (walk.found, is_whole)
 }
 
-fn walk(
-    bytes: &[u8],
-    at: u64,
-    depth: usize,
-    seen: &mut BTreeSet<u64>,
-    found: &mut Vec<Row>,
-) -> bool {
-    if depth == 0 || !seen.insert(at) {
-        return false;
-    }
-    match page(bytes, at) {
-        Some(page @ [1, _, ..]) => leaf(page, found),
-        Some(page @ [2, _, ..]) => {
-            let children = usize::from(count(page)) + 1;
-            let mut whole = true;
-            for index in 0..children {
-                let child = number(page, 8 + 16 * children + 8 * index);
-                whole &= child.is_some_and(|child| walk(bytes, child, depth - 1, seen, found));
-            }
-            whole
+/// A way through the pages of a tree, no longer than the file.
+struct Walk<'a> {
+    bytes: &'a [u8],
+    /// How many bytes there can be still: pages that overlap would make more of them.
+    left: usize,
+    /// Where pages began.
+    seen: BTreeSet<usize>,
+    found: Vec<Row>,
+}
+
+impl Walk<'_> {
+    fn page(&mut self, at: u64, depth: usize) -> bool {
+        let Some((start, page)) = page(self.bytes, at) else {
+            return false;
+        };
+        if depth == 0 || !self.seen.insert(start) {
+            return false;
         }
-        _ => false,
+        match page {
+            [1, _, ..] => self.leaf(page),
+            [2, _, ..] => self.branch(page, depth),
+            _ => false,
+        }
+    }
+
+    /// Whether so many bytes can be there.
+    fn take(&mut self, count: usize) -> bool {
+        let left = self.left.checked_sub(count);
+        self.left = left.unwrap_or_default();
+        left.is_some()
+    }
+
+    fn branch(&mut self, page: &[u8], depth: usize) -> bool {
+        let children = usize::from(count(page)) + 1;
+        let mut whole = true;
+        for index in 0..children {
+            match number(page, 8 + 16 * children + 8 * index) {
+                Some(child) if self.take(8) => whole &= self.page(child, depth - 1),
+                _ => return false,
+            }
+        }
+        whole
+    }
+
+    /// Where each key ends, where each value ends, the keys, the values.
+    fn leaf(&mut self, page: &[u8]) -> bool {
+        let count = usize::from(count(page));
+        let end = |index: usize| {
+            let bytes = page.get(4 + 4 * index..)?.first_chunk::<4>()?;
+            usize::try_from(u32::from_le_bytes(*bytes)).ok()
+        };
+        let mut whole = true;
+        let mut key_start = 4 + 8 * count;
+        let mut value_start = count.checked_sub(1).and_then(end).unwrap_or(page.len());
+        for index in 0..count {
+            let (Some(key_end), Some(value_end)) = (end(index), end(count + index)) else {
+                return false;
+            };
+            let key = page.get(key_start..key_end);
+            let value = page.get(value_start..value_end);
+            match (key, value) {
+                (Some(key), Some(value)) if self.take(8 + key.len() + value.len()) => {
+                    self.found.push((key.to_vec(), value.to_vec()));
+                }
+                _ => whole = false,
+            }
+            (key_start, value_start) = (key_end, value_end);
+        }
+        whole
     }
 }
 
-/// A page by its number: the order of its size, the region, the place in it.
-fn page(bytes: &[u8], number: u64) -> Option<&[u8]> {
+/// Where a page is, and it, by its number: the order of its size, the region, the place in it.
+fn page(bytes: &[u8], number: u64) -> Option<(usize, &[u8])> {
     let order = usize::try_from(number >> 59)
         .ok()
         .filter(|order| *order <= 20)?;
@@ -91,34 +148,8 @@ fn page(bytes: &[u8], number: u64) -> Option<&[u8]> {
     let region = usize::try_from((number >> 20) & 0xf_ffff).ok()?;
     let first = region.checked_mul(REGION)?.checked_add(place << order)?;
     let start = first.checked_add(1)?.checked_mul(PAGE)?;
-    bytes.get(start..start.checked_add(PAGE << order)?)
-}
-
-/// Where each key ends, where each value ends, the keys, the values.
-fn leaf(page: &[u8], found: &mut Vec<Row>) -> bool {
-    let mut whole = true;
-    let count = usize::from(count(page));
-    let end = |index: usize| {
-        let bytes = page.get(4 + 4 * index..)?.first_chunk::<4>()?;
-        usize::try_from(u32::from_le_bytes(*bytes)).ok()
-    };
-    let between = |before: usize, index: usize, first: usize| {
-        let start = if index == first {
-            Some(before)
-        } else {
-            end(index - 1)
-        };
-        page.get(start?..end(index)?)
-    };
-    for index in 0..count {
-        let key = between(4 + 8 * count, index, 0);
-        let value = between(end(count - 1).unwrap_or(page.len()), count + index, count);
-        match (key, value) {
-            (Some(key), Some(value)) => found.push((key.to_vec(), value.to_vec())),
-            _ => whole = false,
-        }
-    }
-    whole
+    let page = bytes.get(start..start.checked_add(PAGE << order)?)?;
+    Some((start, page))
 }
 
 fn count(page: &[u8]) -> u16 {

@@ -1,5 +1,6 @@
 //! What is kept, what is refused, and what is left alone.
 
+use super::beside::put_aside;
 use super::file::{CHANGES_2, FIELDS_1, FORMAT, META, REVISIONS_2, SESSIONS_1, SNAPSHOTS_2};
 use super::*;
 use crate::json::Json;
@@ -139,7 +140,22 @@ fn files_that_are_not_ours_are_left_alone() {
         std::fs::read(&path).unwrap()
     };
     refuse(&redb("onlooker", FORMAT + 1), "newer than this onlooker");
-    refuse(&redb("theirs", 1), "none of onlooker's");
+    let theirs = redb("theirs", 1);
+    refuse(&theirs, "none of onlooker's");
+    let with = |at: usize, bit: u8| {
+        let mut bytes = theirs.clone();
+        bytes[at] ^= bit;
+        bytes
+    };
+    // Its magic number; a page, of each of both commits; an older version of redb.
+    refuse(&with(0, 1), "none of onlooker's");
+    let pages = (4096..theirs.len()).filter(|at| theirs[*at..].starts_with(b"theirs"));
+    let mut bytes = theirs.clone();
+    pages.for_each(|at| bytes[at] ^= 1);
+    refuse(&bytes, "nothing of onlooker's");
+    refuse(&with(64, 1), "nothing of onlooker's");
+    let zeros = [vec![0; 1024], b"an image of a disk".to_vec()].concat();
+    refuse(&zeros, "not a store of onlooker");
 }
 
 #[test]
@@ -214,7 +230,7 @@ fn an_export_can_be_imported() {
     commit(&store, record(5, r#"{"data":{"é":1.50}}"#, None)).unwrap();
     close(&store);
     let mut lines = Vec::new();
-    export(&from, &mut |line| lines.push(line.to_owned())).unwrap();
+    export(&from, 8, &mut |line| lines.push(line.to_owned())).unwrap();
     assert_eq!(
         lines,
         [
@@ -222,8 +238,16 @@ fn an_export_can_be_imported() {
         ]
     );
     let kept = parse_line(lines[0].as_bytes()).unwrap();
-    import(&to, std::slice::from_ref(&kept)).unwrap();
-    assert_eq!(Store::open(&to).unwrap().1, [kept]);
+    import(&to, std::slice::from_ref(&kept), 8).unwrap();
+    let again = Kept {
+        version: Version {
+            revision: Revision::new(8).unwrap(),
+            ..kept.version
+        },
+        is_last: false,
+        ..kept
+    };
+    assert_eq!(Store::open(&to).unwrap().1, [again]);
     assert_eq!(
         parse_line(b"{\"topic\":\"a b\"}")
             .unwrap_err()
@@ -231,6 +255,135 @@ fn an_export_can_be_imported() {
             .next(),
         Some("\"a b\" cannot name a topic")
     );
+}
+
+#[test]
+fn an_import_is_newer_than_all_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let given = |revision| {
+        let line = format!(r#"{{"topic":"main","revision":"{revision}","session":{{"data":1}}}}"#);
+        [parse_line(line.as_bytes()).unwrap()]
+    };
+    let revision = || check(&path).unwrap().kept[0].version.revision.get();
+    let mut steps = Vec::new();
+    for (revision_given, unix_micros) in [(0, 5), (0, 3), (20, 9), (7, 30)] {
+        import(&path, &given(revision_given), unix_micros).unwrap();
+        steps.push(revision());
+    }
+    assert_eq!(steps, [5, 6, 21, 30]);
+    // What was closed in order stays so, and what was not does not become it.
+    assert!(!check(&path).unwrap().kept[0].is_last);
+    close(&Store::open(&path).unwrap().0);
+    import(&path, &given(7), 40).unwrap();
+    assert!(check(&path).unwrap().kept[0].is_last);
+}
+
+/// Changes each place where a text stands in a file.
+fn hurt(path: &Path, text: &[u8], bit: u8) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let places: Vec<usize> = (0..bytes.len())
+        .filter(|at| bytes[*at..].starts_with(text))
+        .collect();
+    assert!(!places.is_empty());
+    places.iter().for_each(|at| bytes[*at] ^= bit);
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_damaged_revision_is_made_anew_from_the_clock() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let (store, _) = Store::open(&path).unwrap();
+    commit(&store, record(123_456_789, "[1]", None)).unwrap();
+    close(&store);
+    hurt(&path, b"123456789", 1);
+    let mut lines = Vec::new();
+    let found = export(&path, 77, &mut |line| lines.push(line.to_owned())).unwrap();
+    assert!(!found.damage.is_empty());
+    assert!(lines[0].contains(r#""revision":"77""#), "{lines:?}");
+    import(&path, &[], 78).unwrap();
+    let kept = check(&path).unwrap().kept;
+    assert_eq!(
+        (kept[0].version.revision.get(), kept[0].is_last),
+        (78, false)
+    );
+}
+
+#[test]
+fn an_empty_file_is_a_new_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    std::fs::write(&path, b"").unwrap();
+    assert!(check(&path).unwrap().is_empty);
+    let opened = super::open(&path).unwrap();
+    assert_eq!((opened.aside.clone(), opened.notes().count()), (None, 0));
+    drop(opened);
+    assert!(!check(&path).unwrap().is_empty);
+    assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_called_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    std::os::unix::fs::symlink(folder.path().join("gone/store"), &path).unwrap();
+    for refused in [Store::open(&path).map(|_| ()), check(&path).map(|_| ())] {
+        let refused = refused.unwrap_err().reason;
+        assert!(refused.contains("leads nowhere"), "{refused}");
+    }
+}
+
+#[test]
+fn a_damaged_file_that_cannot_be_replaced_is_called_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    // The new one's name would be too long.
+    let path = folder.path().join("s".repeat(240));
+    std::fs::write(&path, [0; 4096]).unwrap();
+    let refused = Store::open(&path).map(|_| ()).unwrap_err().reason;
+    assert!(refused.contains("only zeros"), "{refused}");
+    assert!(refused.contains("must be writable"), "{refused}");
+    assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+}
+
+#[test]
+fn what_replaces_a_damaged_file_is_whose_that_was() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    std::fs::write(&path, [0; 4096]).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+    // Only root may give it away.
+    let _ = chown(&path, Some(1234), Some(1235));
+    let of = |path: &Path| {
+        let found = path.metadata().unwrap();
+        (found.uid(), found.gid(), found.mode() & 0o777)
+    };
+    let before = of(&path);
+    let opened = super::open(&path).unwrap();
+    assert!(opened.aside.is_some());
+    assert_eq!(of(&path), before);
+}
+
+#[test]
+fn what_overlaps_in_a_damaged_file_is_read_no_longer_than_the_file() {
+    const PAGE: usize = 4096;
+    let mut bytes = vec![0; 512 * PAGE];
+    // One page as large as all of them, whose values overlap.
+    let leaf = &mut bytes[PAGE..];
+    let count = 10_000_u16;
+    leaf[..4].copy_from_slice(&[1, 0, count.to_le_bytes()[0], count.to_le_bytes()[1]]);
+    let keys = 4 + 8 * usize::from(count);
+    for row in 0..2 * usize::from(count) {
+        let is_far = row >= usize::from(count) && row % 2 == 0;
+        let end = if is_far { 200 * PAGE } else { keys };
+        let end = u32::try_from(end).unwrap().to_le_bytes();
+        leaf[4 + 4 * row..8 + 4 * row].copy_from_slice(&end);
+    }
+    bytes.extend(vec![0; 256 * PAGE]);
+    let read = salvage::tree(&bytes, Some(9 << 59)).0;
+    let copied: usize = read.iter().map(|(key, row)| key.len() + row.len()).sum();
+    assert!(!read.is_empty() && copied <= bytes.len(), "{copied}");
 }
 
 #[test]
@@ -242,15 +395,52 @@ fn a_panic_out_of_redb_is_an_error() {
 #[test]
 fn what_a_killed_creation_leaves_goes_with_the_next_start() {
     let folder = tempfile::tempdir().unwrap();
-    let (path, beside) = (folder.path().join("store"), folder.path().join("store.new"));
+    let path = folder.path().join("store");
+    let left = folder.path().join(".store.onlooker-new-0123456789abcdef");
     for before_its_name in [true, false] {
-        std::fs::write(&beside, b"half of a store").unwrap();
-        let (store, kept) = Store::open(&path).unwrap();
-        assert_eq!(
-            (kept, beside.exists()),
-            (Vec::new(), false),
-            "{before_its_name}"
-        );
-        close(&store);
+        for start in [&b""[..], &[0; 4096], b"redb\x1a\n\xa9\r\nhalf of a store"] {
+            std::fs::write(&left, start).unwrap();
+            let (store, kept) = Store::open(&path).unwrap();
+            assert_eq!(
+                (kept, left.exists()),
+                (Vec::new(), false),
+                "{before_its_name}"
+            );
+            close(&store);
+        }
     }
+}
+
+#[test]
+fn a_file_of_the_users_own_beside_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let theirs = ["store.new", ".store.onlooker-new-0123456789abcdef"];
+    for name in theirs {
+        std::fs::write(folder.path().join(name), b"theirs").unwrap();
+    }
+    let target = folder.path().join("target");
+    std::fs::write(&target, b"").unwrap();
+    let link = folder.path().join(".store.onlooker-new-0123456789abcde0");
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    for _ in 0..2 {
+        close(&Store::open(&path).unwrap().0);
+    }
+    for name in theirs {
+        let bytes = std::fs::read(folder.path().join(name)).unwrap();
+        assert_eq!(bytes, b"theirs", "{name}");
+    }
+    assert!(link.is_symlink() && std::fs::read(target).unwrap().is_empty());
+}
+
+#[test]
+fn a_damaged_file_is_set_aside_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    std::fs::write(&path, b"damaged").unwrap();
+    let (first, second) = (put_aside(&path).unwrap(), put_aside(&path).unwrap());
+    assert_eq!((&second.0, first.1, second.1), (&first.0, true, false));
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, b"another").unwrap();
+    assert_ne!(put_aside(&path).unwrap().0, first.0);
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Damage, Found, Kept, StoreError, file, open, origins, place};
+use super::{Found, Kept, StoreError, file, open, origins, place};
 use crate::json::Json;
 use crate::name::TopicName;
 use crate::revision::Revision;
@@ -18,16 +18,25 @@ pub fn check(path: &Path) -> Result<Found, StoreError> {
 }
 
 /// What a file holds, one JSON object per topic: `{"topic","revision","session"}`, and
-/// `"origins"` where writers gave their names. Tells what is damaged, and missing from it.
+/// `"origins"` where writers gave their names. A revision that is damaged is made anew from the
+/// clock. Tells what else is to be known of the file: the lines are `found.kept`.
 ///
 /// # Errors
 /// As [`check`].
-pub fn export(path: &Path, line: &mut dyn FnMut(&str)) -> Result<Vec<Damage>, StoreError> {
+pub fn export(
+    path: &Path,
+    unix_micros: u64,
+    line: &mut dyn FnMut(&str),
+) -> Result<Found, StoreError> {
     let found = check(path)?;
-    for kept in found.kept {
+    for kept in &found.kept {
         let Kept { topic, version, .. } = kept;
-        let (revision, session) = (version.revision, version.session.to_json());
-        let named = origins::text(&version);
+        let revision = match version.revision {
+            Revision::ZERO => Revision::ZERO.next(unix_micros),
+            known => known,
+        };
+        let session = version.session.to_json();
+        let named = origins::text(version);
         let named = match named.as_str() {
             "" => String::new(),
             named => format!(r#","origins":{named}"#),
@@ -36,24 +45,41 @@ pub fn export(path: &Path, line: &mut dyn FnMut(&str)) -> Result<Vec<Damage>, St
             r#"{{"topic":"{topic}","revision":"{revision}","session":{session}{named}}}"#
         ));
     }
-    Ok(found.damage)
+    Ok(found)
 }
 
-/// Puts topics into a file, all of them or none; topics of the same name are replaced. Tells
-/// what is to be known of a file that was damaged, and set aside.
+/// Puts topics into a file, all of them or none; topics of the same name are replaced. Each takes
+/// a new revision, and none of its writers' names: to who has shown it before, it has changed, and
+/// perhaps back. Tells what is to be known of a file that was damaged, and set aside.
 ///
 /// # Errors
 /// As [`super::Store::open`], or when the disk is full.
-pub fn import(path: &Path, topics: &[Kept]) -> Result<Vec<String>, StoreError> {
+pub fn import(path: &Path, topics: &[Kept], unix_micros: u64) -> Result<Vec<String>, StoreError> {
     let opened = open(path)?;
-    let notes = opened.notes().collect();
+    let had = &opened.found.kept;
+    let lost = had
+        .iter()
+        .filter(|kept| kept.version.revision == Revision::ZERO);
+    let renewed = |given: &Kept| {
+        let mut new = given.clone();
+        let before = had.iter().find(|kept| kept.topic == given.topic);
+        let before = before.map(|kept| kept.version.revision);
+        let last = before.max(Some(given.version.revision)).unwrap_or_default();
+        new.version.revision = last.next(unix_micros);
+        new.version.origins = Origins::new_sync();
+        new
+    };
+    let topics: Vec<Kept> = lost.chain(topics).map(renewed).collect();
     let write = || {
-        file::put_all(&opened.database, topics)?;
-        file::close(&opened.database)
+        // What says that it was closed in order may be of the commit before the last one.
+        if opened.found.went_back {
+            file::begin(&opened.database)?;
+        }
+        file::put_all(&opened.database, &topics)
     };
     let written = place::caught(write);
     written.map_err(|error| StoreError::new(path, error.to_string()))?;
-    Ok(notes)
+    Ok(opened.notes().collect())
 }
 
 /// One line of an export.

@@ -56,6 +56,8 @@ impl Writer {
             self.failing.stalled.store(false, Ordering::Relaxed);
             if let Some(done) = closing {
                 self.close();
+                // Who hears of it may open the file.
+                drop(self);
                 let _ = done.send(());
                 return;
             }

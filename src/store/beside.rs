@@ -1,0 +1,191 @@
+//! What is made beside the file: the new one, until it is whole and takes its place, and the
+//! damaged one, which is kept.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, DirEntry, File, Metadata};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use redb::Database;
+
+use super::held::{Held, lock};
+use super::overlay::MAGIC;
+use super::place::{cannot, caught, explain};
+use super::{Kept, file};
+
+/// A name that nobody has. Whatever becomes of the file, the name goes.
+struct Beside(PathBuf);
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Makes a file beside, with these topics and whose the file before was, and has it placed when
+/// it is on the disk.
+pub(super) fn create(
+    path: &Path,
+    topics: &[Kept],
+    before: Option<&Metadata>,
+    place: impl FnOnce(&Path) -> io::Result<()>,
+) -> Result<(Held, Database), String> {
+    let random = getrandom::u64().map_err(|error| cannot(&error.into()))?;
+    let mut name = prefix(path);
+    name.push(format!("{random:016x}"));
+    let beside = path.with_file_name(name);
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(&beside)
+        .map_err(|error| cannot(&error))?;
+    let beside = Beside(beside);
+    lock(&file, File::try_lock)?;
+    if let Some(before) = before {
+        belong_as(&file, before).map_err(|error| cannot(&error))?;
+    }
+    let made = caught(|| {
+        let held = Held::new(file)?;
+        let database = held.make()?;
+        file::prepare(&database)?;
+        file::put_all(&database, topics)?;
+        Ok((held, database))
+    });
+    let made = made.map_err(|error| explain(&error))?;
+    place(&beside.0).map_err(|error| cannot(&error))?;
+    sync_folder(path).map_err(|error| cannot(&error))?;
+    Ok(made)
+}
+
+/// The owner, where that may be given away, and who may read it.
+fn belong_as(file: &File, before: &Metadata) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt, fchown};
+        let _ = fchown(file, Some(before.uid()), Some(before.gid()));
+    }
+    file.set_permissions(before.permissions())
+}
+
+/// Never over a file that another daemon has made meanwhile.
+pub(super) fn place_new(beside: &Path, path: &Path) -> io::Result<()> {
+    match fs::hard_link(beside, path) {
+        // A file system without links.
+        Err(error) if error.kind() != ErrorKind::AlreadyExists && !path.exists() => {
+            fs::rename(beside, path)
+        }
+        linked => linked,
+    }
+}
+
+/// Puts a file in place of a damaged one, which gets another name. Nothing is left of that where
+/// it fails, or each start would leave a copy.
+pub(super) fn displace(beside: &Path, path: &Path) -> io::Result<PathBuf> {
+    let (aside, is_new) = put_aside(path)?;
+    let placed = fs::rename(beside, path);
+    if placed.is_err() && is_new {
+        let _ = fs::remove_file(&aside);
+    }
+    placed.map(|()| aside)
+}
+
+/// Gives a damaged file another name, which it has beside its own until a new one takes that;
+/// tells whether it had none yet.
+pub(super) fn put_aside(path: &Path) -> io::Result<(PathBuf, bool)> {
+    for number in 1_u32.. {
+        let mut name = OsString::from(path);
+        name.push(format!(".damaged-{number}"));
+        let aside = PathBuf::from(name);
+        let linked = fs::hard_link(path, &aside).or_else(|error| match error.kind() {
+            ErrorKind::AlreadyExists => Err(error),
+            _ => copy(path, &aside),
+        });
+        match linked {
+            Ok(()) => return Ok((aside, true)),
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+            Err(_) if is_like(path, &aside).unwrap_or_default() => return Ok((aside, false)),
+            Err(_) => {}
+        }
+    }
+    Err(ErrorKind::AlreadyExists.into())
+}
+
+/// To a name that nobody has; whole, or not at all.
+fn copy(path: &Path, to: &Path) -> io::Result<()> {
+    let mut copy = File::create_new(to)?;
+    let mut copied = || {
+        let mut file = File::open(path)?;
+        belong_as(&copy, &file.metadata()?)?;
+        io::copy(&mut file, &mut copy)?;
+        copy.sync_all()
+    };
+    copied().inspect_err(|_| _ = fs::remove_file(to))
+}
+
+/// Whether two names are of the same bytes.
+fn is_like(path: &Path, other: &Path) -> io::Result<bool> {
+    let (ours, theirs) = (fs::metadata(path)?, fs::symlink_metadata(other)?);
+    if !theirs.is_file() || ours.len() != theirs.len() {
+        return Ok(false);
+    }
+    let mut ours = BufReader::new(File::open(path)?);
+    let mut theirs = BufReader::new(File::open(other)?);
+    loop {
+        let (left, right) = (ours.fill_buf()?, theirs.fill_buf()?);
+        let length = left.len().min(right.len());
+        if length == 0 || left[..length] != right[..length] {
+            return Ok(left.is_empty() && right.is_empty());
+        }
+        ours.consume(length);
+        theirs.consume(length);
+    }
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    match cfg!(unix) {
+        true => File::open(folder(path))?.sync_all(),
+        false => Ok(()),
+    }
+}
+
+fn folder(path: &Path) -> &Path {
+    let folder = path.parent();
+    let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
+/// How the names of files that are being made begin.
+fn prefix(path: &Path) -> OsString {
+    let mut prefix = OsString::from(".");
+    prefix.push(path.file_name().unwrap_or_default());
+    prefix.push(".onlooker-new-");
+    prefix
+}
+
+/// Takes away what killed creations have left. Only for who has the file locked: nobody else can
+/// make it then.
+pub(super) fn sweep(path: &Path) {
+    let prefix = prefix(path);
+    let found = fs::read_dir(folder(path)).into_iter().flatten().flatten();
+    for entry in found.filter(|entry| is_left(&prefix, entry).unwrap_or_default()) {
+        let _ = fs::remove_file(entry.path());
+    }
+}
+
+/// Whether it is surely ours: by its name, its kind, and how it begins.
+fn is_left(prefix: &OsStr, entry: &DirEntry) -> io::Result<bool> {
+    let name = entry.file_name();
+    let random = name
+        .as_encoded_bytes()
+        .strip_prefix(prefix.as_encoded_bytes());
+    let is_ours = |random: &[u8]| random.len() == 16 && random.iter().all(u8::is_ascii_hexdigit);
+    if !random.is_some_and(is_ours) || !entry.file_type()?.is_file() {
+        return Ok(false);
+    }
+    let mut start = Vec::new();
+    let file = File::open(entry.path())?;
+    file.take(MAGIC.len() as u64).read_to_end(&mut start)?;
+    // redb writes its number last.
+    Ok(start == MAGIC || start.iter().all(|byte| *byte == 0))
+}
