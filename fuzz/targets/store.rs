@@ -81,7 +81,7 @@ fn exported(path: &Path) -> Result<Vec<Kept>, String> {
     let mut kept = Vec::new();
     let mut line = |line: &str| kept.push(store::parse_line(line.as_bytes()).expect("our own"));
     let done = store::export(path, &mut line);
-    done.map(|()| kept).map_err(|error| error.to_string())
+    done.map(|_| kept).map_err(|error| error.to_string())
 }
 
 /// A store's file, and where in it something is.
@@ -160,6 +160,10 @@ fn damaged(file: &File, length: Option<u32>, changes: &[(u32, u8)]) {
     }
     if let Some(length) = length {
         bytes.truncate(length as usize % (bytes.len() + 1));
+    }
+    // What was set aside the last time goes.
+    for entry in std::fs::read_dir(FOLDER.path()).expect("a folder") {
+        std::fs::remove_file(entry.expect("an entry").path()).expect("a file");
     }
     let path = path("damaged");
     std::fs::write(&path, &bytes).expect("a file");
