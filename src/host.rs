@@ -1,6 +1,7 @@
 //! The host socket: a host speaks the viewers' vocabulary upstream and learns of each
 //! message whether it stands.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
@@ -19,7 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::HostPass;
 use crate::hub::{Hub, SourceGuard, WriteError, WriteOptions};
+use crate::json::Json;
 use crate::name::TopicName;
+use crate::notices::{Reason, cut};
 use crate::protocol::{self, Ack, HostMessage, MessageError, Problem, close};
 use crate::viewer::{UNANSWERED, patience};
 
@@ -30,6 +33,9 @@ const MOST_DISCARDED: usize = 64 * 1024 * 1024;
 /// What an envelope may add to a session, in bytes.
 const ENVELOPE: usize = 64 * 1024;
 
+/// What a look at the socket brings.
+type Read = Result<Message, Error>;
+
 /// A connected host that writes one topic.
 pub struct Host {
     /// Where it writes.
@@ -38,7 +44,9 @@ pub struct Host {
     pub topic: TopicName,
     /// That it is there.
     pub source: SourceGuard,
-    /// That it may.
+    /// Where it is.
+    pub address: IpAddr,
+    /// That it may; ends the connection with 1008 when it is taken back.
     pub pass: HostPass,
     /// Ends the connection with 1001.
     pub stop: CancellationToken,
@@ -46,7 +54,7 @@ pub struct Host {
 
 impl Host {
     /// Serves the socket to its end. Messages are applied in their order and each is answered
-    /// before the next is read, so that a flood waits in the host's own buffers.
+    /// before the next is applied, so that a flood waits in the host's own buffers.
     pub async fn run(self, io: impl AsyncRead + AsyncWrite + Unpin) {
         // A message may take longer to come than a pong that is behind it.
         let heard = Arc::new(AtomicBool::new(false));
@@ -56,16 +64,20 @@ impl Host {
             WebSocketStream::from_raw_socket(io, Role::Server, Some(self.config())).await;
         let ping = self.hub.flow().ping.max(Duration::from_millis(1));
         let (mut next_ping, mut unanswered) = (Instant::now() + ping, 0);
+        let mut ahead = None;
         loop {
             let answer = tokio::select! {
-                message = socket.next() => {
+                biased;
+                (code, reason) = self.ended() => return say_goodbye(socket, code, reason).await,
+                message = next(&mut socket, &mut ahead) => {
                     unanswered = 0;
                     match message {
-                        Some(Ok(message)) => self.answer(message).await,
-                        Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. }))) => return self.refuse_size(socket).await,
-                        Some(Err(Error::Utf8(_))) => return say_goodbye(socket, close::INVALID, "not UTF-8").await,
-                        Some(Err(Error::Protocol(_))) => return say_goodbye(socket, close::PROTOCOL, "not a WebSocket frame").await,
-                        Some(Err(_)) | None => return,
+                        Some(Ok(message)) => match self.attend(message, &mut socket, &mut ahead).await {
+                            Some(answer) => answer,
+                            None => return,
+                        },
+                        Some(Err(error)) => return self.fail(socket, error).await,
+                        None => return,
                     }
                 }
                 () = sleep_until(next_ping) => {
@@ -79,15 +91,21 @@ impl Host {
                     next_ping = Instant::now() + patience(ping, unanswered);
                     Some(Message::Ping(Bytes::new()))
                 }
-                () = self.stop.cancelled() => return say_goodbye(socket, close::GOING_AWAY, "stopping").await,
             };
             let Some(answer) = answer else { continue };
             // A host that does not read its answers must not delay the daemon's end.
-            match self.stop.run_until_cancelled(socket.send(answer)).await {
-                Some(Ok(())) => {}
-                Some(Err(_)) => return,
-                None => return say_goodbye(socket, close::GOING_AWAY, "stopping").await,
+            tokio::select! {
+                sent = socket.send(answer) => if sent.is_err() { return },
+                (code, reason) = self.ended() => return say_goodbye(socket, code, reason).await,
             }
+        }
+    }
+
+    /// That it is over though the host is still there, and why.
+    async fn ended(&self) -> (u16, &'static str) {
+        tokio::select! {
+            () = self.pass.revoked().cancelled() => (close::POLICY, "revoked"),
+            () = self.stop.cancelled() => (close::GOING_AWAY, "stopping"),
         }
     }
 
@@ -102,6 +120,29 @@ impl Host {
             .max_frame_size(Some(limit))
     }
 
+    /// The answer to a message, if any; none at all when the host is gone before, which calls
+    /// off what takes long. One message that comes meanwhile is kept; then no more is read.
+    async fn attend<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        message: Message,
+        socket: &mut WebSocketStream<S>,
+        ahead: &mut Option<Read>,
+    ) -> Option<Option<Message>> {
+        let mut answer = std::pin::pin!(self.answer(message));
+        while ahead.is_none() {
+            tokio::select! {
+                biased;
+                answer = &mut answer => return Some(answer),
+                read = socket.next() => match read {
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                    Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) | Error::Io(_))) | None => return None,
+                    Some(read) => *ahead = Some(read),
+                }
+            }
+        }
+        Some(answer.await)
+    }
+
     async fn answer(&self, message: Message) -> Option<Message> {
         match message {
             Message::Text(text) => Some(Message::text(self.obey(text.as_bytes()).await)),
@@ -111,7 +152,7 @@ impl Host {
                     "Unsupported Media Type",
                     "expected a text message with one JSON object",
                 );
-                Some(Message::text(protocol::error(None, &problem)))
+                Some(Message::text(self.refuse(None, &problem)))
             }
             _ => None,
         }
@@ -131,7 +172,7 @@ impl Host {
         };
         match done {
             Ok(ack) => ack.text(id.as_ref()),
-            Err(problem) => protocol::error(id.as_ref(), &problem),
+            Err(problem) => self.refuse(id.as_ref(), &problem),
         }
     }
 
@@ -140,10 +181,11 @@ impl Host {
             HostMessage::Write(change, writer) => {
                 let options = WriteOptions {
                     writer: Arc::new(writer),
+                    address: Some(self.address),
                     ..WriteOptions::default()
                 };
                 let written = self.hub.write(&self.topic, change, options).await;
-                written.map(|receipt| Ack::Written(receipt.revision))
+                written.map(|receipt| Ack::Written(receipt.revision, receipt.kept))
             }
             HostMessage::Broadcast(text) => {
                 let cell = self.hub.topic(&self.topic);
@@ -151,6 +193,39 @@ impl Host {
                 let delivered = self.hub.broadcast(&cell, text).await.delivered().await;
                 Ok(Ack::Broadcast(delivered.passed_over))
             }
+        }
+    }
+
+    /// The answer to a message that was refused.
+    fn refuse(&self, id: Option<&Json>, problem: &Problem) -> String {
+        let (reason, address) = (Reason::of(problem.status), self.address);
+        // The store tells itself of what it cannot keep.
+        if problem.status != 507 && self.hub.notices().refused(reason, address) {
+            tracing::info!(
+                %address,
+                topic = %self.topic,
+                status = problem.status,
+                reason = %reason.label(),
+                fields = problem.fields_at_fault().as_deref().map(cut).as_deref(),
+                "message refused"
+            );
+        }
+        protocol::error(id, problem)
+    }
+
+    /// Ends a socket on which no message comes any more.
+    async fn fail<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        socket: WebSocketStream<S>,
+        error: Error,
+    ) {
+        match error {
+            Error::Capacity(CapacityError::MessageTooLong { .. }) => self.refuse_size(socket).await,
+            Error::Utf8(_) => say_goodbye(socket, close::INVALID, "not UTF-8").await,
+            Error::Protocol(_) => {
+                say_goodbye(socket, close::PROTOCOL, "not a WebSocket frame").await;
+            }
+            _ => {}
         }
     }
 
@@ -163,9 +238,20 @@ impl Host {
             format!("the message is over the limit of {limit} bytes (--max-session)"),
         );
         let _ = socket
-            .send(Message::text(protocol::error(None, &problem)))
+            .send(Message::text(self.refuse(None, &problem)))
             .await;
         say_goodbye(socket, close::TOO_LARGE, "over --max-session").await;
+    }
+}
+
+/// What came ahead, or else what comes.
+async fn next<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut WebSocketStream<S>,
+    ahead: &mut Option<Read>,
+) -> Option<Read> {
+    match ahead.take() {
+        Some(read) => Some(read),
+        None => socket.next().await,
     }
 }
 

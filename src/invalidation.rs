@@ -1,6 +1,7 @@
 //! `/sync`: tells clients that fetch for themselves what has changed.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use indexmap::IndexMap;
@@ -14,6 +15,7 @@ use crate::access::ViewerPass;
 use crate::frame::{self, Encoding, Frame};
 use crate::hub::{Hub, Invalidated, Place, millis};
 use crate::name::TopicName;
+use crate::notices::Away;
 use crate::protocol::{Invalidation, close};
 use crate::revision::Revision;
 use crate::viewer::{Inbound, Signal, UNANSWERED, patience};
@@ -23,6 +25,7 @@ use crate::viewer::{Inbound, Signal, UNANSWERED, patience};
 pub struct Feed {
     hub: Hub,
     events: Receiver<Invalidated>,
+    pass: ViewerPass,
     /// Empty: all topics.
     only: Vec<TopicName>,
     /// What is to be told, one event a topic.
@@ -34,12 +37,13 @@ pub struct Feed {
 
 impl Feed {
     /// A feed of all topics, or of `only` these; none when everybody who may watch does.
-    pub fn new(hub: &Hub, only: Vec<TopicName>, _pass: &ViewerPass) -> Option<Feed> {
+    pub fn new(hub: &Hub, only: Vec<TopicName>, pass: &ViewerPass) -> Option<Feed> {
         let place = hub.place()?;
         let events = hub.invalidations();
         let mut feed = Feed {
             hub: hub.clone(),
             events,
+            pass: pass.clone(),
             only,
             waiting: IndexMap::new(),
             told: HashMap::new(),
@@ -115,14 +119,28 @@ impl Feed {
         }
     }
 
-    /// Serves a WebSocket to its end, or closes it with 1001 on `stop`. What the reader sends
+    /// Serves a WebSocket to its end, or closes it: with 1001 on `stop`, with 1008 when its reader
+    /// may no more. What the reader sends
     /// is dropped, within the budget of a viewer.
-    pub async fn serve(mut self, io: impl AsyncRead + AsyncWrite + Unpin, stop: CancellationToken) {
+    pub async fn serve(
+        mut self,
+        io: impl AsyncRead + AsyncWrite + Unpin,
+        address: IpAddr,
+        stop: CancellationToken,
+    ) {
         let mut line = Line::new(io, &self.hub);
+        let revoked = self.pass.revoked().clone();
         let end = tokio::select! {
+            () = revoked.cancelled() => End::Revoked,
             end = self.tell(&mut line) => end,
             () = stop.cancelled() => End::Close(Some(close::GOING_AWAY)),
         };
+        if let Some(away) = end.away()
+            && self.hub.notices().sent_away(away, address)
+        {
+            let reason = away.label();
+            tracing::info!(%address, %reason, "reader of /sync sent away: {}", away.text());
+        }
         // Fails for a reader that takes nothing any more.
         let _ = tokio::time::timeout(LINGER, line.end(end)).await;
     }
@@ -180,8 +198,26 @@ struct Line<S> {
 enum End {
     /// It has ended.
     Gone,
+    /// It does not answer.
+    Silent,
+    /// It may no more.
+    Revoked,
     /// With a close frame, and this code in it.
     Close(Option<u16>),
+    /// The same, for a broken rule.
+    Fail(u16),
+}
+
+impl End {
+    /// Why the reader was sent away, if it was.
+    fn away(&self) -> Option<Away> {
+        match self {
+            End::Silent => Some(Away::Silent),
+            End::Revoked => Some(Away::Revoked),
+            End::Fail(code) => Some(Away::of(*code)),
+            End::Gone | End::Close(_) => None,
+        }
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
@@ -208,7 +244,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
 
     async fn ping(&mut self) -> Result<(), End> {
         if self.unanswered >= UNANSWERED {
-            return Err(End::Gone);
+            return Err(End::Silent);
         }
         self.unanswered += 1;
         self.next_ping = Instant::now() + patience(self.ping, self.unanswered);
@@ -223,7 +259,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
                     self.send(&frame::control(Control::Pong, &payload)).await?;
                 }
                 Signal::Close(code) => return Err(End::Close(code)),
-                Signal::Fail(code) => return Err(End::Close(Some(code))),
+                Signal::Fail(code) => return Err(End::Fail(code)),
             }
         }
         Ok(())
@@ -231,7 +267,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
 
     /// Closes, and reads on for a moment so that the close frame is not lost to a reset.
     async fn end(mut self, end: End) {
-        let End::Close(code) = end else { return };
+        let code = match end {
+            End::Gone | End::Silent => return,
+            End::Revoked => Some(close::POLICY),
+            End::Close(code) => code,
+            End::Fail(code) => Some(code),
+        };
         if self.midway {
             return;
         }

@@ -6,6 +6,7 @@
 
 mod merge;
 mod scan;
+mod work;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -15,6 +16,8 @@ use std::sync::Arc;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
+
+pub use work::Work;
 
 /// The deepest nesting accepted, in levels of arrays and objects.
 pub const MAX_DEPTH: usize = 128;

@@ -8,7 +8,7 @@
 //! | 1 | [`json`] [`name`] [`revision`] [`session`] [`fields`] [`token`] [`options`] | the state's shape and version, the whitelist, secrets, what can be set |
 //! | 2 | [`topic`] [`debounce`] [`protocol`] | `write` and `since`; when changes leave; the wire's JSON |
 //! | 3 | [`frame`] [`store`] | a message as bytes, encoded once; topics that survive, by one thread that writes |
-//! | 4 | [`hub`] | topics by name, flushers, the channel to the viewers |
+//! | 4 | [`notices`] [`hub`] | what strangers bring about, told and counted; topics by name, flushers, the channel to the viewers |
 //! | 5 | [`access`] [`discovery`] [`viewer`] [`host`] [`source`] [`invalidation`] | who may connect; the address and its code; those who watch, write and fetch |
 //! | 6 | [`http`] | connections, the gate, routes, pages |
 //! | 7 | [`server`] [`demo`] | the library's face; what `onlooker demo` shows |
@@ -36,7 +36,8 @@
 //! 4. No unbounded queue, no detached task: every task ends on a token and is waited for. The one
 //!    exception is the thread that reads standard input: a blocking read cannot be called off.
 //! 5. A viewer can delay neither a write nor another viewer. It can read, answer pings and close.
-//! 6. Access is decided once, before the 101, and becomes a value that the next function takes.
+//! 6. Access is decided once, before the 101, and becomes a value that the next function takes. Where
+//!    the rules change, that value says so, and who holds it ends.
 //! 7. A frame is encoded and compressed once, however many viewers receive it.
 //! 8. Without a store nothing is different except that an `Option` is `None`.
 //! 9. Who was answered is told: a value that was acknowledged reaches its writer again when it changes.
@@ -59,6 +60,7 @@ pub mod hub;
 pub mod invalidation;
 pub mod json;
 pub mod name;
+pub mod notices;
 pub mod options;
 pub mod protocol;
 pub mod revision;

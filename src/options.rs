@@ -38,8 +38,20 @@ pub struct Options {
     pub link: Link,
     /// The file that keeps topics across restarts.
     pub store: Option<PathBuf>,
+    /// What becomes of changes while the store cannot keep them.
+    pub store_failure: StoreFailure,
     /// Certificate chain and private key, as PEM files.
     pub tls: Option<Tls>,
+}
+
+/// What becomes of changes that the store cannot keep.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StoreFailure {
+    /// They are taken back, and their writers told.
+    #[default]
+    Refuse,
+    /// They stand, and are kept when that can be done again.
+    Serve,
 }
 
 /// Where state comes from.
@@ -62,6 +74,8 @@ pub struct Flow {
     pub capacity: usize,
     /// How often a viewer is pinged; it is gone after two unanswered.
     pub ping: Duration,
+    /// Whether viewers and readers see a change only when the store has made it durable.
+    pub after_durable: bool,
 }
 
 /// The smallest [`Flow::capacity`].
@@ -163,6 +177,7 @@ impl Default for Options {
             page: Page::default(),
             link: Link::default(),
             store: None,
+            store_failure: StoreFailure::default(),
             tls: None,
         }
     }
@@ -175,6 +190,7 @@ impl Default for Flow {
             max_wait: None,
             capacity: 64,
             ping: Duration::from_secs(15),
+            after_durable: false,
         }
     }
 }

@@ -24,15 +24,15 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::access::Access;
 use crate::demo;
 use crate::discovery::address;
-use crate::http::{self, App};
-pub use crate::http::{Links, Status, TopicStatus};
+use crate::http::tls::Certificate;
+use crate::http::{self, App, Current, Found, Live};
+pub use crate::http::{Links, Reloaded, Status, StoreStatus, TopicStatus};
 use crate::hub::{Hub, Receipt, WriteError, WriteOptions};
 use crate::json::{Json, JsonError};
 use crate::name::{NameError, TopicName};
-use crate::options::{MIN_CAPACITY, Options, Page, Source};
+use crate::options::{MIN_CAPACITY, Options, Page, Source, StoreFailure};
 use crate::protocol::{self, MessageError};
 use crate::session::{Session, ShapeError, is_member};
 use crate::source;
@@ -133,6 +133,7 @@ impl Server {
         let (flushers, close_viewers) = (TaskTracker::new(), CancellationToken::new());
         let app = build(&options, local, &flushers, &close_viewers).await?;
         app.tasks.spawn(http::serve(app.clone(), listener));
+        app.tasks.spawn(http::tls::watch(app.clone()));
         let server = Server {
             app,
             close_viewers,
@@ -172,13 +173,13 @@ impl Server {
     }
 
     /// What writers show; none when writers on this machine need nothing.
-    pub fn host_token(&self) -> Option<&Token> {
-        self.app.access.host_token()
+    pub fn host_token(&self) -> Option<Token> {
+        self.app.live.get().access.host_token().cloned()
     }
 
     /// Where people and programs find it.
     pub fn links(&self) -> Links {
-        self.app.links.clone()
+        self.app.live.get().links.clone()
     }
 
     /// The daemon's state at a glance.
@@ -210,6 +211,27 @@ impl Server {
         let hub = &self.app.hub;
         hub.topic(hub.default_topic())
             .map_or(0, |cell| hub.try_broadcast(&cell, text.into()))
+    }
+
+    /// Takes over what can change meanwhile: who may connect ([`Options::access`]), the
+    /// certificate and its key ([`Options::tls`]), and the address that is printed
+    /// ([`Options::link`]); the other options stay as they were at the start. The files are read
+    /// again, also where they are the same. [`HostToken::Random`](crate::options::HostToken::Random)
+    /// keeps a token that was made.
+    ///
+    /// Who was let in by a token that has changed, or by an origin or name that is allowed no
+    /// more, is told and closed with 1008, and what was counted of wrong tokens is forgotten.
+    ///
+    /// # Errors
+    /// Says what is wrong; then nothing has changed.
+    pub async fn reload(&self, options: &Options) -> Result<Reloaded, StartError> {
+        let known = self.app.live.get().tls.clone();
+        let found = find(options, known.as_ref()).await?;
+        let renewed = self.app.live.renew(options, self.app.local, found);
+        let reloaded = renewed.map_err(no_token)?;
+        self.app.viewers.check().await;
+        self.app.hub.mark_change();
+        Ok(reloaded)
     }
 
     /// Flushes what waits, closes the viewers with 1001 and frees the port: within five seconds.
@@ -295,27 +317,40 @@ async fn build(
     flushers: &TaskTracker,
     close_viewers: &CancellationToken,
 ) -> Result<Arc<App>, StartError> {
-    let tls = options.tls.as_ref().map(http::tls::acceptor).transpose();
-    let tls = tls.map_err(StartError::Invalid)?;
-    let access = Access::new(&options.access, own_names(options));
-    let access = access.map_err(|error| io_error("making a token")(error.into()))?;
-    let found = address::candidates(options.link.interface.as_deref());
-    let found = found.map_err(|error| StartError::Invalid(error.to_string()))?;
+    let live = Live::new(options, local, find(options, None).await?).map_err(no_token)?;
     let store = open_store(options.store.clone()).await?;
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let hub = Hub::new(options, store, flushers.clone(), stop.clone());
     Ok(Arc::new(App {
         viewers: Viewers::start(&hub, &tasks, close_viewers),
-        links: Links::new(options, local, &found, &access),
+        live: Current::new(live),
         hub,
-        access,
         page: options.page.clone(),
         local,
-        tls,
         tasks,
         stop,
         addresses: Arc::default(),
     }))
+}
+
+/// What the options depend on outside of them.
+async fn find(options: &Options, known: Option<&Arc<Certificate>>) -> Result<Found, StartError> {
+    let tls = match &options.tls {
+        Some(files) => Some(Certificate::read(files, known).await),
+        None => None,
+    };
+    let tls = tls.transpose().map_err(StartError::Invalid)?;
+    let addresses = address::candidates(options.link.interface.as_deref());
+    let addresses = addresses.map_err(|error| StartError::Invalid(error.to_string()))?;
+    Ok(Found {
+        names: own_names(options),
+        addresses,
+        tls,
+    })
+}
+
+fn no_token(error: getrandom::Error) -> StartError {
+    io_error("making a token")(error.into())
 }
 
 /// The first source feeds the default topic, every other one a topic named by its file.
@@ -343,6 +378,15 @@ fn check(options: &Options) -> Result<(), StartError> {
     }
     if options.flow.ping.is_zero() {
         return invalid("--ping 0: viewers have to be pinged, or the dead would stay".to_owned());
+    }
+    if options.flow.after_durable && options.store.is_none() {
+        return invalid("--show-after-durable: nothing is durable without --store".to_owned());
+    }
+    if options.flow.after_durable && options.store_failure == StoreFailure::Serve {
+        return invalid(
+            "--store-failure serve shows what cannot be kept, --show-after-durable does not: choose one"
+                .to_owned(),
+        );
     }
     options.ignore.iter().try_for_each(|at| check_ignored(at))?;
     check_sources(options)?;
@@ -501,6 +545,37 @@ mod tests {
         for secret in ["swordfish", "open-sesame"] {
             assert!(!shown.contains(secret), "{shown}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_reload_takes_over_all_or_nothing() {
+        let mut options = Options {
+            bind: IpAddr::from([127, 0, 0, 1]),
+            port: 0,
+            ..Options::default()
+        };
+        let server = Server::start(options.clone()).await.unwrap();
+        let (token, links) = (server.host_token(), server.links());
+        let same = server.reload(&options).await.unwrap();
+        assert_eq!(same, Reloaded::default());
+        assert_eq!(server.host_token(), token, "the one that was made stays");
+
+        options.access.viewer_token = Some(Token::new("open-sesame"));
+        options.access.host_token = HostToken::Given(Token::new("swordfish"));
+        let (cert, key) = ("no-such.pem".into(), "no-such.key".into());
+        options.tls = Some(crate::options::Tls { cert, key });
+        let wrong = server.reload(&options).await.unwrap_err().to_string();
+        assert!(wrong.contains("no-such.pem"), "{wrong}");
+        assert_eq!((server.host_token(), server.links()), (token, links));
+
+        options.tls = None;
+        let changes = server.changes();
+        let reloaded = server.reload(&options).await.unwrap();
+        assert!(reloaded.links && !reloaded.certificate);
+        assert!(changes.has_changed().unwrap());
+        assert_eq!(server.host_token(), Some(Token::new("swordfish")));
+        assert!(server.status().urls[0].ends_with("/#t=open-sesame"));
+        server.stop().await;
     }
 }
 

@@ -7,6 +7,7 @@ mod patch;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use json_patch::Patch;
 use rpds::HashTrieMapSync;
@@ -183,6 +184,8 @@ pub struct Topic {
     /// Which field changed when, since the last structural change. Oldest first; an entry whose
     /// field has changed again means nothing.
     recent: Vec<(Revision, FieldName)>,
+    /// When so many are there, those that mean nothing are dropped.
+    recent_limit: usize,
     /// About how long the fields that changed since the last flush are as text, in bytes; one
     /// that changed twice counts twice.
     waiting: usize,
@@ -193,6 +196,16 @@ pub struct Topic {
     made: VecDeque<Revision>,
     /// The revision that made this state, and those under which it was announced since.
     same: VecDeque<Revision>,
+    shown: Shown,
+}
+
+/// What viewers and readers may see of a topic.
+#[derive(Debug)]
+enum Shown {
+    /// The present state.
+    Present,
+    /// Only this one, which is the present one or was it before; none: nothing yet.
+    Only(Option<Version>),
 }
 
 impl Topic {
@@ -210,10 +223,12 @@ impl Topic {
             flushed: floor,
             origins: Origins::new_sync(),
             recent: Vec::new(),
+            recent_limit: REMEMBERED,
             waiting: 0,
             sent: VecDeque::new(),
             made: VecDeque::new(),
             same: VecDeque::new(),
+            shown: Shown::Present,
         }
     }
 
@@ -294,6 +309,31 @@ impl Topic {
         self.revision
     }
 
+    /// From now on only this state is shown, which the topic has or had; none: nothing yet.
+    /// Tells whether another one was shown before.
+    pub fn show_only(&mut self, version: Option<Version>) -> bool {
+        let before = self.shown_revision();
+        self.shown = Shown::Only(version);
+        self.shown_revision() != before
+    }
+
+    /// What may be shown: the present state, unless it was said otherwise.
+    pub fn shown(&self) -> Option<Version> {
+        match &self.shown {
+            Shown::Present => self.version(),
+            Shown::Only(version) => version.clone(),
+        }
+    }
+
+    /// The revision of what may be shown.
+    pub fn shown_revision(&self) -> Revision {
+        match &self.shown {
+            Shown::Present => self.revision,
+            Shown::Only(Some(version)) => version.revision,
+            Shown::Only(None) => self.flushed,
+        }
+    }
+
     /// Whether the state is still that of a revision.
     pub fn is_still(&self, revision: Revision) -> bool {
         self.session.is_some() && self.same.contains(&revision)
@@ -304,15 +344,20 @@ impl Topic {
         &self.rules.whitelist
     }
 
-    /// A field's present value and who wrote it; the revision is of the last change known to have touched it.
+    /// A field's value as it is shown and who wrote it; the revision is of the last change known
+    /// to have touched it.
     pub fn field(&self, field: &str) -> Option<(Json, Origin)> {
-        let value = self.session.as_ref()?.config.get(field)?.clone();
+        self.field_of(&self.shown()?, field)
+    }
+
+    fn field_of(&self, version: &Version, field: &str) -> Option<(Json, Origin)> {
+        let value = version.session.config.get(field)?.clone();
         let unknown = || Origin {
-            revision: self.structural,
+            revision: self.structural.min(version.revision),
             writer: Arc::default(),
         };
-        let origin = self.origins.get(field).cloned().unwrap_or_else(unknown);
-        Some((value, origin))
+        let origin = version.origins.get(field).cloned();
+        Some((value, origin.unwrap_or_else(unknown)))
     }
 
     /// What changes are applied to, without the topic: large ones take their time, and nobody
@@ -337,7 +382,7 @@ impl Topic {
         unix_micros: u64,
         writer: &Arc<Writer>,
     ) -> Result<Written, Refusal> {
-        let applied = self.base().apply(change);
+        let applied = self.base().apply(change, &AtomicBool::new(false));
         self.write_applied(change, applied, unix_micros, writer)
     }
 
@@ -355,7 +400,7 @@ impl Topic {
     ) -> Result<Written, Refusal> {
         let next = match applied.revision == self.revision {
             true => applied.next?,
-            false => self.base().apply(change).next?,
+            false => self.base().apply(change, &AtomicBool::new(false)).next?,
         };
         if !next.structural && next.changed.is_empty() {
             let revision = self.same.front().copied().unwrap_or(self.revision);
@@ -403,23 +448,23 @@ impl Topic {
     }
 
     /// The one rule: the smallest thing that brings a viewer at `revision` (none for a
-    /// newcomer) to now; nothing when it is there already. The present revision has left then.
+    /// newcomer) to what is shown; nothing when it is there already. That has left then.
     pub fn since(&mut self, revision: Option<Revision>) -> Option<Update> {
-        self.session.as_ref()?;
-        let known = revision.filter(|at| *at == self.revision || self.has_left(*at));
-        if self.sent.back() != Some(&self.revision) {
-            remember(&mut self.sent, self.revision);
+        let shown = self.shown()?;
+        let known = revision.filter(|at| *at == shown.revision || self.has_left(*at));
+        if self.sent.back() != Some(&shown.revision) {
+            remember(&mut self.sent, shown.revision);
         }
         match known {
-            Some(at) if at == self.revision => None,
-            Some(at) => self.delta(at),
-            None => self.version().map(Update::Snapshot),
+            Some(at) if at == shown.revision => None,
+            Some(at) if at < shown.revision => self.delta(at, &shown),
+            _ => Some(Update::Snapshot(shown)),
         }
     }
 
-    /// Whether changes wait to be flushed.
+    /// Whether changes wait to be flushed that may be shown.
     pub fn is_dirty(&self) -> bool {
-        self.flushed != self.revision
+        self.flushed != self.shown_revision()
     }
 
     /// Takes what changed since the last flush; nothing when nothing did.
@@ -427,9 +472,12 @@ impl Topic {
         if !self.is_dirty() {
             return None;
         }
-        let (from, to) = (self.flushed, self.revision);
+        let (from, to) = (self.flushed, self.shown_revision());
         let update = self.since(Some(from));
-        (self.flushed, self.waiting) = (to, 0);
+        self.flushed = to;
+        if self.is_all_shown() {
+            self.waiting = 0;
+        }
         Some(Flush { from, to, update })
     }
 
@@ -457,21 +505,25 @@ impl Topic {
         &self.recent[start..]
     }
 
-    fn delta(&self, at: Revision) -> Option<Update> {
-        let session = self.session.as_ref()?;
+    /// Whether nothing is kept back from viewers.
+    pub fn is_all_shown(&self) -> bool {
+        self.shown_revision() == self.revision
+    }
+
+    fn delta(&self, at: Revision, shown: &Version) -> Option<Update> {
         let (mut fields, mut origins) = (Vec::new(), Vec::new());
         for (revision, field) in self.after(at) {
-            let last = self.origins.get(field);
+            let last = shown.origins.get(field);
             let Some(origin) = last.filter(|last| last.revision == *revision) else {
                 continue;
             };
-            fields.push((field.clone(), session.config.get(field)?.clone()));
+            fields.push((field.clone(), shown.session.config.get(field)?.clone()));
             if origin.is_named() {
                 origins.push((field.clone(), origin.clone()));
             }
         }
         (!fields.is_empty()).then_some(Update::Delta {
-            revision: self.revision,
+            revision: shown.revision,
             fields,
             origins,
         })
@@ -482,7 +534,10 @@ impl Topic {
         let Change::Fields(fields) = change else {
             return None;
         };
-        let known = fields.iter().filter_map(|(field, _)| self.field(field));
+        let present = self.version()?;
+        let known = fields
+            .iter()
+            .filter_map(|(field, _)| self.field_of(&present, field));
         known.map(|(_, origin)| origin.revision).max()
     }
 
@@ -522,15 +577,35 @@ impl Topic {
         let revision = self.revision;
         let noted = fields.iter().map(|field| (revision, field.clone()));
         self.recent.extend(noted);
-        // Half of it may be stale before it is looked through, so that costs little on average.
-        if self.recent.len() > 2 * self.origins.size() + REMEMBERED {
-            let origins = &self.origins;
+        if self.recent.len() > self.recent_limit {
+            let (origins, shown) = (&self.origins, &self.shown);
             self.recent.retain(|(revision, field)| {
-                let last = origins.get(field);
-                last.is_some_and(|last| last.revision == *revision)
+                is_last(origins, field, *revision) || shown.needs(field, *revision)
             });
+            // Half of it is new before it is looked through again: that costs little on average.
+            self.recent_limit = 2 * self.recent.len() + REMEMBERED;
         }
     }
+}
+
+impl Shown {
+    /// Whether a field's change matters although the field has changed again.
+    fn needs(&self, field: &str, revision: Revision) -> bool {
+        match self {
+            Shown::Present => false,
+            Shown::Only(Some(shown)) if revision <= shown.revision => {
+                is_last(&shown.origins, field, revision)
+            }
+            Shown::Only(_) => true,
+        }
+    }
+}
+
+/// Whether a field has not changed again since a revision.
+fn is_last(origins: &Origins, field: &str, revision: Revision) -> bool {
+    origins
+        .get(field)
+        .is_some_and(|last| last.revision == revision)
 }
 
 /// A topic's state and rules at one revision.
@@ -548,10 +623,12 @@ pub struct Applied {
 }
 
 impl Base {
-    /// Applies a change, which may take long.
-    pub fn apply(&self, change: &Change) -> Applied {
+    /// Applies a change, which may take long. It is `called_off` when nobody waits for it any
+    /// more: what comes of it then is not to be written.
+    pub fn apply(&self, change: &Change, called_off: &AtomicBool) -> Applied {
+        let (present, rules) = (self.session.as_ref(), &*self.rules);
         Applied {
-            next: apply::apply(self.session.as_ref(), change, &self.name, &self.rules),
+            next: apply::apply(present, change, &self.name, rules, called_off),
             revision: self.revision,
         }
     }

@@ -30,6 +30,9 @@ export function sentence(link, now) {
   if (!link.wasLive) return { tone: "wait", text: "connecting…", detail: "" };
   const since = clock(link.lostAt);
   if (link.reason === "stopping") return { tone: "stop", text: "the host has stopped", detail: `last state from ${since}` };
+  // By then, whoever may still watch is back.
+  const replaced = link.reason === "revoked" && now - link.lostAt >= FROZEN_AFTER;
+  if (replaced) return { tone: "stop", text: "the host has a new link", detail: `last state from ${since}` };
   if (now - link.lostAt >= FROZEN_AFTER) return { tone: "wait", text: `frozen since ${since}`, detail: "reconnecting…" };
   return { tone: "wait", text: "reconnecting…", detail: `last state from ${since}` };
 }

@@ -44,8 +44,9 @@ export function nextLink(link, state, now) {
   }
   const lostAt = link.lostAt || (link.wasLive ? ("heardAt" in state && state.heardAt) || now : 0);
   if (state.status !== "waiting") return { ...link, kind: "connecting", lostAt };
-  // A host that said it stops has stopped, however often it cannot be reached now.
-  const reason = link.reason === "stopping" ? link.reason : state.reason;
+  // A host that said it stops has stopped, however often it cannot be reached now; so with a link that was taken back.
+  const said = link.reason === "stopping" || link.reason === "revoked";
+  const reason = said ? link.reason : state.reason;
   // Who was sent away stays away: dialling again would undo what the host just did.
   return { ...link, kind: reason === "kicked" ? "closed" : "waiting", lostAt, reason };
 }

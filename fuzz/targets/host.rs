@@ -64,6 +64,7 @@ async fn talk(pass: HostPass, texts: &[&str], rest: &[u8]) {
     let host = Host {
         hub: hub.clone(),
         source: hub.attach(&topic).expect("room"),
+        address: [127, 0, 0, 1].into(),
         topic: topic.clone(),
         pass,
         stop: stop.clone(),

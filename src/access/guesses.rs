@@ -3,7 +3,8 @@
 //! anybody out.
 
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
 use super::REMEMBERED;
+use crate::notices::network;
 use crate::protocol::Problem;
 
 /// Wrong tokens from one address within [`SPAN`] until they are refused.
@@ -28,6 +30,7 @@ const STRANGERS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 pub struct Guesses {
     seen: Mutex<Seen>,
     places: Semaphore,
+    lock_outs: AtomicU64,
 }
 
 #[derive(Default)]
@@ -43,6 +46,15 @@ impl Guesses {
         Guesses {
             seen: Mutex::default(),
             places: Semaphore::new(WAITING),
+            lock_outs: AtomicU64::new(0),
+        }
+    }
+
+    /// Of nobody any more; what was counted stays counted.
+    pub fn forgotten(&self) -> Guesses {
+        Guesses {
+            lock_outs: AtomicU64::new(self.lock_outs()),
+            ..Guesses::new()
         }
     }
 
@@ -61,6 +73,9 @@ impl Guesses {
             return Err(too_many("too many wrong tokens from this address"));
         }
         seen.wrong.entry(key).or_insert((Instant::now(), 0)).1 += 1;
+        if known + 1 == GUESSES {
+            self.lock_outs.fetch_add(1, Ordering::Relaxed);
+        }
         Ok(())
     }
 
@@ -80,6 +95,11 @@ impl Guesses {
             seen.trusted.insert(address);
         }
         Ok(())
+    }
+
+    /// How often an address has shown so many wrong tokens that more are refused.
+    pub fn lock_outs(&self) -> u64 {
+        self.lock_outs.load(Ordering::Relaxed)
     }
 
     fn is_suspect(&self, address: IpAddr) -> bool {
@@ -104,16 +124,6 @@ impl Seen {
             false => STRANGERS,
         };
         (key, self.wrong.get(&key).map_or(0, |(_, count)| *count))
-    }
-}
-
-/// Who has one address of IPv6 has all of its /64.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(
-            address.to_bits() & !u128::from(u64::MAX),
-        )),
-        v4 => v4,
     }
 }
 

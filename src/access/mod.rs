@@ -6,13 +6,13 @@ mod head;
 mod names;
 mod token;
 
-use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 
 use hyper::header::{HOST, HeaderMap, HeaderValue, ORIGIN};
 use hyper::http::request::Parts;
 use hyper::{Method, Version};
+use tokio_util::sync::CancellationToken;
 
 use guesses::Guesses;
 pub use head::{list, queries, query, subprotocols};
@@ -24,13 +24,27 @@ use crate::options::{self, HostToken};
 use crate::protocol::Problem;
 use crate::token::Token;
 
-/// The right to watch.
+/// The right to watch, until it is taken back.
 #[derive(Clone, Debug)]
-pub struct ViewerPass(());
+pub struct ViewerPass(CancellationToken);
 
-/// The right to write.
+/// The right to write, until it is taken back.
 #[derive(Clone, Debug)]
-pub struct HostPass(());
+pub struct HostPass(CancellationToken);
+
+impl ViewerPass {
+    /// Cancelled when it is taken back.
+    pub fn revoked(&self) -> &CancellationToken {
+        &self.0
+    }
+}
+
+impl HostPass {
+    /// Cancelled when it is taken back.
+    pub fn revoked(&self) -> &CancellationToken {
+        &self.0
+    }
+}
 
 /// What a request may do.
 #[derive(Clone, Debug)]
@@ -58,17 +72,22 @@ pub enum Need {
     Host,
 }
 
-/// How many addresses and origins are remembered.
+/// How many addresses are remembered.
 const REMEMBERED: usize = 4096;
 
 /// The rules of one daemon.
 pub struct Access {
+    /// What was said of the host token.
+    host_setting: HostToken,
     host_token: Option<Token>,
     viewer_token: Option<Token>,
     allow_origin: Vec<String>,
     allow_host: Vec<String>,
-    guesses: Guesses,
-    told: Mutex<HashSet<String>>,
+    /// Cancelled for all who may watch because of the viewer token, or because none is needed.
+    watching: CancellationToken,
+    /// The same for the host token.
+    writing: CancellationToken,
+    guesses: Arc<Guesses>,
 }
 
 impl Access {
@@ -90,6 +109,7 @@ impl Access {
             .map(|name| name.to_ascii_lowercase())
             .collect();
         Ok(Access {
+            host_setting: options.host_token.clone(),
             host_token,
             viewer_token: options.viewer_token.clone(),
             allow_origin: options
@@ -98,9 +118,47 @@ impl Access {
                 .map(|origin| origin.trim_end_matches('/').to_ascii_lowercase())
                 .collect(),
             allow_host,
-            guesses: Guesses::new(),
-            told: Mutex::default(),
+            watching: CancellationToken::new(),
+            writing: CancellationToken::new(),
+            guesses: Arc::new(Guesses::new()),
         })
+    }
+
+    /// The rules that hold from now on instead of these. A token that was made stays where one
+    /// is to be made still. Passes are taken back that rest on a token which has changed, and all
+    /// of them where an origin or a name is allowed no more.
+    ///
+    /// # Errors
+    /// When the system has no randomness to give; nothing is taken back then.
+    pub fn renew(
+        &self,
+        options: &options::Access,
+        names: Vec<String>,
+    ) -> Result<Access, getrandom::Error> {
+        let mut next = Access::new(options, names)?;
+        if next.host_setting == self.host_setting {
+            next.host_token.clone_from(&self.host_token);
+        }
+        let same_host = next.host_token == self.host_token;
+        let same_viewer = next.viewer_token == self.viewer_token;
+        if same_host && same_viewer {
+            next.guesses = self.guesses.clone();
+        } else {
+            next.guesses = Arc::new(self.guesses.forgotten());
+        }
+        let narrower = lacks(&next.allow_host, &self.allow_host)
+            || lacks(&next.allow_origin, &self.allow_origin);
+        if same_host && !narrower {
+            next.writing = self.writing.clone();
+        } else {
+            self.writing.cancel();
+        }
+        if (same_viewer || next.viewer_token.is_none()) && !narrower {
+            next.watching = self.watching.clone();
+        } else {
+            self.watching.cancel();
+        }
+        Ok(next)
     }
 
     /// What writers show; none when writers on this machine need nothing.
@@ -111,6 +169,11 @@ impl Access {
     /// What viewers show, if they have to.
     pub fn viewer_token(&self) -> Option<&Token> {
         self.viewer_token.as_ref()
+    }
+
+    /// How often an address has shown so many wrong tokens that more are refused.
+    pub fn lock_outs(&self) -> u64 {
+        self.guesses.lock_outs()
     }
 
     /// The one gate: Host, Origin, method and token of a request. Waits only with the right
@@ -138,22 +201,24 @@ impl Access {
         }
         let shown = shown_token(request);
         let rights = self.rights(shown.as_ref(), peer.ip());
-        if shown.is_some() {
-            self.count(rights, need, peer.ip()).await?;
-        }
-        pass.host = rights.host.then_some(HostPass(()));
-        pass.viewer = rights.viewer.then_some(ViewerPass(()));
+        let guessed = shown.is_some() && self.count(rights, need, peer.ip()).await?;
+        let what = if guessed { "a wrong token: " } else { "" };
+        let host = rights.host.then(|| HostPass(self.writing.clone()));
+        let through_host = host.as_ref().map(|HostPass(writing)| writing);
+        let watching = rights.watcher.then_some(&self.watching);
+        pass.viewer = watching.or(through_host).cloned().map(ViewerPass);
+        pass.host = host;
         match need {
             _ if rights.suffice(need) => Ok(pass),
             Need::Host if self.host_token.is_none() => Err(forbidden(
                 "writing is for programs on the host's own machine (--host-token none)",
             )),
-            Need::Host => Err(unauthorized(
-                "writing needs the host token: Authorization: Bearer TOKEN (`onlooker token` prints it)",
-            )),
-            _ => Err(unauthorized(
-                "watching needs the viewer token: Authorization: Bearer, ?token= or the link that the host shows",
-            )),
+            Need::Host => Err(unauthorized(format!(
+                "{what}writing needs the host token: Authorization: Bearer TOKEN (`onlooker token` prints it)",
+            ))),
+            _ => Err(unauthorized(format!(
+                "{what}watching needs the viewer token: Authorization: Bearer, ?token= or the link that the host shows",
+            ))),
         }
     }
 
@@ -214,7 +279,6 @@ impl Access {
             None => false,
         };
         if origins.next().is_some() || !allowed {
-            self.tell_of(&origin);
             return Err(forbidden(&format!(
                 "the origin {origin:?} may not connect: --allow-origin lets it in"
             )));
@@ -225,16 +289,6 @@ impl Access {
         Ok((!own).then(|| header.clone()))
     }
 
-    fn tell_of(&self, origin: &str) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.len() < REMEMBERED && told.insert(origin.to_owned()) {
-            tracing::warn!(
-                origin,
-                "refused a page of another origin; --allow-origin {origin} would let it in"
-            );
-        }
-    }
-
     /// What a peer may do with this token, or with none.
     fn rights(&self, shown: Option<&Token>, peer: IpAddr) -> Rights {
         let is_here = peer.to_canonical().is_loopback();
@@ -242,30 +296,30 @@ impl Access {
             Some(token) => shown == Some(token),
             None => is_here,
         };
-        let viewer = match &self.viewer_token {
+        let watcher = match &self.viewer_token {
             Some(token) => shown == Some(token),
             None => true,
         };
         Rights {
             host,
-            viewer: host || viewer,
+            watcher,
             is_here,
         }
     }
 
     /// Counts a token where one is needed. Elsewhere, whatever is shown takes nothing away: a
-    /// link may be older than the daemon's options.
-    async fn count(&self, rights: Rights, need: Need, peer: IpAddr) -> Result<(), Problem> {
+    /// link may be older than the daemon's options. Tells whether it is a wrong one.
+    async fn count(&self, rights: Rights, need: Need, peer: IpAddr) -> Result<bool, Problem> {
         let without = self.rights(None, peer);
         if without.suffice(need) {
-            Ok(())
+            Ok(false)
         } else if rights.suffice(need) {
-            self.guesses.right(peer).await
+            self.guesses.right(peer).await.map(|()| false)
         } else if rights == without {
-            self.guesses.wrong(peer)
+            self.guesses.wrong(peer).map(|()| true)
         } else {
             // A viewer's token, to write: too little, but no guess.
-            Ok(())
+            Ok(false)
         }
     }
 }
@@ -274,7 +328,8 @@ impl Access {
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Rights {
     host: bool,
-    viewer: bool,
+    /// Without being a host, who may watch as well.
+    watcher: bool,
     is_here: bool,
 }
 
@@ -282,11 +337,16 @@ impl Rights {
     fn suffice(self, need: Need) -> bool {
         match need {
             Need::Nothing => true,
-            Need::Probe => self.viewer || self.is_here,
-            Need::Viewer => self.viewer,
+            Need::Probe => self.host || self.watcher || self.is_here,
+            Need::Viewer => self.host || self.watcher,
             Need::Host => self.host,
         }
     }
+}
+
+/// Whether something of `before` is not there any more.
+fn lacks(now: &[String], before: &[String]) -> bool {
+    before.iter().any(|name| !now.contains(name))
 }
 
 fn check_method(method: &Method) -> Result<(), Problem> {
@@ -313,7 +373,7 @@ fn bad_request(detail: &str) -> Problem {
     Problem::new(400, "Bad Request", detail)
 }
 
-fn unauthorized(detail: &str) -> Problem {
+fn unauthorized(detail: String) -> Problem {
     Problem::new(401, "Unauthorized", detail)
 }
 

@@ -60,6 +60,117 @@ fn guess(access: &Access, peer: &str) {
     assert_eq!(at_once(access, Need::Host, "guess", peer), 429, "{peer}");
 }
 
+/// What is asked for with a token, and how a pass that was given stands.
+fn pass(access: &Access, need: Need, token: &str) -> Pass {
+    admit(
+        access,
+        need,
+        &format!("/?token={token}"),
+        &[("host", "studio")],
+    )
+    .unwrap()
+}
+
+fn renewed(access: &Access, host: HostToken, viewer: Option<&str>) -> Access {
+    let options = options::Access {
+        host_token: host,
+        viewer_token: viewer.map(Token::new),
+        allow_origin: vec!["https://app.example".into()],
+        ..Default::default()
+    };
+    access.renew(&options, vec!["studio".into()]).unwrap()
+}
+
+#[test]
+fn passes_end_with_what_they_rest_on() {
+    let given = |text: &str| HostToken::Given(Token::new(text));
+    let access = self::given("host-1", None);
+    let anybody = pass(&access, Need::Viewer, "x").viewer.unwrap();
+    let host = pass(&access, Need::Host, "host-1").host.unwrap();
+    let ended =
+        |anybody: &ViewerPass, host: &HostPass| (anybody.0.is_cancelled(), host.0.is_cancelled());
+
+    let same = renewed(&access, given("host-1"), None);
+    assert_eq!(ended(&anybody, &host), (false, false), "nothing is another");
+    let other_host = renewed(&same, given("host-2"), None);
+    assert_eq!(ended(&anybody, &host), (false, true));
+    let host = pass(&other_host, Need::Host, "host-2").host.unwrap();
+    let guarded = renewed(&other_host, given("host-2"), Some("view-1"));
+    assert_eq!(ended(&anybody, &host), (true, false), "now one is needed");
+    let viewer = pass(&guarded, Need::Viewer, "view-1").viewer.unwrap();
+    let through_host = pass(&guarded, Need::Viewer, "host-2").viewer.unwrap();
+    let open = renewed(&guarded, given("host-3"), None);
+    assert_eq!(
+        ended(&viewer, &host),
+        (false, true),
+        "none is needed any more"
+    );
+    assert!(through_host.0.is_cancelled());
+
+    let host = pass(&open, Need::Host, "host-3").host.unwrap();
+    let narrower = options::Access {
+        host_token: given("host-3"),
+        ..Default::default()
+    };
+    let narrower = open.renew(&narrower, vec!["studio".into()]).unwrap();
+    assert_eq!(
+        ended(&viewer, &host),
+        (true, true),
+        "an origin is allowed no more"
+    );
+    assert!(
+        !pass(&narrower, Need::Host, "host-3")
+            .host
+            .unwrap()
+            .0
+            .is_cancelled()
+    );
+}
+
+#[test]
+fn a_new_token_forgets_guesses_but_not_how_often_they_were_too_many() {
+    let access = given("host-1", None);
+    guess(&access, "10.0.0.1");
+    assert_eq!(access.lock_outs(), 1);
+    let other = HostToken::Given(Token::new("host-2"));
+    let access = renewed(&access, other, None);
+    guess(&access, "10.0.0.1");
+    assert_eq!(access.lock_outs(), 2);
+}
+
+#[test]
+fn a_token_that_was_made_stays_and_a_given_one_does_not() {
+    let access = access(&options::Access::default());
+    let again = renewed(&access, HostToken::Random, None);
+    assert_eq!(again.host_token(), access.host_token());
+    let given = renewed(&again, HostToken::Given(Token::new("given")), None);
+    let made = renewed(&given, HostToken::Random, None);
+    assert!(![given.host_token(), access.host_token()].contains(&made.host_token()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_token_begins_the_count_of_wrong_ones_anew() {
+    const NEAR: &str = "192.168.1.9";
+    let before = given("host-1", None);
+    guess(&before, NEAR);
+    let token = |text: &str| HostToken::Given(Token::new(text));
+    let same = renewed(&before, token("host-1"), Some("view"));
+    assert_eq!(
+        at_once(&same, Need::Host, "guess", NEAR),
+        401,
+        "another viewer token is one"
+    );
+    guess(&same, "192.168.1.10");
+    let same = renewed(&same, token("host-1"), Some("view"));
+    assert_eq!(at_once(&same, Need::Host, "guess", "192.168.1.10"), 429);
+    let other = renewed(&same, token("host-2"), Some("view"));
+    assert_eq!(at_once(&other, Need::Host, "guess", "192.168.1.10"), 401);
+    // Who was trusted with the old one is no more.
+    assert_eq!(at_once(&other, Need::Host, "host-2", NEAR), 200);
+    let last = renewed(&other, token("host-3"), Some("view"));
+    guess(&last, NEAR);
+}
+
 fn host_status(host: &str) -> u16 {
     admit(&given("t", None), Need::Nothing, "/", &[("host", host)])
         .map_or_else(|status| status, |_| 200)

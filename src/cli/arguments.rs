@@ -47,6 +47,9 @@ Every flag has a variable (--max-wait: ONLOOKER_MAX_WAIT) and a key in onlooker.
 (max_wait); a flag goes before a variable, a variable before the file. `onlooker config`
 shows what holds. A file that is named like a command is reached as ./status.
 
+SIGHUP ends a daemon of a terminal in order. One without a terminal reads its configuration
+and certificate again, and says what has changed and what needs a restart.
+
 Exit codes: 0 stopped in order, 1 failed, 2 wrong usage, 66 input missing, 69 address in
 use, 78 bad configuration.";
 
@@ -136,8 +139,8 @@ fn store() -> Command {
     };
     let input = "NDJSON of an export [default: stdin]";
     Command::new("store")
-        .about("Read or fill the file of --store, while no daemon has it open")
-        .after_help("Examples:\n  onlooker store export --store state.redb > backup.ndjson\n  onlooker store import --store state.redb backup.ndjson")
+        .about("Read, fill or check the file of --store, while no daemon has it open")
+        .after_help("Examples:\n  onlooker store check --store state.redb\n  onlooker store export --store state.redb > backup.ndjson\n  onlooker store import --store state.redb backup.ndjson")
         .subcommand_required(true)
         .subcommands([
             Command::new("export")
@@ -146,6 +149,10 @@ fn store() -> Command {
             Command::new("import")
                 .about("Put topics into the store; those of the same name are replaced")
                 .arg(Arg::new("file").value_name("FILE").help(input))
+                .args(file()),
+            Command::new("check")
+                .about("Tell of every topic whether it is whole, without writing to the file")
+                .after_help("Exit codes: 0 whole, 1 damaged or not to be read. A daemon that starts with a damaged\nstore keeps what is whole in a new file, and the damaged one beside it as\nFILE.damaged-1; `onlooker store import` puts back what a backup has.")
                 .args(file()),
         ])
 }
@@ -212,6 +219,11 @@ fn key_arg(key: &'static Key) -> Arg {
     match key.shape {
         Shape::Many => arg.action(ArgAction::Append),
         Shape::Optional(value) => arg.num_args(0..=1).default_missing_value(value),
+        // Without the sign, what follows is a source.
+        Shape::Switch => arg
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true"),
         Shape::Positional | Shape::One => arg,
     }
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::daemon::{Daemon, kept_token, told};
 use super::{Failure, arguments, block_on, load, print, runtime_dir};
 use crate::config::{Loaded, show};
+use crate::hub::not_kept_since;
 use crate::terminal::{self, banner, neutral, status};
 
 /// `onlooker status`.
@@ -62,6 +63,11 @@ fn table(facts: &Value) -> String {
         facts["port"],
         status::devices(devices.unwrap_or(0))
     );
+    if let Some(since) = facts["store"]["failingSinceMs"].as_u64() {
+        let error = text(&facts["store"]["error"]);
+        let since = not_kept_since(since);
+        out.push_str(&format!("  {since} ({})\n", neutral(&error)));
+    }
     for url in facts["urls"].as_array().into_iter().flatten() {
         out.push_str(&format!("  {}\n", neutral(&text(url))));
     }

@@ -6,6 +6,7 @@ mod daemon;
 mod output;
 mod pin;
 mod push;
+mod reload;
 mod runtime_dir;
 mod serve;
 mod signals;
@@ -14,10 +15,12 @@ mod view;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::ArgMatches;
 
+use crate::config::file::File;
 use crate::config::{ConfigError, Loaded, Place};
 use crate::terminal::{Paint, neutral};
 
@@ -92,11 +95,11 @@ fn report(failure: &Failure) -> ExitCode {
 
 fn dispatch(matches: &ArgMatches) -> Result<(), Failure> {
     let Some((command, given)) = matches.subcommand() else {
-        return serve::serve(load(matches)?, matches);
+        return serve::serve(matches);
     };
     match command {
-        "serve" => serve::serve(load(given)?, given),
-        "demo" => serve::demo(load(given)?, given),
+        "serve" => serve::serve(given),
+        "demo" => serve::demo(given),
         "view" => view::view(&load(given)?, given),
         "push" => push::push(&load(given)?, given),
         "status" => ask::status(&load(given)?, given),
@@ -104,6 +107,7 @@ fn dispatch(matches: &ArgMatches) -> Result<(), Failure> {
         "qr" => ask::qr(&load(given)?, given),
         "store" => match given.subcommand() {
             Some(("import", given)) => store::import(&load(given)?, given),
+            Some(("check", given)) => store::check(&load(given)?),
             Some((_, given)) => store::export(&load(given)?),
             None => Ok(()),
         },
@@ -115,7 +119,13 @@ fn dispatch(matches: &ArgMatches) -> Result<(), Failure> {
 
 /// The effective configuration of a command line.
 fn load(matches: &ArgMatches) -> Result<Loaded, Failure> {
-    let file = crate::config::find_file(arguments::config_file(matches))?;
+    let path = crate::config::find_file(arguments::config_file(matches));
+    load_from(path.as_deref(), matches)
+}
+
+/// The same of this file, or of none.
+fn load_from(path: Option<&Path>, matches: &ArgMatches) -> Result<Loaded, Failure> {
+    let file = path.map(File::read).transpose()?;
     arguments::check_viewer_token(matches)?;
     let flags = |key: &crate::config::keys::Key| arguments::given(matches, key);
     Ok(Loaded::resolve(

@@ -7,9 +7,10 @@ use clap::ArgMatches;
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::signals::Signals;
+use super::signals::{Signal, Signals};
 use super::{Failure, arguments, print};
 use crate::config::{Loaded, Place, Qr};
+use crate::hub::not_kept_since;
 use crate::options::{Options, Page, Source};
 use crate::server::{Links, Server};
 use crate::terminal;
@@ -60,9 +61,7 @@ impl Output {
     /// # Errors
     /// Stdout cannot be written.
     pub fn announce(&self, server: &Server) -> Result<(), Failure> {
-        if !self.is_quiet() {
-            self.greet(server);
-        }
+        self.greet(server);
         if self.json {
             let mut ready =
                 json!({"event": "ready", "urls": server.status().urls, "port": server.port()});
@@ -74,7 +73,11 @@ impl Output {
         Ok(())
     }
 
-    fn greet(&self, server: &Server) {
+    /// Tells people where it is found.
+    pub fn greet(&self, server: &Server) {
+        if self.is_quiet() {
+            return;
+        }
         let links = server.links();
         if self.screen.is_terminal() {
             let banner = Banner {
@@ -109,7 +112,7 @@ impl Output {
     }
 
     /// Keeps the live line true until a signal comes.
-    pub async fn watch(&self, server: &Server, signals: &mut Signals) {
+    pub async fn watch(&self, server: &Server, signals: &mut Signals) -> Signal {
         if !self.screen.is_terminal() || self.is_quiet() {
             return signals.next().await;
         }
@@ -117,7 +120,7 @@ impl Output {
         loop {
             self.screen.show(&self.line(server));
             tokio::select! {
-                () = signals.next() => return,
+                signal = signals.next() => return signal,
                 () = next(&mut changes) => tokio::time::sleep(CALM).await,
                 () = tokio::time::sleep(TICK) => {}
             }
@@ -134,6 +137,10 @@ impl Output {
                 .or(status.topics.first())
                 .map(|topic| topic.revision.clone()),
             last_push: status.last_push,
+            failure: status
+                .store
+                .and_then(|store| store.failing_since_ms)
+                .map(not_kept_since),
         };
         status::line(&facts, terminal::width().unwrap_or(80))
     }

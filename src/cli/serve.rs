@@ -3,11 +3,11 @@
 use clap::ArgMatches;
 
 use super::output::Output;
+use super::reload::Configuration;
 use super::runtime_dir::TokenFile;
-use super::signals::Signals;
+use super::signals::{Signal, Signals};
 use super::{Exit, Failure, arguments, block_on};
-use crate::access;
-use crate::config::{FILE_VARIABLE, Loaded, ViewerToken, keys};
+use crate::config::{FILE_VARIABLE, Loaded, keys};
 use crate::options::{HostToken, Options, Page};
 use crate::server::{Server, StartError};
 use crate::terminal::log;
@@ -16,42 +16,77 @@ use crate::terminal::log;
 const GOOD_TOKEN: usize = 22;
 
 /// `onlooker serve`.
-pub fn serve(loaded: Loaded, matches: &ArgMatches) -> Result<(), Failure> {
-    let output = Output::of(&loaded, matches);
-    log::start(&output.screen, loaded.settings.log_format, output.verbosity);
-    warn_of_misspelt_variables();
-    raise_file_limit();
-    let options = options(loaded)?;
-    block_on(run(options, output))
+pub fn serve(matches: &ArgMatches) -> Result<(), Failure> {
+    start(matches, |_| {})
 }
 
 /// `onlooker demo`.
-pub fn demo(mut loaded: Loaded, matches: &ArgMatches) -> Result<(), Failure> {
-    let options = &mut loaded.settings.options;
-    options.page = Page::Demo;
-    options.sources.clear();
-    serve(loaded, matches)
+pub fn demo(matches: &ArgMatches) -> Result<(), Failure> {
+    start(matches, |loaded: &mut Loaded| {
+        let options = &mut loaded.settings.options;
+        options.page = Page::Demo;
+        options.sources.clear();
+    })
 }
 
-async fn run(options: Options, output: Output) -> Result<(), Failure> {
+fn start(matches: &ArgMatches, adapt: fn(&mut Loaded)) -> Result<(), Failure> {
+    let configuration = Configuration::load(matches, adapt)?;
+    let loaded = configuration.now();
+    let output = Output::of(loaded, matches);
+    log::start(&output.screen, loaded.settings.log_format, output.verbosity);
+    warn_of_misspelt_variables();
+    raise_file_limit();
+    block_on(run(configuration, output))
+}
+
+async fn run(mut configuration: Configuration<'_>, output: Output) -> Result<(), Failure> {
     // First of all: from here on, a signal means an orderly stop.
     let mut signals = Signals::listen()?;
+    warn_of_short_tokens(configuration.options());
     let server = tokio::select! {
-        server = Server::start(options) => server.map_err(failure)?,
-        () = signals.next() => return Ok(()),
+        server = Server::start(configuration.options().clone()) => server.map_err(failure)?,
+        () = signals.sent() => return Ok(()),
     };
-    let _token = keep_token(&server);
+    let mut token = keep_token(&server);
     output.announce(&server)?;
-    output.watch(&server, &mut signals).await;
+    while output.watch(&server, &mut signals).await == Signal::Reload {
+        reload(&mut configuration, &server, &mut token, &output).await;
+    }
     output.screen.clear();
     tracing::info!("stopping");
     tokio::select! {
         () = server.stop() => Ok(()),
-        () = signals.next() => Err(Failure::new("stopped at once by a second signal")),
+        () = signals.sent() => Err(Failure::new("stopped at once by a second signal")),
     }
 }
 
-fn failure(error: StartError) -> Failure {
+/// Says in a line what came of it.
+async fn reload(
+    configuration: &mut Configuration<'_>,
+    server: &Server,
+    token: &mut Option<TokenFile>,
+    output: &Output,
+) {
+    let before = server.host_token();
+    match configuration.reload(server).await {
+        Ok((reloaded, news)) => {
+            if server.host_token() != before {
+                *token = keep_token(server);
+            }
+            tracing::info!("the configuration was read again: {news}");
+            warn_of_short_tokens(configuration.options());
+            if reloaded.links {
+                output.greet(server);
+            }
+        }
+        Err(Failure { text, .. }) => {
+            tracing::warn!("nothing was taken over, all stays as it was: {text}");
+        }
+    }
+}
+
+/// Why it does not start, or is not changed, and the code to end with.
+pub fn failure(error: StartError) -> Failure {
     let exit = match &error {
         StartError::AddressInUse { .. } => Exit::AddressInUse,
         StartError::InputMissing { .. } => Exit::InputMissing,
@@ -82,19 +117,6 @@ fn hint(error: &StartError) -> String {
         Some(name) => format!("; did you mean the command onlooker {name}?"),
         None => String::new(),
     }
-}
-
-fn options(loaded: Loaded) -> Result<Options, Failure> {
-    let mut options = loaded.settings.options;
-    options.access.viewer_token = match loaded.settings.viewer_token {
-        ViewerToken::None => None,
-        ViewerToken::Given(token) => Some(token),
-        ViewerToken::Random => Some(access::random_token().map_err(|error| {
-            Failure::new(format!("the system has no random token to give: {error}"))
-        })?),
-    };
-    warn_of_short_tokens(&options);
-    Ok(options)
 }
 
 fn warn_of_short_tokens(options: &Options) {
@@ -140,7 +162,7 @@ fn raise_file_limit() {
 
 /// Without the file the daemon is as well; only the other commands need the token from hand.
 fn keep_token(server: &Server) -> Option<TokenFile> {
-    let kept = TokenFile::keep(server.port(), server.host_token()?);
+    let kept = TokenFile::keep(server.port(), &server.host_token()?);
     kept.inspect_err(|error| {
         tracing::warn!("the host token is not kept for `onlooker push`: {error}");
     })

@@ -2,12 +2,27 @@
 
 use super::Failure;
 
-/// SIGINT and SIGTERM; Ctrl-C elsewhere.
+/// What a running daemon is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// To end in order.
+    Stop,
+    /// To read its configuration and certificate again.
+    #[cfg_attr(not(unix), allow(dead_code))]
+    Reload,
+}
+
+/// SIGINT, SIGTERM and SIGHUP; Ctrl-C elsewhere.
 pub struct Signals {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    hangup: tokio::signal::unix::Signal,
+    /// What SIGHUP asks: with a terminal, it tells that this has gone.
+    #[cfg(unix)]
+    on_hangup: Signal,
 }
 
 #[cfg(unix)]
@@ -17,19 +32,37 @@ impl Signals {
     /// # Errors
     /// The system does not give them.
     pub fn listen() -> Result<Signals, Failure> {
+        use std::io::{IsTerminal, stderr, stdin, stdout};
         use tokio::signal::unix::{SignalKind, signal};
         let listen = |kind| {
             signal(kind)
                 .map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))
         };
+        let has_terminal =
+            stdin().is_terminal() || stdout().is_terminal() || stderr().is_terminal();
         Ok(Signals {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+            on_hangup: match has_terminal {
+                true => Signal::Stop,
+                false => Signal::Reload,
+            },
         })
     }
 
     /// The next one.
-    pub async fn next(&mut self) {
+    pub async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::Stop,
+            _ = self.terminate.recv() => Signal::Stop,
+            _ = self.hangup.recv() => self.on_hangup,
+        }
+    }
+
+    /// The next one that somebody sends. A hang-up is told more than once, by the shell and by the
+    /// system; it waits for [`Signals::next`].
+    pub async fn sent(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
@@ -48,7 +81,13 @@ impl Signals {
     }
 
     /// The next one.
-    pub async fn next(&mut self) {
+    pub async fn next(&mut self) -> Signal {
+        self.sent().await;
+        Signal::Stop
+    }
+
+    /// The same.
+    pub async fn sent(&mut self) {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }

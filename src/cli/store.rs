@@ -1,14 +1,15 @@
 //! `onlooker store`: what a store keeps, as NDJSON, while no daemon has it open.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 
 use clap::ArgMatches;
 
 use super::{Exit, Failure, Printed, arguments, print};
 use crate::config::Loaded;
-use crate::store::{self, Kept};
+use crate::store::{self, Damage, Kept, WENT_BACK};
+use crate::terminal::neutral;
 
 /// Prints one line per topic.
 pub fn export(loaded: &Loaded) -> Result<(), Failure> {
@@ -18,8 +19,11 @@ pub fn export(loaded: &Loaded) -> Result<(), Failure> {
             printed = print(&format!("{line}\n"));
         }
     };
-    store::export(path(loaded)?, &mut line).map_err(|error| Failure::new(error.to_string()))?;
-    printed.map(drop)
+    let path = path(loaded)?;
+    let exported = store::export(path, &mut line);
+    let damage = exported.map_err(|error| Failure::new(error.to_string()))?;
+    printed?;
+    whole(path, &damage)
 }
 
 /// Puts the topics of an export into the store: all of them, or none when a line is wrong.
@@ -31,8 +35,50 @@ pub fn import(loaded: &Loaded, given: &ArgMatches) -> Result<(), Failure> {
             read(File::open(name).map_err(missing)?, name)?
         }
     };
-    store::import(path(loaded)?, &topics).map_err(|error| Failure::new(error.to_string()))?;
+    let path = path(loaded)?;
+    let imported = store::import(path, &topics);
+    for note in imported.map_err(|error| Failure::new(error.to_string()))? {
+        let _ = writeln!(io::stderr(), "{}: {}", path.display(), neutral(&note));
+    }
     print(&format!("{} topics imported\n", topics.len())).map(drop)
+}
+
+/// Prints what each topic is like, then whether the file is whole.
+pub fn check(loaded: &Loaded) -> Result<(), Failure> {
+    let path = path(loaded)?;
+    let found = store::check(path).map_err(|error| Failure::new(error.to_string()))?;
+    let is_hurt = |kept: &&Kept| {
+        let name = Some(kept.topic.as_str());
+        found
+            .damage
+            .iter()
+            .any(|damage| damage.topic.as_deref() == name)
+    };
+    let mut lines = Vec::new();
+    for kept in found.kept.iter().filter(|kept| !is_hurt(kept)) {
+        let (name, revision) = (kept.topic.as_str(), kept.version.revision);
+        lines.push(format!("topic {name:?}: whole, at revision {revision}"));
+    }
+    lines.extend(found.damage.iter().map(ToString::to_string));
+    lines.extend(found.went_back.then(|| WENT_BACK.to_owned()));
+    lines.push(format!("{} topics can be read", found.kept.len()));
+    for line in lines {
+        print(&format!("{}\n", neutral(&line)))?;
+    }
+    whole(path, &found.damage)
+}
+
+/// Ends the program with a failure where something is damaged.
+fn whole(path: &Path, damage: &[Damage]) -> Result<(), Failure> {
+    if damage.is_empty() {
+        return Ok(());
+    }
+    let damage: Vec<String> = damage.iter().map(ToString::to_string).collect();
+    Err(Failure::new(format!(
+        "{} is damaged: {}. A daemon that starts with it keeps the rest, and sets the file aside",
+        path.display(),
+        damage.join("; ")
+    )))
 }
 
 fn path(loaded: &Loaded) -> Result<&Path, Failure> {

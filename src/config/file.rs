@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::keys::{KEYS, Key};
+use super::keys::{KEYS, Key, Shape};
 use super::{ConfigError, Place, Settings};
 use crate::fields::Field;
 
@@ -98,6 +98,11 @@ impl File {
         }
         let folder = self.path.parent().unwrap_or(Path::new(""));
         folder.join(text).display().to_string()
+    }
+
+    /// Where it was.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// What the file says about a key.
@@ -191,6 +196,7 @@ fn values(key: &Key, value: &DeValue) -> Result<Vec<String>, String> {
             items.iter().map(|item| scalar(item.get_ref())).collect()
         }
         DeValue::Array(_) => Err("expected one value, got a list".to_owned()),
+        DeValue::Boolean(on) if key.shape == Shape::Switch => Ok(vec![on.to_string()]),
         value => scalar(value).map(|text| vec![text]),
     }
 }

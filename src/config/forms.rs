@@ -7,10 +7,14 @@ use toml::Value;
 
 use super::values::count;
 use super::{LogFormat, Qr, ViewerToken};
-use crate::options::{HostToken, Page, Source};
+use crate::options::{HostToken, Page, Source, StoreFailure};
 use crate::token::Token;
 
 pub(super) const QRS: [(&str, Qr); 3] = [("page", Qr::Page), ("ws", Qr::Ws), ("none", Qr::None)];
+pub(super) const STORE_FAILURES: [(&str, StoreFailure); 2] = [
+    ("refuse", StoreFailure::Refuse),
+    ("serve", StoreFailure::Serve),
+];
 pub(super) const LOG_FORMATS: [(&str, LogFormat); 2] =
     [("text", LogFormat::Text), ("json", LogFormat::Json)];
 
@@ -74,6 +78,10 @@ pub(super) fn address(text: &str) -> Result<IpAddr, String> {
                 .to_owned()
         }),
     }
+}
+
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "give true or false".to_owned())
 }
 
 pub(super) fn frames(text: &str) -> Result<u32, String> {

@@ -24,6 +24,9 @@ pub struct Key {
     pub secret: bool,
     /// Whether a relative value in a file is relative to that file.
     pub path: bool,
+    /// Whether a daemon without a terminal takes over another value on SIGHUP; the others need a
+    /// restart.
+    pub live: bool,
     /// Reads what was written.
     pub set: fn(&mut Settings, &[String]) -> Result<(), String>,
     /// Writes what `set` reads back.
@@ -37,6 +40,8 @@ pub enum Shape {
     One,
     /// `--viewer-token`, with or without a value; without: this one.
     Optional(&'static str),
+    /// `--show-after-durable`; true or false in the file and the environment.
+    Switch,
     /// `--ignore /a --ignore /b`; a list in the file, commas in the environment.
     Many,
     /// Without a flag's name, any number.
@@ -97,6 +102,7 @@ const KEY: Key = Key {
     shape: Shape::One,
     secret: false,
     path: false,
+    live: false,
     set: |_, _| Ok(()),
     get: |_| Value::Boolean(false),
 };
@@ -167,6 +173,20 @@ pub static KEYS: &[Key] = &[
         ..KEY
     },
     Key {
+        name: "store_failure",
+        value: "refuse|serve",
+        group: STATE,
+        help: "changes that the store cannot keep: take them back, or show them and keep them later",
+        set: |s, text| {
+            put(
+                &mut s.options.store_failure,
+                word(one(text)?, &STORE_FAILURES),
+            )
+        },
+        get: |s| text(name_in(&STORE_FAILURES, s.options.store_failure)),
+        ..KEY
+    },
+    Key {
         name: "port",
         value: "PORT",
         group: LISTEN,
@@ -190,6 +210,7 @@ pub static KEYS: &[Key] = &[
         group: LISTEN,
         help: "certificate chain, a PEM file; needs the key beside it",
         path: true,
+        live: true,
         set: |s, text| put(&mut s.tls_cert, Ok(path(one(text)?))),
         get: |s| shown_path(s.tls_cert.as_ref()),
         ..KEY
@@ -200,6 +221,7 @@ pub static KEYS: &[Key] = &[
         group: LISTEN,
         help: "private key, a PEM file",
         path: true,
+        live: true,
         set: |s, text| put(&mut s.tls_key, Ok(path(one(text)?))),
         get: |s| shown_path(s.tls_key.as_ref()),
         ..KEY
@@ -228,6 +250,7 @@ pub static KEYS: &[Key] = &[
         value: "HOST[:PORT]",
         group: LINK,
         help: "address to print instead of a found one; a container needs it",
+        live: true,
         set: |s, text| put(&mut s.options.link.advertise, advertised(one(text)?)),
         get: |s| text(s.options.link.advertise.as_deref().unwrap_or_default()),
         ..KEY
@@ -237,6 +260,7 @@ pub static KEYS: &[Key] = &[
         value: "NAME",
         group: LINK,
         help: "network interface whose address is printed, like en0",
+        live: true,
         set: |s, text| put(&mut s.options.link.interface, Ok(some(one(text)?))),
         get: |s| text(s.options.link.interface.as_deref().unwrap_or_default()),
         ..KEY
@@ -247,6 +271,7 @@ pub static KEYS: &[Key] = &[
         group: ACCESS,
         help: "what a writer must show: a token of your own, random, or none (peers on this machine only)",
         secret: true,
+        live: true,
         set: |s, text| put(&mut s.options.access.host_token, host_token(one(text)?)),
         get: |s| shown_host_token(&s.options.access.host_token),
         ..KEY
@@ -258,6 +283,7 @@ pub static KEYS: &[Key] = &[
         help: "what a viewer must show: a token of your own, random (also without a value), or none",
         shape: Shape::Optional("random"),
         secret: true,
+        live: true,
         set: |s, text| put(&mut s.viewer_token, viewer_token(one(text)?)),
         get: |s| shown_viewer_token(&s.viewer_token),
         ..KEY
@@ -268,6 +294,7 @@ pub static KEYS: &[Key] = &[
         group: ACCESS,
         help: "web origin that may connect besides this host and loopback names, like https://app.example; may be repeated",
         shape: Shape::Many,
+        live: true,
         set: |s, all| {
             put(
                 &mut s.options.access.allow_origin,
@@ -283,6 +310,7 @@ pub static KEYS: &[Key] = &[
         group: ACCESS,
         help: "host name that requests may use besides addresses, localhost and this machine's name, also with .local; may be repeated",
         shape: Shape::Many,
+        live: true,
         set: |s, all| {
             put(
                 &mut s.options.access.allow_host,
@@ -331,6 +359,16 @@ pub static KEYS: &[Key] = &[
             )
         },
         get: |s| number(s.options.flow.capacity),
+        ..KEY
+    },
+    Key {
+        name: "show_after_durable",
+        value: "BOOL",
+        group: FLOW,
+        help: "show a change only when it is on the disk (--store)",
+        shape: Shape::Switch,
+        set: |s, text| put(&mut s.options.flow.after_durable, switch(one(text)?)),
+        get: |s| Value::Boolean(s.options.flow.after_durable),
         ..KEY
     },
     Key {

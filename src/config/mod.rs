@@ -106,6 +106,8 @@ pub struct Loaded {
     pub places: Vec<(&'static Key, Place)>,
     /// Where `[fields]` stands.
     pub fields: Place,
+    /// The file that was read.
+    pub file: Option<PathBuf>,
 }
 
 /// What was typed for a key, if anything.
@@ -127,6 +129,7 @@ impl Loaded {
             settings,
             places,
             fields: fields.unwrap_or(Place::Default),
+            file: file.map(|file| file.path().to_owned()),
         };
         loaded.with_tls()
     }
@@ -199,16 +202,13 @@ pub fn environment(key: &Key) -> Option<Vec<String>> {
 }
 
 /// The file `--config` or its variable names, or [`DEFAULT_FILE`] where there is one.
-///
-/// # Errors
-/// The file cannot be read, or holds something that cannot be.
-pub fn find_file(named: Option<&Path>) -> Result<Option<File>, ConfigError> {
+pub fn find_file(named: Option<&Path>) -> Option<PathBuf> {
     let variable = std::env::var_os(FILE_VARIABLE).filter(|path| !path.is_empty());
-    match named.map(Path::to_owned).or(variable.map(PathBuf::from)) {
-        Some(path) => File::read(&path).map(Some),
-        None if Path::new(DEFAULT_FILE).exists() => File::read(Path::new(DEFAULT_FILE)).map(Some),
-        None => Ok(None),
-    }
+    let named = named.map(Path::to_owned).or(variable.map(PathBuf::from));
+    named.or_else(|| {
+        let usual = Path::new(DEFAULT_FILE);
+        usual.exists().then(|| usual.to_owned())
+    })
 }
 
 impl fmt::Display for Place {

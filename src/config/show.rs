@@ -107,7 +107,8 @@ pub fn template() -> String {
             false => format!("{} · {}", key.flag(), key.variable()),
         };
         out.push_str(&format!(
-            "\n{help}\n# {way}\n# {} = {}\n",
+            "\n{help}\n# {way}{}\n# {} = {}\n",
+            if key.live { LIVE } else { "" },
             key.name,
             key.default()
         ));
@@ -122,7 +123,13 @@ const HEAD: &str = "\
 # A flag goes before a variable, a variable before this file. This file is ./onlooker.toml, or
 # the one that --config names; paths in it are meant from where it is. \"\" means: not set.
 # `onlooker config` shows what holds, and where each value comes from.
+#
+# A daemon without a terminal reads this file again on SIGHUP. The keys marked so change at once,
+# the others with a restart.
 ";
+
+/// Marks a key that a running daemon reads again.
+const LIVE: &str = " · SIGHUP";
 
 const FIELDS: &str = "
 # ---- Fields ----

@@ -8,7 +8,7 @@ use hyper::header::{self, HeaderName, HeaderValue};
 use crate::access::Pass;
 use crate::protocol::Problem;
 
-/// An error as `application/problem+json`.
+/// An error as `application/problem+json`. It stays beside its text, for the log.
 pub fn problem(problem: &Problem) -> Response {
     let mut response = Response::new(Body::from(problem.text()));
     *response.status_mut() =
@@ -26,6 +26,7 @@ pub fn problem(problem: &Problem) -> Response {
         503 => _ = headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5")),
         _ => {}
     }
+    response.extensions_mut().insert(problem.clone());
     response
 }
 

@@ -151,13 +151,14 @@ async fn session(cell: &Arc<Cell>) -> Result<Response, Problem> {
         let _ = tokio::task::spawn_blocking(move || drop(frame.bytes(Encoding::default()).clone()))
             .await;
     }
-    Ok(answer(StatusCode::OK, revision, frame.session()))
+    Ok(answer(StatusCode::OK, revision, true, frame.session()))
 }
 
-/// `{"revision", "data"}`.
-pub fn answer(status: StatusCode, revision: Revision, session: Bytes) -> Response {
+/// `{"revision", "data"}`; of a change that stands without being kept, it says that too.
+pub fn answer(status: StatusCode, revision: Revision, kept: bool, session: Bytes) -> Response {
+    let unkept = if kept { "" } else { r#""kept":false,"# };
     let parts = [
-        Bytes::from(format!(r#"{{"revision":"{revision}","data":"#)),
+        Bytes::from(format!(r#"{{"revision":"{revision}",{unkept}"data":"#)),
         session,
         Bytes::from_static(b"}"),
     ];
@@ -223,11 +224,15 @@ async fn events(
     }
     let only = upgrade::topics(request.uri().query())?;
     let feed = Feed::new(&app.hub, only, pass).ok_or_else(|| upgrade::full(&app))?;
-    let stop = app.stop.clone();
-    let events = stream::unfold((feed, stop), |(mut feed, stop)| async move {
-        let event = stop.run_until_cancelled(feed.next()).await??;
-        Some((Ok::<_, Infallible>(sse(&event)), (feed, stop)))
-    });
+    let (stop, revoked) = (app.stop.clone(), pass.revoked().clone());
+    let events = stream::unfold(
+        (feed, stop, revoked),
+        |(mut feed, stop, revoked)| async move {
+            let next = revoked.run_until_cancelled(feed.next());
+            let event = stop.run_until_cancelled(next).await???;
+            Some((Ok::<_, Infallible>(sse(&event)), (feed, stop, revoked)))
+        },
+    );
     let alive = KeepAlive::new()
         .interval(app.hub.flow().ping.max(Duration::from_millis(1)))
         .text("ping");

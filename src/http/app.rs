@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::live::Current;
 use crate::access::Access;
 use crate::discovery::address::{self, Candidate};
 use crate::hub::Hub;
@@ -24,16 +24,12 @@ pub struct App {
     pub hub: Hub,
     /// Those who watch.
     pub viewers: Viewers,
-    /// Who may.
-    pub access: Access,
+    /// Who may, where they find it, and what may change besides.
+    pub live: Current,
     /// What is served at `/`.
     pub page: Page,
     /// Where the daemon listens.
     pub local: SocketAddr,
-    /// Where viewers find it.
-    pub links: Links,
-    /// For `https` and `wss`.
-    pub tls: Option<TlsAcceptor>,
     /// All tasks of the daemon.
     pub tasks: TaskTracker,
     /// Nothing new is accepted from then on.
@@ -75,11 +71,26 @@ pub struct Status {
     pub default_topic: String,
     /// Topics that have a session.
     pub topics: Vec<TopicStatus>,
+    /// How the store does, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreStatus>,
     /// This program's version.
     pub version: &'static str,
     /// How long ago the last flush was.
     #[serde(skip)]
     pub last_push: Option<Duration>,
+}
+
+/// How a store does. It says nothing while it keeps all changes.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoreStatus {
+    /// Since when changes are not kept, in milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failing_since_ms: Option<u64>,
+    /// What the system said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// One topic in lists.
@@ -98,12 +109,13 @@ pub struct TopicStatus {
 impl App {
     /// The daemon's state at a glance.
     pub fn status(&self) -> Status {
+        let live = self.live.get();
         Status {
             running: true,
             port: self.local.port(),
-            local_ip: self.links.local_ip.clone(),
+            local_ip: live.links.local_ip.clone(),
             client_count: self.hub.viewers(),
-            urls: self
+            urls: live
                 .links
                 .candidates
                 .iter()
@@ -111,6 +123,7 @@ impl App {
                 .collect(),
             default_topic: self.hub.default_topic().to_string(),
             topics: self.topics(),
+            store: self.hub.store_errors().map(|_| self.store()),
             version: env!("CARGO_PKG_VERSION"),
             last_push: self
                 .hub
@@ -119,6 +132,14 @@ impl App {
                 .filter_map(|cell| cell.last_push())
                 .min(),
         }
+    }
+
+    fn store(&self) -> StoreStatus {
+        let failure = self.hub.store_failure();
+        failure.map_or_else(StoreStatus::default, |failure| StoreStatus {
+            failing_since_ms: Some(failure.since_ms),
+            error: Some(failure.error),
+        })
     }
 
     /// Topics that have a session, the default one first, the others by name.

@@ -19,6 +19,7 @@ use super::gate::Gate;
 use super::patience::Patient;
 use super::pending::{Pending, Place};
 use crate::access::Pass;
+use crate::notices::Reason;
 
 /// How long to wait at the file limit before trying again.
 const FILE_LIMIT_PAUSE: Duration = Duration::from_millis(100);
@@ -40,6 +41,11 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// Its address as people know it.
+    pub fn address(&self) -> IpAddr {
+        self.address.ip().to_canonical()
+    }
+
     /// The connection has shown what it may do.
     pub fn settle(&self, pass: &Pass) {
         let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
@@ -107,9 +113,10 @@ impl Door {
     /// Serves a connection, unless its address has too many that have shown what they may do.
     fn enter(&self, tcp: TcpStream, address: SocketAddr) {
         let app = &self.gate.app;
-        let (counted, count) = Counted::new(&app.addresses, address.ip().to_canonical());
+        let from = address.ip().to_canonical();
+        let (counted, count) = Counted::new(&app.addresses, from);
         if count > app.hub.limits().per_address && !self.pending.evict(address.ip()) {
-            return;
+            return refused(app, Reason::Address, from);
         }
         let place = self.pending.place(address.ip());
         let evicted = place.evicted.clone();
@@ -118,9 +125,25 @@ impl Door {
             place: Mutex::new(Some(place)),
             counted: Arc::new(counted),
         });
-        let served = connection(self.gate.clone(), tcp, peer);
-        app.tasks
-            .spawn(async move { evicted.run_until_cancelled(served).await });
+        let (app, served) = (app.clone(), connection(self.gate.clone(), tcp, peer));
+        self.gate.app.tasks.spawn(async move {
+            if evicted.run_until_cancelled(served).await.is_none() {
+                refused(&app, Reason::Pending, from);
+            }
+        });
+    }
+}
+
+/// A connection that gets no answer, or none of ours.
+fn refused(app: &App, reason: Reason, address: IpAddr) {
+    if app.hub.notices().refused(reason, address) {
+        let why = match reason {
+            Reason::Address => "its address has too many (--max-per-address)",
+            Reason::Pending => "it made room for a newer one before it had shown anything",
+            _ => "what came is not HTTP/1.1",
+        };
+        let reason = reason.label();
+        tracing::info!(%address, %reason, "connection refused: {why}");
     }
 }
 
@@ -141,12 +164,12 @@ async fn connection(gate: Arc<Gate>, tcp: TcpStream, peer: Arc<Peer>) {
     let app = gate.app.clone();
     bound_kernel_queue(&tcp, app.hub.flow().ping);
     let tcp = Patient::new(tcp, app.hub.limits().stall_timeout);
-    match &app.tls {
+    match app.live.get().tls.clone() {
         None => requests(gate, peer, tcp).await,
         // Apart, so that it does not make every plain connection larger.
         Some(tls) => {
             let serve = async {
-                let shaken = timeout(app.hub.limits().head_timeout, tls.accept(tcp)).await;
+                let shaken = timeout(app.hub.limits().head_timeout, tls.acceptor.accept(tcp)).await;
                 if let Ok(Ok(stream)) = shaken {
                     requests(gate, peer, stream).await;
                 }
@@ -156,8 +179,9 @@ async fn connection(gate: Arc<Gate>, tcp: TcpStream, peer: Arc<Peer>) {
     }
 }
 
-/// How much the kernel may hold that has not begun to leave, in bytes.
-const UNSENT: u32 = 32 * 1024;
+/// How much the kernel may hold that has not begun to leave, in bytes, for it to take more: then
+/// it takes what it is given at once, which may be far more. So this is small.
+const UNSENT: u32 = 2 * 1024;
 
 /// What waits in the kernel can neither be merged with what is newer, nor is it seen whether
 /// the peer takes it. Where this cannot be set, both are only less good.
@@ -181,7 +205,7 @@ async fn requests<S>(gate: Arc<Gate>, peer: Arc<Peer>, stream: S)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let app = gate.app.clone();
+    let (app, address) = (gate.app.clone(), peer.address());
     let service = service_fn(move |request| {
         let (gate, peer) = (gate.clone(), peer.clone());
         async move { Ok::<_, Infallible>(gate.answer(&peer, request).await) }
@@ -195,8 +219,10 @@ where
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
-        // How a stranger's connection ends is no news.
-        _ = connection.as_mut() => {}
+        // How else a stranger's connection ends is no news.
+        ended = connection.as_mut() => if ended.is_err_and(|error| error.is_parse()) {
+            refused(&app, Reason::Malformed, address);
+        },
         () = app.stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             let _ = timeout(STOP_TIMEOUT, connection).await;

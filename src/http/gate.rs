@@ -8,7 +8,7 @@ use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONTENT_TYPE, UPGRADE};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, StatusCode, Uri};
 use tower::ServiceExt;
 
 use super::answer::{self, problem};
@@ -16,6 +16,7 @@ use super::app::App;
 use super::connection::Peer;
 use super::{api, upgrade};
 use crate::access::{self, Need, Pass};
+use crate::notices::{Reason, cut};
 use crate::protocol::Problem;
 
 /// The gate and what is behind it.
@@ -32,10 +33,42 @@ impl Gate {
         Gate { app, router }
     }
 
-    /// Answers a request: refused, upgraded or routed.
+    /// Answers a request, and says so if it is refused.
     pub async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Response {
         let (parts, body) = request.into_parts();
-        let access = &self.app.access;
+        let (method, uri) = (parts.method.clone(), parts.uri.clone());
+        let upgrades = is_upgrade(&parts);
+        let mut response = self.pass(peer, parts, body).await;
+        if let Some(refused) = response.extensions_mut().remove::<Problem>()
+            && is_news(refused.status, uri.path(), upgrades)
+        {
+            self.tell(peer, &method, &uri, &refused);
+        }
+        response
+    }
+
+    /// Never the query, in which there may be a token.
+    fn tell(&self, peer: &Peer, method: &Method, uri: &Uri, refused: &Problem) {
+        let (reason, address) = (Reason::of(refused.status), peer.address());
+        if !self.app.hub.notices().refused(reason, address) {
+            return;
+        }
+        let detail = cut(&refused.detail);
+        tracing::info!(
+            %address,
+            method = %cut(method.as_str()),
+            path = &*cut(uri.path()),
+            status = refused.status,
+            reason = %reason.label(),
+            fields = refused.fields_at_fault().as_deref().map(cut).as_deref(),
+            detail = (!detail.is_empty()).then_some(&*detail),
+            "request refused"
+        );
+    }
+
+    /// Refused, upgraded or routed.
+    async fn pass(&self, peer: &Peer, parts: Parts, body: Incoming) -> Response {
+        let access = self.app.live.get().access.clone();
         let admitted = access.admit(&parts, peer.address, need(&parts)).await;
         let pass = match admitted {
             Ok(pass) => pass,
@@ -48,8 +81,9 @@ impl Gate {
         let mut response = match is_upgrade(&parts) {
             true => upgrade::answer(&self.app, peer, &pass, Request::from_parts(parts, ())),
             false => {
-                self.route(&pass, Request::from_parts(parts, Body::new(body)))
-                    .await
+                let mut request = Request::from_parts(parts, Body::new(body));
+                request.extensions_mut().insert(peer.address());
+                self.route(&pass, request).await
             }
         };
         answer::finish(&pass, &mut response);
@@ -64,9 +98,18 @@ impl Gate {
             StatusCode::BAD_REQUEST if !is_problem(&response) => {
                 wrong_path(response.into_body()).await
             }
+            StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => unquoted(response),
             _ => response,
         }
     }
+}
+
+/// What is wrong with a body may quote it, which is not for the log.
+fn unquoted(mut response: Response) -> Response {
+    if let Some(refused) = response.extensions_mut().get_mut::<Problem>() {
+        refused.detail.clear();
+    }
+    response
 }
 
 /// What the router itself refuses has no text yet.
@@ -93,6 +136,18 @@ async fn wrong_path(body: Body) -> Response {
 fn is_problem(response: &Response) -> bool {
     let kind = response.headers().get(CONTENT_TYPE);
     kind.is_some_and(|kind| kind == "application/problem+json")
+}
+
+/// Whether it is worth a line that this was refused. Browsers ask for pages that are not there by
+/// themselves, a probe's 503 is what it asks for, who lost a race (412) knows what to do, and
+/// the store tells itself of what it cannot keep (507).
+fn is_news(status: u16, path: &str, upgrades: bool) -> bool {
+    match status {
+        404 => upgrades || path.starts_with("/api/"),
+        412 | 507 => false,
+        503 => path != "/readyz",
+        _ => true,
+    }
 }
 
 /// What a request needs, told by its method and path alone.

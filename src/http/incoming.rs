@@ -1,5 +1,6 @@
 //! A request that writes: who may, how, and what it brings.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,8 +28,10 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The head of a request that the gate lets write.
 pub struct Host {
     /// That it may.
-    _pass: HostPass,
+    pass: HostPass,
     headers: HeaderMap,
+    /// Where it comes from.
+    pub address: Option<IpAddr>,
 }
 
 /// The same with its body, read within the limits of size and time.
@@ -45,12 +48,13 @@ impl FromRequestParts<Arc<App>> for Host {
     async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Host, Problem> {
         let pass = parts.extensions.get::<Pass>();
         let pass = pass.and_then(|pass| pass.host.clone());
-        let missing = || Problem::new(401, "Unauthorized", "writing needs the host token");
         let headers = parts.headers.clone();
-        let pass = pass.ok_or_else(missing)?;
+        let address = parts.extensions.get::<IpAddr>().copied();
+        let pass = pass.ok_or_else(not_a_host)?;
         Ok(Host {
-            _pass: pass,
+            pass,
             headers,
+            address,
         })
     }
 }
@@ -62,7 +66,10 @@ impl FromRequest<Arc<App>> for Incoming {
         let (mut parts, body) = request.into_parts();
         let host = Host::from_request_parts(&mut parts, app).await?;
         let body = read(&host.headers, body, app.hub.limits().session).await;
-        Ok(Incoming { host, body })
+        match host.pass.revoked().is_cancelled() {
+            true => Err(not_a_host()),
+            false => Ok(Incoming { host, body }),
+        }
     }
 }
 
@@ -140,6 +147,7 @@ impl Host {
     pub fn options(&self, existing: bool) -> Result<WriteOptions, Problem> {
         Ok(WriteOptions {
             writer: Arc::new(self.writer()?),
+            address: self.address,
             if_match: self.if_match()?,
             existing: existing || self.headers.contains_key(IF_MATCH),
         })
@@ -194,6 +202,10 @@ impl Host {
         let value = self.headers.get(header)?;
         Some(value.to_str().unwrap_or_default())
     }
+}
+
+fn not_a_host() -> Problem {
+    Problem::new(401, "Unauthorized", "writing needs the host token")
 }
 
 fn unsupported(detail: String) -> Problem {

@@ -7,6 +7,7 @@ mod connection;
 mod device;
 mod gate;
 mod incoming;
+mod live;
 mod operations;
 mod pages;
 mod patience;
@@ -16,7 +17,8 @@ pub mod tls;
 mod upgrade;
 mod write;
 
-pub use app::{App, Links, Status, TopicStatus};
+pub use app::{App, Links, Status, StoreStatus, TopicStatus};
 pub use connection::serve;
+pub use live::{Current, Found, Live, Reloaded};
 #[doc(hidden)]
 pub use upgrade::{agreed_deflate, switching};

@@ -19,18 +19,24 @@ pub async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz`: viewers will see something.
-pub async fn readyz(State(app): Shared) -> Result<&'static str, Problem> {
+/// `GET /readyz`: viewers will see something, and writes are taken.
+pub async fn readyz(State(app): Shared) -> Result<String, Problem> {
     let shown = app
         .hub
         .topic(app.hub.default_topic())
         .is_some_and(|cell| cell.session().is_some());
-    if shown {
-        Ok("ready\n")
-    } else {
-        Err(super::answer::unavailable(
+    if !shown {
+        return Err(super::answer::unavailable(
             "no session yet: the host has written nothing",
-        ))
+        ));
+    }
+    let Some(failure) = app.hub.store_failure() else {
+        return Ok("ready\n".to_owned());
+    };
+    let text = format!("{} ({})", failure.text(), failure.error);
+    match app.hub.serves_unkept() {
+        true => Ok(format!("ready, but {text}\n")),
+        false => Err(super::answer::unavailable(text)),
     }
 }
 
@@ -51,7 +57,8 @@ fn link(app: &App, query: Option<String>) -> Result<PageLink, Problem> {
     let other = topics
         .iter()
         .find(|topic| *topic != app.hub.default_topic());
-    Ok(other.map_or_else(|| app.links.page.clone(), |topic| app.links.page_of(topic)))
+    let links = &app.live.get().links;
+    Ok(other.map_or_else(|| links.page.clone(), |topic| links.page_of(topic)))
 }
 
 fn picture(kind: &'static str, image: impl IntoResponse) -> Response {
@@ -72,8 +79,17 @@ fn too_long(error: &qr::QrError) -> Problem {
 
 /// `GET /metrics`, in Prometheus' text format.
 pub async fn metrics(State(app): Shared) -> Response {
+    let text = [work(&app), refusals(&app), store(&app)].concat();
+    let headers = [
+        (CONTENT_TYPE, "text/plain; version=0.0.4"),
+        (CACHE_CONTROL, "no-store"),
+    ];
+    (headers, text).into_response()
+}
+
+fn work(app: &App) -> String {
     let counts = app.hub.counts();
-    let text = [
+    [
         gauge("viewers", "Connected viewers.", app.hub.viewers() as u64),
         gauge(
             "topics",
@@ -96,12 +112,45 @@ pub async fn metrics(State(app): Shared) -> Response {
             counts.refusals(),
         ),
         counter("flushes_total", "Flushes to the viewers.", counts.flushes()),
-    ];
-    let headers = [
-        (CONTENT_TYPE, "text/plain; version=0.0.4"),
-        (CACHE_CONTROL, "no-store"),
-    ];
-    (headers, text.concat()).into_response()
+        counter(
+            "passed_over_texts_total",
+            "Hosts' texts that a viewer could not be given.",
+            counts.passed_over(),
+        ),
+    ]
+    .concat()
+}
+
+fn refusals(app: &App) -> String {
+    let notices = app.hub.notices();
+    [
+        counter(
+            "lock_outs_total",
+            "Addresses whose wrong tokens became too many.",
+            app.live.get().access.lock_outs(),
+        ),
+        by_reason(
+            "refused_total",
+            "Connections, requests and messages that were refused.",
+            &notices.refusals(),
+        ),
+        by_reason(
+            "viewers_sent_away_total",
+            "Viewers that were sent away.",
+            &notices.departures(),
+        ),
+    ]
+    .concat()
+}
+
+fn store(app: &App) -> String {
+    let Some(errors) = app.hub.store_errors() else {
+        return String::new();
+    };
+    let failing = app.hub.store_failure().is_some();
+    let help = "Whether changes are not kept.";
+    gauge("store_failing", help, failing.into())
+        + &counter("store_errors_total", "Commits that failed.", errors)
 }
 
 fn gauge(name: &str, help: &str, value: u64) -> String {
@@ -110,6 +159,13 @@ fn gauge(name: &str, help: &str, value: u64) -> String {
 
 fn counter(name: &str, help: &str, value: u64) -> String {
     metric("counter", name, help, value)
+}
+
+fn by_reason(name: &str, help: &str, values: &[(&str, u64)]) -> String {
+    let line =
+        |(reason, value): &(&str, u64)| format!("onlooker_{name}{{reason=\"{reason}\"}} {value}\n");
+    let lines: String = values.iter().map(line).collect();
+    format!("# HELP onlooker_{name} {help}\n# TYPE onlooker_{name} counter\n{lines}")
 }
 
 fn metric(kind: &str, name: &str, help: &str, value: u64) -> String {

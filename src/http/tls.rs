@@ -1,29 +1,76 @@
-//! The certificate and key for `https` and `wss`.
+//! The certificate and key for `https` and `wss`, and what becomes of them in their files.
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::fs;
+use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
+use super::app::App;
 use crate::options::Tls;
 
-/// Reads both files.
-///
-/// # Errors
-/// Names the file and what is wrong with it.
-pub fn acceptor(files: &Tls) -> Result<TlsAcceptor, String> {
-    let wrong = |path: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let chain =
-        CertificateDer::pem_file_iter(&files.cert).map_err(|error| wrong(&files.cert, &error))?;
-    let chain = chain
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| wrong(&files.cert, &error))?;
-    let key =
-        PrivateKeyDer::from_pem_file(&files.key).map_err(|error| wrong(&files.key, &error))?;
+/// How often the files are looked at. Their content is compared: a renewal may come by renaming,
+/// through links, or under the same time.
+const POLL: Duration = Duration::from_secs(2);
+
+/// A certificate and its key, as they were read.
+pub struct Certificate {
+    /// Shakes hands with them.
+    pub acceptor: TlsAcceptor,
+    files: Tls,
+    cert: Vec<u8>,
+    key: Vec<u8>,
+}
+
+impl Certificate {
+    /// Reads both files; `known` where they are still as they were for it.
+    ///
+    /// # Errors
+    /// Names the file and what is wrong with it, or that one does not fit the other.
+    pub async fn read(
+        files: &Tls,
+        known: Option<&Arc<Certificate>>,
+    ) -> Result<Arc<Certificate>, String> {
+        let known = known.filter(|known| known.files == *files);
+        if let Some(known) = known
+            && (gives_once(&files.cert).await || gives_once(&files.key).await)
+        {
+            return Ok(known.clone());
+        }
+        let (cert, key) = (content(&files.cert).await?, content(&files.key).await?);
+        match known.filter(|known| known.cert == cert && known.key == key) {
+            Some(known) => Ok(known.clone()),
+            None => Ok(Arc::new(Certificate {
+                acceptor: acceptor(files, &cert, &key)?,
+                files: files.clone(),
+                cert,
+                key,
+            })),
+        }
+    }
+}
+
+/// Whether it is there, and a pipe or the like.
+async fn gives_once(path: &Path) -> bool {
+    let found = fs::metadata(path).await;
+    found.is_ok_and(|found| !found.is_file() && !found.is_dir())
+}
+
+async fn content(path: &Path) -> Result<Vec<u8>, String> {
+    let read = fs::read(path).await;
+    read.map_err(|error| wrong(path, &error))
+}
+
+fn acceptor(files: &Tls, cert: &[u8], key: &[u8]) -> Result<TlsAcceptor, String> {
+    let chain = CertificateDer::pem_slice_iter(cert).collect::<Result<Vec<_>, _>>();
+    let chain = chain.map_err(|error| wrong(&files.cert, &error))?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| wrong(&files.key, &error))?;
     let versions = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions();
     let builder = versions
@@ -34,4 +81,38 @@ pub fn acceptor(files: &Tls) -> Result<TlsAcceptor, String> {
         .map_err(|error| wrong(&files.cert, &error))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+fn wrong(path: &Path, error: &dyn std::fmt::Display) -> String {
+    format!("{}: {error}", path.display())
+}
+
+/// Reads the files again when they have changed. What does not fit together, as while only one
+/// of them is new, is left alone until it does.
+pub async fn watch(app: Arc<App>) {
+    let mut changes = app.live.changes();
+    let mut complained = false;
+    let looking = async {
+        while changes.wait_for(|live| live.tls.is_some()).await.is_ok() {
+            sleep(POLL).await;
+            let Some(known) = app.live.get().tls.clone() else {
+                continue;
+            };
+            match Certificate::read(&known.files, Some(&known)).await {
+                Ok(fresh) => {
+                    complained = false;
+                    if !Arc::ptr_eq(&fresh, &known) {
+                        app.live.replace_certificate(&known, fresh);
+                        tracing::info!("the certificate has changed: new connections get it");
+                    }
+                }
+                Err(reason) if !complained => {
+                    complained = true;
+                    tracing::warn!("{reason}; the last good certificate stays");
+                }
+                Err(_) => {}
+            }
+        }
+    };
+    app.stop.run_until_cancelled(looking).await;
 }

@@ -64,7 +64,7 @@ fn viewer(
     pass: &Pass,
     request: &mut Request<()>,
 ) -> Result<Response, Problem> {
-    let Some(_pass) = &pass.viewer else {
+    let Some(pass) = pass.viewer.clone() else {
         return Err(Problem::new(401, "Unauthorized", "watching needs a token"));
     };
     let mut response = switching(request)?;
@@ -102,6 +102,7 @@ fn viewer(
             .join(NewViewer {
                 wire,
                 early,
+                pass,
                 presence,
                 since,
                 encoding,
@@ -136,6 +137,7 @@ fn host(
         hub: app.hub.clone(),
         topic,
         source,
+        address: peer.address(),
         pass,
         stop: app.stop.clone(),
     };
@@ -163,10 +165,10 @@ fn sync(
     let only = topics(request.uri().query())?;
     let feed = Feed::new(&app.hub, only, pass).ok_or_else(|| full(app))?;
     let (stop, upgrade) = (app.stop.clone(), hyper::upgrade::on(request));
-    let counted = peer.counted.clone();
+    let (counted, address) = (peer.counted.clone(), peer.address());
     app.tasks.spawn(async move {
         if let Some(io) = upgraded(upgrade).await {
-            feed.serve(TokioIo::new(io), stop).await;
+            feed.serve(TokioIo::new(io), address, stop).await;
         }
         drop(counted);
     });

@@ -15,7 +15,7 @@ use super::api::{answer, find, topic_name};
 use super::app::App;
 use super::incoming::{Host, Incoming, bad_request};
 use crate::host::problem_of;
-use crate::hub::{Receipt, WriteOptions};
+use crate::hub::{Deleted, Receipt, WriteOptions};
 use crate::json::{Json as ExactJson, LARGE};
 use crate::protocol::{self, Problem};
 use crate::revision::Revision;
@@ -81,7 +81,11 @@ pub async fn field(
     let (receipt, writer) = write(&app, &name, request, read).await?;
     let value = receipt.session.config.get(&field).cloned();
     let value = value.unwrap_or_else(ExactJson::null);
-    Ok(Json(FieldAnswer::new(value, receipt.touched, &writer)).into_response())
+    let answer = FieldAnswer {
+        kept: (!receipt.kept).then_some(false),
+        ..FieldAnswer::new(value, receipt.touched, &writer)
+    };
+    Ok(Json(answer).into_response())
 }
 
 fn field_asked(request: &Incoming, field: String) -> Asked {
@@ -118,6 +122,8 @@ pub struct FieldAnswer {
     device_id: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     local_revision: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept: Option<bool>,
 }
 
 impl FieldAnswer {
@@ -128,19 +134,22 @@ impl FieldAnswer {
             server_revision: revision.get(),
             device_id: writer.device_id,
             local_revision: writer.local_revision,
+            kept: None,
         }
     }
 }
 
 /// `DELETE /api/topics/{topic}`.
 pub async fn delete(State(app): Shared, Path(name): Name, host: Host) -> Answer {
-    let deleted = app.hub.delete(&topic_name(&name)?, host.if_match()?).await;
+    let (name, expected) = (topic_name(&name)?, host.if_match()?);
+    let deleted = app.hub.delete(&name, expected, host.address).await;
     match deleted.map_err(|error| error.problem())? {
-        true => Ok(StatusCode::NO_CONTENT.into_response()),
-        false => Err(Problem::new(
+        Deleted::Gone => Ok(StatusCode::NO_CONTENT.into_response()),
+        Deleted::Unkept => Ok(Json(json!({ "kept": false })).into_response()),
+        Deleted::Nothing => Err(Problem::new(
             404,
             "Not Found",
-            format!("there is no session at {name:?}"),
+            format!("there is no session at {:?}", name.as_str()),
         )),
     }
 }
@@ -185,7 +194,8 @@ async fn whole(receipt: Receipt) -> Answer {
     };
     let session = receipt.session;
     let text = off_thread(session.text_len(), move || session.to_json()).await?;
-    Ok(answer(status, receipt.revision, text.into()))
+    let (revision, kept) = (receipt.revision, receipt.kept);
+    Ok(answer(status, revision, kept, text.into()))
 }
 
 /// Reads a request and does what it asks for. Tells who the writer was, too. A refusal is

@@ -37,6 +37,8 @@ pub struct Cell {
     pub(super) life: watch::Sender<Life>,
     /// What the store has of it, if there is a store.
     pub(super) ledger: Option<Ledger>,
+    /// Whether a change is shown only when it is durable.
+    after_durable: bool,
     /// Held from taking a flush to sending it, so that flushes leave in their order.
     order: Mutex<()>,
 }
@@ -111,6 +113,7 @@ impl Cell {
             epoch: Instant::now(),
             life: watch::Sender::new(Life::Live),
             ledger,
+            after_durable: flow.after_durable,
             order: Mutex::new(()),
         }
     }
@@ -125,10 +128,10 @@ impl Cell {
         self.viewers.load(Ordering::Relaxed)
     }
 
-    /// The present session and its revision; none before the first write.
+    /// The session that is shown and its revision; none before the first write.
     pub fn session(&self) -> Option<(Revision, Session)> {
-        let state = self.state();
-        Some((state.topic.revision(), state.topic.session()?.clone()))
+        let shown = self.state().topic.shown()?;
+        Some((shown.revision, shown.session))
     }
 
     /// One field's value and who wrote it.
@@ -141,9 +144,9 @@ impl Cell {
         self.state().topic.whitelist().clone()
     }
 
-    /// The revision of the last accepted change.
+    /// The revision of what is shown.
     pub fn revision(&self) -> Revision {
-        self.state().topic.revision()
+        self.state().topic.shown_revision()
     }
 
     /// How long ago the last flush was.
@@ -173,16 +176,16 @@ impl Cell {
     /// The one rule, as a frame that is made once for everybody at that revision.
     pub fn since(&self, revision: Option<Revision>) -> Catchup {
         let mut state = self.state();
-        let present = state.topic.session().map(|_| state.topic.revision());
+        let shown = state.topic.shown().map(|shown| shown.revision);
         let update = state.topic.since(revision);
-        let resumed = match (&update, present) {
+        let resumed = match (&update, shown) {
             (Some(Update::Delta { .. }), _) => Resumed::Delta,
             (None, Some(_)) => Resumed::Current,
             _ => Resumed::Snapshot,
         };
         Catchup {
             frame: update.map(|update| state.frame(&self.name, update)),
-            revision: present,
+            revision: shown,
             resumed,
         }
     }
@@ -194,7 +197,12 @@ impl Cell {
         let flush = state.topic.flush()?;
         let frame = flush.update.map(|update| state.frame(&self.name, update));
         state.last_push = Some(Instant::now());
-        let wrote = std::mem::replace(&mut state.wrote, Wrote::Nobody);
+        // Who wrote what is still to come is among them.
+        let left = match state.topic.is_all_shown() {
+            true => Wrote::Nobody,
+            false => Wrote::Several,
+        };
+        let wrote = std::mem::replace(&mut state.wrote, left);
         drop(state);
         if let Some(frame) = frame.as_ref().filter(|_| self.viewers() > 0) {
             frame.bytes(Encoding::default());
@@ -236,19 +244,20 @@ impl Cell {
                 Some(deadline) if deadline <= Instant::now() => return,
                 Some(deadline) => tokio::select! {
                     () = sleep_until(deadline) => {}
-                    () = self.lost() => {}
+                    () = self.stored() => {}
                 },
                 None => tokio::select! {
                     () = self.changed.notified() => {}
-                    () = self.lost() => {}
+                    () = self.stored() => {}
                 },
             }
         }
     }
 
-    async fn lost(&self) {
+    /// Waits until the store has more, or less, of it.
+    async fn stored(&self) {
         match &self.ledger {
-            Some(ledger) => ledger.lost().await,
+            Some(ledger) => ledger.changed().await,
             None => pending().await,
         }
     }
@@ -265,24 +274,29 @@ impl Cell {
         let _ = life.wait_for(|life| reached(*life)).await;
     }
 
-    /// The state, as the store has left it: what it could not keep is taken back first.
+    /// The state, as the store has left it: what it could not keep is taken back first, and
+    /// what it has kept may be shown.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         // A panic elsewhere leaves a whole state: every change to it is one assignment.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(ledger) = &self.ledger
-            && ledger.generation() != state.generation
+            && (self.after_durable || ledger.generation() != state.generation)
         {
-            self.take_back(&mut state, &ledger.entry());
+            self.follow(&mut state, &ledger.entry());
         }
         state
     }
 
-    /// Goes back to what is durable, if changes were lost since this was last asked.
-    pub(super) fn take_back(&self, state: &mut State, entry: &Entry) {
+    /// Goes back to what is durable, if changes were lost since this was last asked; shows what
+    /// is durable, if nothing else may be.
+    pub(super) fn follow(&self, state: &mut State, entry: &Entry) {
         if entry.generation != state.generation {
             state.generation = entry.generation;
             state.topic.adopt(entry.last, entry.kept.clone());
             state.wrote = Wrote::Several;
+            self.wake(state);
+        }
+        if self.after_durable && state.topic.show_only(entry.kept.clone()) {
             self.wake(state);
         }
     }

@@ -2,7 +2,7 @@
 //! which the change is also handed over to the store.
 
 use std::sync::MutexGuard;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -10,7 +10,7 @@ use super::cell::{Cell, Life, State, Wrote, unix_micros};
 use super::{Receipt, WriteError, WriteOptions};
 use crate::json::{Kind, LARGE};
 use crate::revision::Revision;
-use crate::session::FieldName;
+use crate::session::{FieldName, Session};
 use crate::store::{Entry, Job, Ledger, Record};
 use crate::topic::{Applied, Change, Version, Written};
 
@@ -18,7 +18,7 @@ use crate::topic::{Applied, Change, Version, Written};
 pub(super) type Permit = mpsc::OwnedPermit<Job>;
 
 /// A change on its way to the disk.
-pub(super) struct Commit(oneshot::Receiver<Result<(), String>>);
+pub(super) struct Commit(oneshot::Receiver<Result<bool, String>>);
 
 /// What a deletion has come to.
 pub(super) enum Retired {
@@ -54,7 +54,8 @@ impl Cell {
         self.may_write(&state, options)?;
         before = state.topic.session().cloned();
         snapshot = None;
-        let applied = applied.unwrap_or_else(|| state.topic.base().apply(change));
+        let now = || state.topic.base().apply(change, &AtomicBool::new(false));
+        let applied = applied.unwrap_or_else(now);
         let (topic, writer) = (&mut state.topic, &options.writer);
         let written = match topic.write_applied(change, applied, unix_micros(), writer) {
             Ok(written) => written,
@@ -79,6 +80,7 @@ impl Cell {
             touched,
             created: before.is_none(),
             session: version.session.clone(),
+            kept: true,
         };
         // What was there already may still be on its way: its durability is waited for too.
         let handover = handover.filter(|handover| !handover.has(version.revision));
@@ -172,10 +174,13 @@ impl Cell {
         Some(state.topic.revision())
     }
 
-    /// Applies a change, which may take long, while nobody waits.
-    pub(super) fn apply(&self, change: &Change) -> Applied {
-        let base = self.state().topic.base();
-        base.apply(change)
+    /// Applies a change, which may take long, while nobody waits for the lock. None once it is
+    /// called off.
+    pub(super) fn apply(&self, change: &Change, called_off: &AtomicBool) -> Option<Applied> {
+        let wanted = || !called_off.load(Ordering::Relaxed);
+        let base = wanted().then(|| self.state().topic.base());
+        let applied = base.map(|base| base.apply(change, called_off));
+        applied.filter(|_| wanted())
     }
 
     /// Whether a change takes long enough to hold up others on the same thread.
@@ -183,8 +188,8 @@ impl Cell {
         if change.text_len() > LARGE {
             return true;
         }
-        let now = self.session();
-        let size = now.as_ref().map_or(0, |(_, now)| now.text_len());
+        let now = self.state().topic.session().cloned();
+        let size = now.as_ref().map_or(0, Session::text_len);
         match change {
             Change::Replace(_) => false,
             Change::Merge(_) => size > LARGE,
@@ -194,7 +199,7 @@ impl Cell {
             Change::Fields(fields) => {
                 let is_there = |field| {
                     now.as_ref()
-                        .is_some_and(|(_, now)| now.config.get(field).is_some())
+                        .is_some_and(|now| now.config.get(field).is_some())
                 };
                 size > LARGE
                     && fields
@@ -227,7 +232,7 @@ impl Cell {
     fn handover(&self, state: &mut State, permit: Option<Permit>) -> Option<Handover<'_>> {
         let (ledger, permit) = (self.ledger.as_ref()?, permit?);
         let entry = ledger.entry();
-        self.take_back(state, &entry);
+        self.follow(state, &entry);
         Some(Handover {
             ledger,
             entry,
@@ -272,11 +277,11 @@ impl Handover<'_> {
 }
 
 impl Commit {
-    /// Waits until the change is durable.
+    /// Waits until the change is durable, or stands without being so.
     ///
     /// # Errors
     /// It could not be kept, and is taken back.
-    pub(super) async fn done(self) -> Result<(), WriteError> {
+    pub(super) async fn done(self) -> Result<bool, WriteError> {
         let ended = || Err("the store has ended".to_owned());
         let kept = self.0.await.unwrap_or_else(|_| ended());
         kept.map_err(WriteError::Store)

@@ -56,6 +56,7 @@ pub struct Counts {
     pub(super) writes: AtomicU64,
     pub(super) refusals: AtomicU64,
     pub(super) flushes: AtomicU64,
+    pub(super) passed_over: AtomicU64,
 }
 
 impl Counts {
@@ -77,6 +78,17 @@ impl Counts {
     /// Flushes to the viewers.
     pub fn flushes(&self) -> u64 {
         self.flushes.load(Ordering::Relaxed)
+    }
+
+    /// So many viewers could not be given a text.
+    pub(super) fn pass_over(&self, viewers: usize) {
+        self.passed_over
+            .fetch_add(viewers as u64, Ordering::Relaxed);
+    }
+
+    /// Hosts' texts that a viewer could not be given, by viewer.
+    pub fn passed_over(&self) -> u64 {
+        self.passed_over.load(Ordering::Relaxed)
     }
 }
 
@@ -106,7 +118,10 @@ impl Hub {
                 self.send_text(cell, text, Some(permit));
                 cell.viewers()
             }
-            Err(_) => 0,
+            Err(_) => {
+                self.0.counts.pass_over(cell.viewers());
+                0
+            }
         }
     }
 
@@ -117,7 +132,7 @@ impl Hub {
         permit: Option<OwnedSemaphorePermit>,
     ) -> Delivery {
         cell.sources.touch();
-        let (text, delivery) = Text::new(cell, text, permit);
+        let (text, delivery) = Text::new(cell, text, permit, &self.0.counts);
         self.send(Event::Text(text));
         delivery
     }
@@ -138,6 +153,8 @@ impl Hub {
     pub(super) async fn flush(&self, cell: &Arc<Cell>) {
         // A first session that was shown and then lost leaves nothing to flush, but its viewers.
         if cell.is_ghost() && self.end(cell) {
+            let topic = cell.name();
+            tracing::info!(%topic, "topic gone: its first session could not be kept");
             return;
         }
         // A flush that is leaving may hold the lock for long: it is not asked for then.

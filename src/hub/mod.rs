@@ -2,7 +2,9 @@
 
 mod cell;
 mod change;
+mod entry;
 mod events;
+mod failure;
 mod receipt;
 mod sources;
 #[cfg(test)]
@@ -12,7 +14,7 @@ mod write;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, broadcast, oneshot, watch};
@@ -21,13 +23,15 @@ use tokio_util::task::TaskTracker;
 
 pub use cell::{Catchup, Cell, Life};
 pub use events::{Counts, Event, Flushed, Invalidated};
-pub use receipt::{Receipt, WriteError, WriteOptions};
+pub use failure::{Failure, not_kept_since};
+pub use receipt::{Deleted, Receipt, WriteError, WriteOptions};
 pub use sources::{Place, Presence, SourceGuard};
 pub use text::{Delivered, Delivery, Text};
 
 use crate::fields::Whitelist;
 use crate::name::TopicName;
-use crate::options::{Flow, Limits, Options};
+use crate::notices::Notices;
+use crate::options::{Flow, Limits, Options, StoreFailure};
 use crate::revision::Revision;
 use crate::store::{Job, Kept, Ledger, Record, Store};
 use crate::topic::{Rules, Topic};
@@ -54,7 +58,7 @@ struct Inner {
     /// How many viewers and readers of `/sync` there are.
     places: AtomicUsize,
     /// Large changes take much memory while they are applied: so many at a time.
-    large: Semaphore,
+    large: Arc<Semaphore>,
     /// The places of the hosts' own texts in the channel.
     texts: Arc<Semaphore>,
     /// The largest revision of a topic that has ended: the next one of its name goes on from it.
@@ -63,8 +67,11 @@ struct Inner {
     rules: Rules,
     flow: Flow,
     limits: Limits,
-    counts: Counts,
+    counts: Arc<Counts>,
+    notices: Arc<Notices>,
     store: Option<Store>,
+    store_failure: StoreFailure,
+    failure: Mutex<Option<Failure>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -90,7 +97,7 @@ impl Hub {
             changes: watch::channel(()).0,
             viewers: AtomicUsize::new(0),
             places: AtomicUsize::new(0),
-            large: Semaphore::new(LARGE_CHANGES),
+            large: Arc::new(Semaphore::new(LARGE_CHANGES)),
             texts: Arc::new(Semaphore::new(options.flow.capacity / 2)),
             floor: AtomicU64::new(0),
             default_topic: options.topic.clone(),
@@ -101,14 +108,22 @@ impl Hub {
             },
             flow: options.flow.clone(),
             limits: options.limits.clone(),
-            counts: Counts::default(),
+            counts: Arc::default(),
+            notices: Arc::default(),
             store: None,
+            store_failure: options.store_failure,
+            failure: Mutex::default(),
             tasks,
             stop,
         };
         let (store, kept) = store.map_or((None, Vec::new()), |(store, kept)| (Some(store), kept));
+        if let Some(store) = &store {
+            store.on_failure(options.store_failure);
+        }
         let hub = Hub(Arc::new(Inner { store, ..inner }));
         hub.restore(kept);
+        let (notices, stop) = (hub.0.notices.clone(), hub.0.stop.clone());
+        hub.0.tasks.spawn(async move { notices.sum_up(stop).await });
         if hub.0.store.is_some() {
             hub.0.tasks.spawn(hub.clone().put_back());
         }
@@ -211,9 +226,19 @@ impl Hub {
         self.0.changes.subscribe()
     }
 
+    /// Marks [`Hub::changes`]: something around the topics is another.
+    pub fn mark_change(&self) {
+        self.0.changes.send_replace(());
+    }
+
     /// What has happened since the start.
     pub fn counts(&self) -> &Counts {
         &self.0.counts
+    }
+
+    /// What strangers bring about.
+    pub fn notices(&self) -> &Notices {
+        &self.0.notices
     }
 
     /// How many viewers are connected.

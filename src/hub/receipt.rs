@@ -1,5 +1,6 @@
 //! What a writer asks for besides its change, and what it is answered.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::protocol::Problem;
@@ -12,6 +13,8 @@ use crate::topic::{Refusal, Writer};
 pub struct WriteOptions {
     /// The name the writer gives itself.
     pub writer: Arc<Writer>,
+    /// Where it is; none for a part of the program.
+    pub address: Option<IpAddr>,
     /// Only if nothing has changed since this revision.
     pub if_match: Option<Revision>,
     /// Only if the topic exists already.
@@ -29,6 +32,20 @@ pub struct Receipt {
     pub created: bool,
     /// The session now.
     pub session: Session,
+    /// Whether it is durable, as far as that was asked for: not so, if the store fails and
+    /// changes stand all the same.
+    pub kept: bool,
+}
+
+/// What a deletion has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deleted {
+    /// There was no session to delete.
+    Nothing,
+    /// It is gone.
+    Gone,
+    /// It is gone, but the store has not forgotten it yet.
+    Unkept,
 }
 
 /// Why a change was not accepted.

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::*;
-use crate::json::Json;
+use crate::json::{Json, LARGE};
 use crate::protocol::SourceState;
 use crate::session::Session;
 use crate::store::disk::Disk;
@@ -169,7 +170,7 @@ async fn what_was_refused_for_the_disk_is_not_there_after_a_restart() {
     }
     room.disk.fail_after(0);
     room.hub
-        .delete(&room.topic, None)
+        .delete(&room.topic, None, None)
         .await
         .expect_err("the disk fails");
     assert_eq!(room.data().as_deref(), Some("[1]"));
@@ -258,7 +259,7 @@ async fn a_topic_that_cannot_be_forgotten_stays_as_it_is() {
     let cell = room.cell();
     let before = cell.revision();
     room.disk.set_full(true);
-    let refused = room.hub.delete(&room.topic, None).await;
+    let refused = room.hub.delete(&room.topic, None, None).await;
     assert!(matches!(refused, Err(WriteError::Store(_))), "{refused:?}");
     assert!(
         Arc::ptr_eq(&cell, &room.cell()),
@@ -268,7 +269,10 @@ async fn a_topic_that_cannot_be_forgotten_stays_as_it_is() {
     assert_eq!(room.data().as_deref(), Some("[1]"));
     room.disk.set_full(false);
     room.write("[2]").await.expect("the next one is kept");
-    assert_eq!(room.hub.delete(&room.topic, None).await, Ok(true));
+    assert_eq!(
+        room.hub.delete(&room.topic, None, None).await,
+        Ok(Deleted::Gone)
+    );
     assert_eq!(room.data(), None);
     assert!(cell.has_ended());
 }
@@ -283,7 +287,7 @@ async fn a_write_waits_for_what_becomes_of_a_deletion() {
             room.disk.fail_after(0);
         }
         let (hub, topic) = (room.hub.clone(), room.topic.clone());
-        let deleted = tokio::spawn(async move { hub.delete(&topic, None).await });
+        let deleted = tokio::spawn(async move { hub.delete(&topic, None, None).await });
         let cell = room.cell();
         cell.until(|life| life == Life::Leaving).await;
         let (hub, topic) = (room.hub.clone(), room.topic.clone());
@@ -354,7 +358,7 @@ async fn a_host_stays_attached_to_the_name_of_a_deleted_topic() {
     let source = room.hub.attach(&topic).expect("there is room");
     let write = |text| room.hub.write(&topic, data(text), WriteOptions::default());
     write("1").await.expect("it is taken");
-    assert_eq!(room.hub.delete(&topic, None).await, Ok(true));
+    assert_eq!(room.hub.delete(&topic, None, None).await, Ok(Deleted::Gone));
     write("2").await.expect("it is taken");
     tokio::time::sleep(Duration::from_secs(31)).await;
     let state = || room.hub.topic(&topic).expect("it is there").host().1;
@@ -496,6 +500,45 @@ async fn what_is_ignored_now_is_dropped_from_what_was_kept() {
 }
 
 #[tokio::test]
+async fn what_is_to_be_durable_first_is_shown_after_that() {
+    let disk = Disk::default();
+    let mut options = Options::default();
+    options.flow.after_durable = true;
+    let store = disk.store().expect("there is room at first");
+    let room = Room::with(&options, Some(store), disk);
+    let receipt = room.write(r#"{"data":1,"config":{"a":1,"b":1}}"#).await;
+    let first = receipt.expect("it can be kept").revision;
+    let cell = room.cell();
+    assert!(cell.flush().is_some_and(|flushed| flushed.to == first));
+    room.disk.hold(true);
+    let revision = |cell: &Cell| cell.state().topic.revision();
+    let mut writes = Vec::new();
+    for change in [field("a", "2"), field("b", "2"), field("a", "3"), data("2")] {
+        let (hub, topic, before) = (room.hub.clone(), room.topic.clone(), revision(&cell));
+        writes.push(tokio::spawn(async move {
+            hub.write(&topic, change, by("panel")).await
+        }));
+        while revision(&cell) == before {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(cell.session().map(|(revision, _)| revision), Some(first));
+    assert_eq!(cell.revision(), first);
+    let value = |cell: &Cell| cell.field("a").map(|(value, _)| value.to_string());
+    assert_eq!(value(&cell).as_deref(), Some("1"));
+    assert!(cell.flush().is_none());
+    assert!(cell.since(Some(first)).frame.is_none());
+    assert_eq!(cell.since(None).revision, Some(first));
+    room.disk.hold(false);
+    for write in writes {
+        write.await.expect("it ran").expect("it can be kept");
+    }
+    assert_eq!(room.data().as_deref(), Some("2"));
+    room.assert_kept();
+    assert!(cell.flush().is_some_and(|flushed| flushed.from == first));
+}
+
+#[tokio::test]
 async fn a_life_that_did_not_end_in_order_is_outrun() {
     let room = Room::new();
     let kept = room.write("[1]").await.expect("there is room");
@@ -513,4 +556,24 @@ async fn a_life_that_did_not_end_in_order_is_outrun() {
     again.hub.close_store().await;
     let ended = Room::on(again.disk.clone());
     assert_eq!(ended.cell().session(), again.cell().session());
+}
+
+#[test]
+fn a_large_change_is_called_off_with_its_writer_and_leaves_its_turn() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(1)
+        .build();
+    runtime.expect("a runtime").block_on(async {
+        let room = Room::without_store(&Options::default());
+        let (open, opened) = std::sync::mpsc::channel::<()>();
+        tokio::task::spawn_blocking(move || opened.recv());
+        let text = format!("[{:?}]", "x".repeat(LARGE));
+        for _ in 0..LARGE_CHANGES {
+            let begun = room.write(&text).now_or_never();
+            assert!(begun.is_none(), "it waits for a thread, and is dropped");
+        }
+        drop(open);
+        let written = room.write(&text).await.expect("there is room");
+        assert!(written.created, "nothing was written before");
+    });
 }

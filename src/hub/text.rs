@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::Cell;
+use super::{Cell, Counts};
 use crate::frame::Frame;
 
 /// One text. It has arrived when the last copy is dropped.
@@ -17,7 +17,9 @@ pub struct Text {
     pub cell: Arc<Cell>,
     /// The message.
     pub frame: Arc<Frame>,
+    viewers: usize,
     given: AtomicUsize,
+    counts: Arc<Counts>,
     done: Option<oneshot::Sender<usize>>,
     _permit: Option<OwnedSemaphorePermit>,
 }
@@ -27,16 +29,19 @@ impl Text {
         cell: &Arc<Cell>,
         text: String,
         permit: Option<OwnedSemaphorePermit>,
+        counts: &Arc<Counts>,
     ) -> (Arc<Text>, Delivery) {
         let (done, given) = oneshot::channel();
+        let viewers = cell.viewers();
         let text = Text {
             cell: cell.clone(),
             frame: Arc::new(Frame::verbatim(text)),
+            viewers,
             given: AtomicUsize::new(0),
+            counts: counts.clone(),
             done: Some(done),
             _permit: permit,
         };
-        let viewers = cell.viewers();
         (Arc::new(text), Delivery { viewers, given })
     }
 
@@ -48,9 +53,11 @@ impl Text {
 
 impl Drop for Text {
     fn drop(&mut self) {
+        let given = *self.given.get_mut();
+        self.counts.pass_over(self.viewers.saturating_sub(given));
         if let Some(done) = self.done.take() {
             // Not everybody asks.
-            let _ = done.send(*self.given.get_mut());
+            let _ = done.send(given);
         }
     }
 }

@@ -1,13 +1,14 @@
 //! The ways into the hub: writes, refusals, deletions, and the store behind them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::oneshot;
 
 use super::change::{Permit, Retired};
-use super::{Cell, Hub, Life, Receipt, WriteError, WriteOptions};
+use super::entry::{self, Entry};
+use super::{Cell, Deleted, Hub, Life, Receipt, WriteError, WriteOptions};
 use crate::name::TopicName;
 use crate::revision::Revision;
 use crate::store::Job;
@@ -22,8 +23,18 @@ impl Drop for Attempt {
     }
 }
 
+/// Whoever asked for a change still waits for it, until this is dropped.
+struct Asker(Arc<AtomicBool>);
+
+impl Drop for Asker {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 impl Hub {
-    /// Writes a change: all of it or nothing of it.
+    /// Writes a change: all of it or nothing of it. To drop the future calls off what takes long
+    /// and is not done.
     ///
     /// # Errors
     /// Says why nothing changed.
@@ -34,13 +45,31 @@ impl Hub {
         options: WriteOptions,
     ) -> Result<Receipt, WriteError> {
         let change = Arc::new((change, options));
+        let mut entry = Entry::new(name, &change);
+        let written = self.write_anew(name, &change).await;
+        entry.answered(&written);
+        if let Ok(receipt) = &written
+            && receipt.created
+            && *name != self.0.default_topic
+        {
+            entry::made(name, change.1.address);
+        }
+        written
+    }
+
+    /// Writes, if need be to another topic of the name than there was at first.
+    async fn write_anew(
+        &self,
+        name: &TopicName,
+        change: &Arc<(Change, WriteOptions)>,
+    ) -> Result<Receipt, WriteError> {
         let attempt = Arc::new(Attempt(self.clone(), name.clone()));
         let (cell, written) = loop {
             if self.0.stop.is_cancelled() {
                 return Err(WriteError::Stopping);
             }
             let cell = self.to_write(name, &change.1)?;
-            let written = self.write_durably(&cell, &change, &attempt).await;
+            let written = self.write_durably(&cell, change, &attempt).await;
             let gone = matches!(written, Err(WriteError::NoTopic(_)));
             if !gone || *cell.life.borrow() == Life::Live {
                 break (cell, written);
@@ -94,16 +123,20 @@ impl Hub {
         let large = cell.is_large(&change.0);
         // Never closed.
         let turn = match large {
-            true => self.0.large.acquire().await.ok(),
+            true => self.0.large.clone().acquire_owned().await.ok(),
             false => None,
         };
         let permit = self.permit().await?;
         let written = if large {
             let (cell, change) = (cell.clone(), change.clone());
             let attempt = attempt.clone();
+            let called_off = Arc::new(AtomicBool::new(false));
+            let _asker = Asker(called_off.clone());
             let write = move || {
-                let _attempt = attempt;
-                let applied = cell.apply(&change.0);
+                let (_attempt, _turn) = (attempt, turn);
+                let applied = cell.apply(&change.0, &called_off);
+                // Nobody hears of this error.
+                let applied = applied.ok_or(WriteError::Stopping)?;
                 cell.write(&change.0, &change.1, Some(applied), permit)
             };
             // Ends early only with the daemon.
@@ -112,10 +145,9 @@ impl Hub {
         } else {
             cell.write(&change.0, &change.1, None, permit)
         };
-        drop(turn);
-        let (receipt, commit) = written?;
+        let (mut receipt, commit) = written?;
         if let Some(commit) = commit {
-            commit.done().await?;
+            receipt.kept = commit.done().await?;
         }
         Ok(receipt)
     }
@@ -139,9 +171,10 @@ impl Hub {
         }
     }
 
-    /// Drops a topic, if nothing has changed since the revision that is `expected`; its viewers
-    /// are closed. The default topic stays, without a session. Tells whether there was a session
-    /// to drop. With a store nothing changes until the store has forgotten it.
+    /// Drops a topic, for a host at an address, if nothing has changed since the revision that is
+    /// `expected`; its viewers are closed. The default topic stays, without a session. With a
+    /// store nothing changes until the store has forgotten it, or failed to where changes stand
+    /// all the same.
     ///
     /// # Errors
     /// When it has changed, or when the store cannot forget it.
@@ -149,53 +182,46 @@ impl Hub {
         &self,
         name: &TopicName,
         expected: Option<Revision>,
-    ) -> Result<bool, WriteError> {
+        address: Option<IpAddr>,
+    ) -> Result<Deleted, WriteError> {
         loop {
             let permit = self.permit().await?;
             let Some(cell) = self.topic(name) else {
-                return Ok(false);
+                return Ok(Deleted::Nothing);
             };
-            match cell.retire(expected, permit) {
-                Ok(Retired::Empty) => return Ok(false),
-                Ok(Retired::Now) => _ = self.end(&cell),
+            let kept = match cell.retire(expected, permit) {
+                Ok(Retired::Empty) => return Ok(Deleted::Nothing),
+                Ok(Retired::Now) => {
+                    self.end_deleted(&cell, address);
+                    true
+                }
                 Ok(Retired::With(commit)) => {
                     let hub = self.clone();
                     // Who asked for it may go away meanwhile.
                     let gone = self.0.tasks.spawn(async move {
                         let kept = commit.done().await;
                         match kept {
-                            Ok(()) => _ = hub.end(&cell),
+                            Ok(_) => hub.end_deleted(&cell, address),
                             Err(_) => cell.stay(),
                         }
                         kept
                     });
-                    gone.await.map_err(|_| WriteError::Stopping)??;
+                    gone.await.map_err(|_| WriteError::Stopping)??
                 }
                 Err(WriteError::NoTopic(_)) => {
                     cell.until(|life| life != Life::Leaving).await;
                     continue;
                 }
                 Err(error) => return Err(error),
-            }
-            return Ok(true);
+            };
+            return Ok(if kept { Deleted::Gone } else { Deleted::Unkept });
         }
     }
 
-    /// After a failed commit the disk may hold what was taken back: puts that right as soon as
-    /// it can be.
-    pub(super) async fn put_back(self) {
-        const AGAIN: Duration = Duration::from_secs(1);
-        let Some(store) = &self.0.store else { return };
-        let mend = async {
-            loop {
-                store.fails().await;
-                while store.is_failing() {
-                    tokio::time::sleep(AGAIN).await;
-                    // The thread ends after everything else.
-                    let _ = store.jobs().send(Job::PutBack).await;
-                }
-            }
-        };
-        self.0.stop.run_until_cancelled(mend).await;
+    fn end_deleted(&self, cell: &Arc<Cell>, address: Option<IpAddr>) {
+        let viewers = cell.viewers();
+        if self.end(cell) {
+            entry::deleted(cell.name(), viewers, address);
+        }
     }
 }

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use indexmap::IndexMap;
 
-use super::{Json, scan};
+use super::{Json, Work, scan};
 
 impl Json {
     /// The value after a merge patch (RFC 7396 §2). None when that would take looking through
-    /// more than `work` bytes: a patch can go down a hundred levels, each of them as large as
-    /// the whole.
-    pub fn merged(target: Option<&Json>, patch: &Json, work: &mut usize) -> Option<Json> {
+    /// more bytes than `work` has left: a patch can go down a hundred levels, each of them as
+    /// large as the whole.
+    pub fn merged(target: Option<&Json>, patch: &Json, work: &mut Work<'_>) -> Option<Json> {
         let target = target.map(Json::as_str);
         let mut out = String::with_capacity(target.map_or(0, str::len) + patch.as_str().len());
         merge(&mut out, target, patch.as_str(), work)?;
@@ -18,12 +18,12 @@ impl Json {
     }
 }
 
-fn merge(out: &mut String, target: Option<&str>, patch: &str, work: &mut usize) -> Option<()> {
+fn merge(out: &mut String, target: Option<&str>, patch: &str, work: &mut Work<'_>) -> Option<()> {
     let Some(changes) = scan::members(patch) else {
         out.push_str(patch);
         return Some(());
     };
-    *work = work.checked_sub(patch.len() + target.map_or(0, str::len))?;
+    work.spend(patch.len() + target.map_or(0, str::len))?;
     let mut changes: IndexMap<Cow<'_, str>, (&str, &str)> = changes
         .into_iter()
         .map(|(key, value)| (name(key), (key, value)))
@@ -86,7 +86,7 @@ impl<'a> Object<'a> {
         key: &str,
         before: Option<&str>,
         change: &str,
-        work: &mut usize,
+        work: &mut Work<'_>,
     ) -> Option<()> {
         if change == "null" {
             return Some(());
@@ -102,6 +102,8 @@ impl<'a> Object<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use super::*;
     use proptest::prelude::*;
     use serde_json::Value;
@@ -111,7 +113,8 @@ mod tests {
     }
 
     fn merged(target: &str, patch: &str) -> String {
-        let mut work = 1 << 20;
+        let wanted = AtomicBool::new(false);
+        let mut work = Work::new(1 << 20, &wanted);
         let merged = Json::merged(Some(&json(target)), &json(patch), &mut work);
         merged.unwrap().to_string()
     }
@@ -137,9 +140,13 @@ mod tests {
             |bottom: &str| format!("{}{bottom}{}", r#"{"a":"#.repeat(100), "}".repeat(100));
         let target = json(&nested(&format!("\"{}\"", "y".repeat(100_000))));
         let patch = json(&nested(r#"{"b":1}"#));
-        let with = |mut work: usize| Json::merged(Some(&target), &patch, &mut work);
-        assert!(with(1_000_000).is_none());
-        assert_eq!(with(20_000_000), Some(patch.clone()));
+        let with = |work, called_off| {
+            let called_off = AtomicBool::new(called_off);
+            Json::merged(Some(&target), &patch, &mut Work::new(work, &called_off))
+        };
+        assert!(with(1_000_000, false).is_none());
+        assert_eq!(with(20_000_000, false), Some(patch.clone()));
+        assert!(with(20_000_000, true).is_none(), "nobody waits for it");
     }
 
     fn values() -> impl Strategy<Value = Value> {

@@ -190,8 +190,8 @@ fn json(value: &impl Serialize) -> Json {
 /// The answer to a host's message that was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ack {
-    /// A change stands, under this revision.
-    Written(Revision),
+    /// A change stands, under this revision; whether it is kept.
+    Written(Revision, bool),
     /// A text was sent, and so many viewers were passed over.
     Broadcast(usize),
 }
@@ -199,14 +199,20 @@ pub enum Ack {
 impl Ack {
     /// As text, with the message's id.
     pub fn text(self, id: Option<&Json>) -> String {
-        let (revision, passed_over) = match self {
-            Ack::Written(revision) => (Some(Json::string(&revision.to_string())), None),
-            Ack::Broadcast(0) => (None, None),
-            Ack::Broadcast(viewers) => (None, Some(Json::from_value(&viewers.into()))),
-        };
+        let mut passed_over = None;
+        let (mut revision, mut kept) = (None, None);
+        match self {
+            Ack::Written(at, is_kept) => {
+                revision = Some(Json::string(&at.to_string()));
+                kept = (!is_kept).then(|| Json::from_value(&false.into()));
+            }
+            Ack::Broadcast(0) => {}
+            Ack::Broadcast(viewers) => passed_over = Some(Json::from_value(&viewers.into())),
+        }
         let members = [
             ("id", id),
             ("revision", revision.as_ref()),
+            ("kept", kept.as_ref()),
             ("passedOver", passed_over.as_ref()),
         ];
         message("ack", members)

@@ -43,6 +43,13 @@ impl Problem {
         }
     }
 
+    /// The names of the fields at fault, the first of many; none where it is something else.
+    pub fn fields_at_fault(&self) -> Option<String> {
+        const NAMED: usize = 8;
+        let names: Vec<&str> = self.errors.iter().map(|fault| &*fault.field).collect();
+        (!names.is_empty()).then(|| names[..names.len().min(NAMED)].join(","))
+    }
+
     /// As `application/problem+json`.
     pub fn text(&self) -> String {
         json(self).as_str().to_owned()

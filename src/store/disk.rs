@@ -28,7 +28,10 @@ impl Disk {
     pub fn store(&self) -> Result<(Store, Vec<Kept>), redb::Error> {
         let database = self.open()?;
         file::prepare(&database)?;
-        let kept = file::begin(&database)?;
+        let (closed, rows) = file::read(&database)?;
+        let (mut kept, _) = rows.read();
+        kept.iter_mut().for_each(|kept| kept.is_last = closed);
+        file::begin(&database)?;
         let disk = self.clone();
         let store = Store::start(database, Box::new(move || disk.open()));
         Ok((store, kept))

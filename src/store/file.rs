@@ -1,93 +1,56 @@
-//! The tables of the file, and what is checked before anything is written to it.
+//! The tables of the file.
 
-use std::path::Path;
+use std::collections::BTreeMap;
 
 use redb::{
-    Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase, ReadableTable, StorageError,
-    Table, TableDefinition, WriteTransaction,
+    Database, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction,
 };
 
-use super::origins;
-use super::{Kept, Record};
-use crate::json::Json;
-use crate::name::TopicName;
-use crate::revision::Revision;
-use crate::session::{FieldName, Session};
+use super::rows::{self, Row, Rows, Sum, part_key, parts_end, seal};
+use super::{Kept, Record, origins};
+use crate::session::FieldName;
 use crate::topic::Version;
 
 /// Grows when what is kept changes its shape.
-pub(super) const FORMAT: u64 = 2;
+pub(super) const FORMAT: u64 = 3;
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("onlooker");
 /// In the first table, only while the file is closed in order.
 const CLOSED: &str = "closed";
-/// Topic → its revision.
-const REVISIONS: TableDefinition<'_, &str, u64> = TableDefinition::new("revisions");
-/// Topic → the session's text as of its last structural change, and who wrote its fields.
-const SNAPSHOTS: TableDefinition<'_, &str, (&str, &str)> = TableDefinition::new("snapshots");
-/// Topic and field → the value and who wrote it, for fields that changed since.
-const CHANGES: TableDefinition<'_, (&str, &str), (&str, &str)> = TableDefinition::new("changes");
-/// What format 1 had in place of the last two: without the writers.
+/// The rows of [`Rows`].
+const HEADS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("heads");
+const WHOLES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("wholes");
+const PARTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("parts");
+/// What formats 1 and 2 had in place of these, without checksums: topic → its revision.
+pub(super) const REVISIONS_2: TableDefinition<'_, &str, u64> = TableDefinition::new("revisions");
+/// Format 2: topic → the session's text, and who wrote its fields.
+pub(super) const SNAPSHOTS_2: TableDefinition<'_, &str, (&str, &str)> =
+    TableDefinition::new("snapshots");
+/// Format 2: topic and field → the value and who wrote it.
+pub(super) const CHANGES_2: TableDefinition<'_, (&str, &str), (&str, &str)> =
+    TableDefinition::new("changes");
+/// Format 1: as these two, without the writers.
 pub(super) const SESSIONS_1: TableDefinition<'_, &str, &str> = TableDefinition::new("sessions");
-const FIELDS_1: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("fields");
+pub(super) const FIELDS_1: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("fields");
 
-/// Opens the file, or makes it where there is none. One that is not ours is not written to.
-pub(super) fn open(path: &Path) -> Result<Database, String> {
-    check_format(path)?;
-    let opened = match path.exists() {
-        true => Database::open(path),
-        false => Database::create(path),
+/// Whether the file is ours to write to, or why not.
+pub(super) fn check_format(database: &Database) -> Result<Result<(), String>, redb::Error> {
+    let transaction = database.begin_read()?;
+    let format = match transaction.open_table(META) {
+        Ok(meta) => meta.get("format")?.map(|format| format.value()),
+        // One in which nothing was ever written is as good as a new one.
+        Err(TableError::TableDoesNotExist(_)) if transaction.list_tables()?.next().is_none() => {
+            return Ok(Ok(()));
+        }
+        Err(TableError::Storage(error)) => return Err(error.into()),
+        Err(_) => None,
     };
-    let database = opened.map_err(|error| explain(&error))?;
-    prepare(&database).map_err(|error| error.to_string())?;
-    Ok(database)
-}
-
-/// Looks at a file without writing to it.
-fn check_format(path: &Path) -> Result<(), String> {
-    if !path.exists() {
-        return Ok(());
-    }
-    let database = match ReadOnlyDatabase::open(path) {
-        Ok(database) => database,
-        // It was not closed in order: opening it to write will mend it.
-        Err(DatabaseError::RepairAborted) => return Ok(()),
-        Err(error) => return Err(explain(&error)),
-    };
-    let format = || {
-        Ok::<_, redb::Error>(
-            database
-                .begin_read()?
-                .open_table(META)?
-                .get("format")?
-                .map(|format| format.value()),
-        )
-    };
-    match format() {
-        Ok(Some(1 | FORMAT)) => Ok(()),
-        Ok(Some(newer)) => Err(format!(
+    Ok(match format {
+        Some(1..=FORMAT) => Ok(()),
+        Some(newer) => Err(format!(
             "format {newer} is newer than this onlooker knows ({FORMAT}): use the onlooker that wrote it"
         )),
-        _ => Err("a redb file, but none of onlooker's: choose another --store".to_owned()),
-    }
-}
-
-fn explain(error: &DatabaseError) -> String {
-    match error {
-        DatabaseError::DatabaseAlreadyOpen => {
-            "another onlooker has it open: stop that one, or choose another --store".to_owned()
-        }
-        DatabaseError::Storage(StorageError::Io(io))
-            if io.kind() == std::io::ErrorKind::InvalidData =>
-        {
-            format!("not a store of onlooker ({io}): choose another --store")
-        }
-        DatabaseError::Storage(StorageError::Corrupted(what)) => {
-            format!("the store is damaged ({what}): restore a copy, or choose another --store")
-        }
-        other => format!(
-            "the store cannot be opened ({other}): restore a copy, or choose another --store"
-        ),
-    }
+        None => Err("a redb file, but none of onlooker's: choose another --store".to_owned()),
+    })
 }
 
 pub(super) fn prepare(database: &Database) -> Result<(), redb::Error> {
@@ -95,24 +58,27 @@ pub(super) fn prepare(database: &Database) -> Result<(), redb::Error> {
     let mut meta = transaction.open_table(META)?;
     let before = meta.insert("format", FORMAT)?.map(|format| format.value());
     drop(meta);
-    transaction.open_table(REVISIONS)?;
-    transaction.open_table(SNAPSHOTS)?;
-    transaction.open_table(CHANGES)?;
+    transaction.open_table(HEADS)?;
+    transaction.open_table(WHOLES)?;
+    transaction.open_table(PARTS)?;
     if before == Some(1) {
-        upgrade(&transaction)?;
+        upgrade_1(&transaction)?;
+    }
+    if matches!(before, Some(1 | 2)) {
+        upgrade_2(&transaction)?;
     }
     Ok(transaction.commit()?)
 }
 
-fn upgrade(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+fn upgrade_1(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     for entry in transaction.open_table(SESSIONS_1)?.iter()? {
         let (topic, session) = entry?;
-        let mut snapshots = transaction.open_table(SNAPSHOTS)?;
+        let mut snapshots = transaction.open_table(SNAPSHOTS_2)?;
         snapshots.insert(topic.value(), (session.value(), ""))?;
     }
     for entry in transaction.open_table(FIELDS_1)?.iter()? {
         let (field, value) = entry?;
-        let mut changes = transaction.open_table(CHANGES)?;
+        let mut changes = transaction.open_table(CHANGES_2)?;
         changes.insert(field.value(), (value.value(), ""))?;
     }
     transaction.delete_table(SESSIONS_1)?;
@@ -120,15 +86,76 @@ fn upgrade(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     Ok(())
 }
 
-/// What the file holds, when a daemon begins with it. Until it is closed in order, changes that
-/// it does not hold may have been shown.
-pub(super) fn begin(database: &Database) -> Result<Vec<Kept>, redb::Error> {
+/// Takes the rows over as they are: whether they can be read is seen afterwards.
+fn upgrade_2(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    let mut sums = BTreeMap::<String, Sum>::new();
+    let mut add = |topic: &str, row: &[u8]| {
+        let sum = sums.entry(topic.to_owned()).or_default();
+        *sum = sum.with(row);
+    };
+    for entry in transaction.open_table(SNAPSHOTS_2)?.iter()? {
+        let (topic, snapshot) = entry?;
+        let (session, origins) = snapshot.value();
+        let row = seal(&[topic.value(), session, origins]);
+        add(topic.value(), &row);
+        let mut wholes = transaction.open_table(WHOLES)?;
+        wholes.insert(topic.value(), &*row)?;
+    }
+    for entry in transaction.open_table(CHANGES_2)?.iter()? {
+        let (key, change) = entry?;
+        let ((topic, field), (value, origin)) = (key.value(), change.value());
+        let row = seal(&[topic, field, value, origin]);
+        add(topic, &row);
+        let mut parts = transaction.open_table(PARTS)?;
+        parts.insert(&*part_key(topic, field), &*row)?;
+    }
+    for entry in transaction.open_table(REVISIONS_2)?.iter()? {
+        let (topic, revision) = entry?;
+        let sum = sums.remove(topic.value()).unwrap_or_default();
+        let head = rows::head(topic.value(), revision.value(), sum);
+        let mut heads = transaction.open_table(HEADS)?;
+        heads.insert(topic.value(), &*head)?;
+    }
+    transaction.delete_table(SNAPSHOTS_2)?;
+    transaction.delete_table(CHANGES_2)?;
+    transaction.delete_table(REVISIONS_2)?;
+    Ok(())
+}
+
+/// Whether the file was closed in order, and its rows.
+pub(super) fn read(database: &Database) -> Result<(bool, Rows), redb::Error> {
+    let transaction = database.begin_read()?;
+    let meta = transaction.open_table(META)?;
+    let rows = Rows {
+        heads: all(&transaction.open_table(HEADS)?, |key| {
+            key.as_bytes().to_vec()
+        })?,
+        wholes: all(&transaction.open_table(WHOLES)?, |key| {
+            key.as_bytes().to_vec()
+        })?,
+        parts: all(&transaction.open_table(PARTS)?, |key| key.to_vec())?,
+        ..Rows::default()
+    };
+    Ok((meta.get(CLOSED)?.is_some(), rows))
+}
+
+fn all<K: redb::Key + 'static>(
+    table: &redb::ReadOnlyTable<K, &'static [u8]>,
+    bytes: impl Fn(K::SelfType<'_>) -> Vec<u8>,
+) -> Result<Vec<Row>, redb::Error> {
+    let row = |entry: Result<(redb::AccessGuard<'_, K>, redb::AccessGuard<'_, &[u8]>), _>| {
+        let (key, row) = entry?;
+        Ok((bytes(key.value()), row.value().to_vec()))
+    };
+    table.iter()?.map(row).collect()
+}
+
+/// A daemon begins with the file. Until it is closed in order, changes that it does not hold may
+/// have been shown.
+pub(super) fn begin(database: &Database) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
-    let closed = transaction.open_table(META)?.remove(CLOSED)?.is_some();
-    transaction.commit()?;
-    let mut kept = load(database)?;
-    kept.iter_mut().for_each(|kept| kept.is_last = closed);
-    Ok(kept)
+    transaction.open_table(META)?.remove(CLOSED)?;
+    Ok(transaction.commit()?)
 }
 
 /// All that was shown and stands is in the file.
@@ -138,57 +165,13 @@ pub(super) fn close(database: &Database) -> Result<(), redb::Error> {
     Ok(transaction.commit()?)
 }
 
-pub(super) fn load(database: &Database) -> Result<Vec<Kept>, redb::Error> {
-    let transaction = database.begin_read()?;
-    let (revisions, snapshots, changes) = (
-        transaction.open_table(REVISIONS)?,
-        transaction.open_table(SNAPSHOTS)?,
-        transaction.open_table(CHANGES)?,
-    );
-    let mut all = Vec::new();
-    for entry in snapshots.iter()? {
-        let (name, snapshot) = entry?;
-        let name = name.value();
-        let revision = revisions
-            .get(name)?
-            .and_then(|revision| Revision::new(revision.value()));
-        let (Ok(topic), Some(revision)) = (name.parse::<TopicName>(), revision) else {
-            continue;
-        };
-        let (session, origins) = snapshot.value();
-        let session = Json::parse_kept(session.as_bytes()).ok();
-        let session = session.and_then(|json| Session::from_json(&json, name).ok());
-        let Some(session) = session else { continue };
-        let mut version = Version {
-            revision,
-            session,
-            origins: origins::parse(origins),
-        };
-        for entry in changes.range((name, "")..)? {
-            let (key, change) = entry?;
-            if key.value().0 != name {
-                break;
-            }
-            let (value, origin) = change.value();
-            set(&mut version, key.value().1, value, origin);
-        }
-        let is_last = true;
-        all.push(Kept {
-            topic,
-            version,
-            is_last,
-        });
+/// Puts whole topics into the file: all of them or none.
+pub(super) fn put_all(database: &Database, topics: &[Kept]) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    for Kept { topic, version, .. } in topics {
+        put(&transaction, topic.as_str(), Some(version))?;
     }
-    Ok(all)
-}
-
-fn set(version: &mut Version, field: &str, value: &str, origin: &str) {
-    let value = Json::parse_kept(value.as_bytes()).unwrap_or_else(|_| Json::empty_object());
-    version.session.config.set(field, value);
-    match origins::parse_one(origin) {
-        Some(origin) => version.origins.insert_mut(field.into(), origin),
-        None => _ = version.origins.remove_mut(field),
-    }
+    Ok(transaction.commit()?)
 }
 
 /// Puts one record into the transaction.
@@ -206,20 +189,25 @@ pub(super) fn put(
     name: &str,
     version: Option<&Version>,
 ) -> Result<(), redb::Error> {
-    let mut revisions = transaction.open_table(REVISIONS)?;
-    let mut snapshots = transaction.open_table(SNAPSHOTS)?;
+    let mut heads = transaction.open_table(HEADS)?;
+    let mut wholes = transaction.open_table(WHOLES)?;
+    let mut parts = transaction.open_table(PARTS)?;
+    let (first, end) = (part_key(name, ""), parts_end(name));
+    parts.retain_in(&*first..&*end, |_, _| false)?;
     match version {
         Some(version) => {
             let (session, origins) = (version.session.to_json(), origins::text(version));
-            revisions.insert(name, version.revision.get())?;
-            snapshots.insert(name, (session.as_str(), origins.as_str()))?;
+            let whole = seal(&[name, &session, &origins]);
+            let sum = Sum::default().with(&whole);
+            heads.insert(name, &*rows::head(name, version.revision.get(), sum))?;
+            wholes.insert(name, &*whole)?;
         }
         None => {
-            revisions.remove(name)?;
-            snapshots.remove(name)?;
+            heads.remove(name)?;
+            wholes.remove(name)?;
         }
     }
-    clear_changes(&mut transaction.open_table(CHANGES)?, name)
+    Ok(())
 }
 
 fn put_fields(
@@ -228,34 +216,24 @@ fn put_fields(
     version: &Version,
     fields: &[FieldName],
 ) -> Result<(), redb::Error> {
-    let revision = version.revision.get();
-    transaction.open_table(REVISIONS)?.insert(name, revision)?;
-    let mut changes = transaction.open_table(CHANGES)?;
+    let mut heads = transaction.open_table(HEADS)?;
+    let head = heads.get(name)?.map(|head| head.value().to_vec());
+    let Some((_, _, mut sum)) = head.as_deref().and_then(rows::read_head) else {
+        drop(heads);
+        return put(transaction, name, Some(version));
+    };
+    let mut parts = transaction.open_table(PARTS)?;
     for field in fields {
         let Some(value) = version.session.config.get(field) else {
             continue;
         };
         let origin = origins::text_of_one(version.origins.get(field));
-        changes.insert((name, &**field), (value.as_str(), origin.as_str()))?;
-    }
-    Ok(())
-}
-
-fn clear_changes(
-    table: &mut Table<'_, (&'static str, &'static str), (&'static str, &'static str)>,
-    name: &str,
-) -> Result<(), redb::Error> {
-    let mut fields = Vec::new();
-    for entry in table.range((name, "")..)? {
-        let (key, _) = entry?;
-        let (topic, field) = key.value();
-        if topic != name {
-            break;
+        let part = seal(&[name, field, value.as_str(), &origin]);
+        sum = sum.with(&part);
+        if let Some(before) = parts.insert(&*part_key(name, field), &*part)? {
+            sum = sum.with(before.value());
         }
-        fields.push(field.to_owned());
     }
-    for field in fields {
-        table.remove((name, field.as_str()))?;
-    }
+    heads.insert(name, &*rows::head(name, version.revision.get(), sum))?;
     Ok(())
 }

@@ -18,7 +18,7 @@ struct Shared {
     entry: Mutex<Entry>,
     /// As in the entry, to be read without the lock.
     generation: AtomicU64,
-    lost: Notify,
+    changed: Notify,
 }
 
 /// What is written in a ledger.
@@ -59,20 +59,16 @@ impl Ledger {
         self.0.generation.load(Ordering::Acquire)
     }
 
-    /// Waits until changes are lost.
-    pub fn lost(&self) -> impl Future<Output = ()> {
-        self.0.lost.notified()
+    /// Waits until changes are durable, or lost.
+    pub fn changed(&self) -> impl Future<Output = ()> {
+        self.0.changed.notified()
     }
 
     /// This is durable now.
     pub(super) fn keep(&self, version: Option<Version>) {
         let mut entry = self.entry();
         (entry.kept, entry.unsure) = (version, false);
-    }
-
-    /// What is durable has been put back.
-    pub(super) fn is_put_back(&self) {
-        self.entry().unsure = false;
+        self.0.changed.notify_one();
     }
 
     /// What was handed over since `kept` is lost: the durable state takes the next revision.
@@ -89,6 +85,6 @@ impl Ledger {
             kept.origins = Origins::new_sync();
         }
         self.0.generation.store(entry.generation, Ordering::Release);
-        self.0.lost.notify_one();
+        self.0.changed.notify_one();
     }
 }

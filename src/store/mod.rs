@@ -4,21 +4,28 @@
 mod file;
 mod ledger;
 mod origins;
+mod overlay;
+mod place;
+mod rows;
+mod salvage;
 mod transfer;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use redb::{Database, DatabaseError};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 pub use ledger::{Entry, Ledger};
-pub use transfer::{export, import, parse_line};
+pub use place::{Found, WENT_BACK};
+pub use rows::Damage;
+pub use transfer::{check, export, import, parse_line};
 use writer::Writer;
 
 use crate::name::TopicName;
+use crate::options::StoreFailure;
 use crate::session::FieldName;
 use crate::topic::Version;
 
@@ -33,6 +40,17 @@ pub struct StoreError {
     pub path: PathBuf,
     /// What is wrong, and the way out.
     pub reason: String,
+}
+
+impl StoreError {
+    fn new(path: &Path, reason: String) -> StoreError {
+        let path = path.to_owned();
+        StoreError { path, reason }
+    }
+}
+
+fn open(path: &Path) -> Result<place::Opened, StoreError> {
+    place::open(path).map_err(|reason| StoreError::new(path, reason))
 }
 
 /// A topic as it was kept.
@@ -61,14 +79,14 @@ pub struct Record {
     pub ledger: Ledger,
 }
 
-/// Learns whether a change is durable, or why not.
-pub type Done = oneshot::Sender<Result<(), String>>;
+/// Learns whether a change is durable; or stands without being so; or why it was taken back.
+pub type Done = oneshot::Sender<Result<bool, String>>;
 
 /// An order for the thread, answered when it is durable or has failed.
 pub enum Job {
     /// Make this durable.
     Commit(Box<Record>, Done),
-    /// Put back what is durable, where changes were lost and may have reached the disk.
+    /// Make the file hold what it should, where a commit failed and that is not known.
     PutBack,
     /// Close the file and end.
     Close(oneshot::Sender<()>),
@@ -81,32 +99,39 @@ pub struct Store {
     failing: Arc<Failing>,
 }
 
-/// Whether the disk may hold what was taken back.
+/// What is known of commits that failed.
 #[derive(Debug, Default)]
 struct Failing {
+    /// Whether changes stand that could not be kept.
+    serves: AtomicBool,
+    /// Whether the file may hold something else than it should.
     now: AtomicBool,
     begun: Notify,
+    count: AtomicU64,
+    last: Mutex<String>,
 }
 
 /// How the thread gets at the file, also again after the disk was full.
 pub(crate) type Open = Box<dyn FnMut() -> Result<Database, DatabaseError> + Send>;
 
 impl Store {
-    /// Opens or makes the file, and tells what it holds.
+    /// Opens or makes the file, and tells what it holds. What is damaged is said in the log: the
+    /// rest goes on in a new file, and the damaged one is set aside.
     ///
     /// # Errors
-    /// A file that is not ours, damaged, of a newer format or in use is left as it is.
+    /// A file that is not ours, of a newer format or in use is left as it is.
     pub fn open(path: &Path) -> Result<(Store, Vec<Kept>), StoreError> {
-        let fail = |reason: String| StoreError {
-            path: path.to_owned(),
-            reason,
-        };
-        let database = file::open(path).map_err(fail)?;
-        let kept = file::begin(&database).map_err(|error| fail(error.to_string()))?;
+        let opened = open(path)?;
+        for note in opened.notes() {
+            tracing::warn!("{}: {note}", path.display());
+        }
+        let database = opened.database;
+        let begun = place::caught(|| file::begin(&database));
+        begun.map_err(|error| StoreError::new(path, error.to_string()))?;
         let path = path.to_owned();
         Ok((
             Store::start(database, Box::new(move || Database::open(&path))),
-            kept,
+            opened.found.kept,
         ))
     }
 
@@ -119,14 +144,31 @@ impl Store {
         Store { jobs, failing }
     }
 
-    /// Waits until a change could not be kept, and nothing could be put back.
+    /// From now on changes that cannot be kept stand; or are taken back, as they are at first.
+    pub fn on_failure(&self, then: StoreFailure) {
+        let serves = then == StoreFailure::Serve;
+        self.failing.serves.store(serves, Ordering::Relaxed);
+    }
+
+    /// Waits until a commit has failed.
     pub fn fails(&self) -> impl Future<Output = ()> {
         self.failing.begun.notified()
     }
 
-    /// Whether the disk may still hold what was taken back.
+    /// Whether the file may still hold something else than it should.
     pub fn is_failing(&self) -> bool {
         self.failing.now.load(Ordering::Relaxed)
+    }
+
+    /// How many commits have failed.
+    pub fn errors(&self) -> u64 {
+        self.failing.count.load(Ordering::Relaxed)
+    }
+
+    /// Why the last of them did.
+    pub fn last_error(&self) -> String {
+        let last = self.failing.last.lock();
+        last.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Where jobs are put. A place is reserved before the topic's lock is taken, so that
@@ -138,5 +180,8 @@ impl Store {
 
 #[cfg(test)]
 pub(crate) mod disk;
+#[cfg(test)]
+#[path = "faults/tests.rs"]
+mod faults;
 #[cfg(test)]
 mod tests;

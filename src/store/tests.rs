@@ -1,6 +1,6 @@
 //! What is kept, what is refused, and what is left alone.
 
-use super::file::{FORMAT, META, SESSIONS_1};
+use super::file::{CHANGES_2, FIELDS_1, FORMAT, META, REVISIONS_2, SESSIONS_1, SNAPSHOTS_2};
 use super::*;
 use crate::json::Json;
 use crate::revision::Revision;
@@ -11,7 +11,7 @@ fn session(text: &str) -> Session {
     Session::from_json(&Json::parse(text.as_bytes()).unwrap(), "x").unwrap()
 }
 
-fn commit(store: &Store, record: Record) -> Result<(), String> {
+fn commit(store: &Store, record: Record) -> Result<bool, String> {
     let (done, answer) = oneshot::channel();
     store
         .jobs()
@@ -120,59 +120,90 @@ fn files_that_are_not_ours_are_left_alone() {
         let error = Store::open(&path).map(|_| ()).unwrap_err().to_string();
         assert!(error.contains(reason), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), bytes);
+        assert_eq!(folder.path().read_dir().unwrap().count(), 1);
     };
-    refuse(b"", "not a store of onlooker");
     refuse(
         &b"just a text file\n".repeat(1000),
         "not a store of onlooker",
     );
-    std::fs::remove_file(&path).unwrap();
-    close(&Store::open(&path).unwrap().0);
-    let whole = std::fs::read(&path).unwrap();
-    refuse(&whole[..whole.len() / 2], "damaged");
-
-    std::fs::remove_file(&path).unwrap();
-    let newer = Database::create(&path).unwrap();
-    let transaction = newer.begin_write().unwrap();
-    transaction
-        .open_table(META)
-        .unwrap()
-        .insert("format", FORMAT + 1)
-        .unwrap();
-    transaction.commit().unwrap();
-    drop(newer);
-    refuse(&std::fs::read(&path).unwrap(), "newer than this onlooker");
+    let redb = |name: &'static str, format: u64| {
+        let _ = std::fs::remove_file(&path);
+        let theirs = Database::create(&path).unwrap();
+        let transaction = theirs.begin_write().unwrap();
+        let table = redb::TableDefinition::<&str, u64>::new(name);
+        let mut meta = transaction.open_table(table).unwrap();
+        meta.insert("format", format).unwrap();
+        drop(meta);
+        transaction.commit().unwrap();
+        drop(theirs);
+        std::fs::read(&path).unwrap()
+    };
+    refuse(&redb("onlooker", FORMAT + 1), "newer than this onlooker");
+    refuse(&redb("theirs", 1), "none of onlooker's");
 }
 
 #[test]
-fn a_file_of_format_1_is_taken_over() {
-    use redb::TableDefinition;
-    const REVISIONS: TableDefinition<'_, &str, u64> = TableDefinition::new("revisions");
-    const FIELDS: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("fields");
+fn what_is_no_regular_file_is_refused_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store");
-    let older = Database::create(&path).unwrap();
+    let fifo = folder.path().join("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.unwrap().success());
+    for path in [&fifo, folder.path(), Path::new("/dev/null")] {
+        let refused = Store::open(path).map(|_| ()).unwrap_err().to_string();
+        assert!(refused.contains("choose another --store"), "{refused}");
+        assert!(refused.contains(path.to_str().unwrap()), "{refused}");
+        assert!(check(path).is_err());
+    }
+}
+
+/// A file of an older format: the topic `main` with a field that changed since.
+fn older(path: &Path, format: u64, session: &str) {
+    let older = Database::create(path).unwrap();
     let transaction = older.begin_write().unwrap();
     let mut meta = transaction.open_table(META).unwrap();
-    meta.insert("format", 1).unwrap();
+    meta.insert("format", format).unwrap();
     drop(meta);
-    let mut revisions = transaction.open_table(REVISIONS).unwrap();
+    let mut revisions = transaction.open_table(REVISIONS_2).unwrap();
     revisions.insert("main", 7).unwrap();
     drop(revisions);
-    let mut sessions = transaction.open_table(SESSIONS_1).unwrap();
-    let before = r#"{"name":"x","data":[1.50],"config":{"a":1,"b":2},"metadata":{}}"#;
-    sessions.insert("main", before).unwrap();
-    drop(sessions);
-    let mut fields = transaction.open_table(FIELDS).unwrap();
-    fields.insert(("main", "a"), "3").unwrap();
-    drop(fields);
-    transaction.commit().unwrap();
-    drop(older);
-    for _ in 0..2 {
-        let (store, kept) = Store::open(&path).unwrap();
-        assert_eq!(kept[0].version, version(7, &before.replace("1,", "3,")));
-        close(&store);
+    if format == 1 {
+        let mut sessions = transaction.open_table(SESSIONS_1).unwrap();
+        sessions.insert("main", session).unwrap();
+        let mut fields = transaction.open_table(FIELDS_1).unwrap();
+        fields.insert(("main", "a"), "3").unwrap();
+    } else {
+        let mut snapshots = transaction.open_table(SNAPSHOTS_2).unwrap();
+        snapshots.insert("main", (session, "")).unwrap();
+        let mut changes = transaction.open_table(CHANGES_2).unwrap();
+        changes.insert(("main", "a"), ("3", "")).unwrap();
     }
+    transaction.commit().unwrap();
+}
+
+#[test]
+fn files_of_older_formats_are_taken_over() {
+    let before = r#"{"name":"x","data":[1.50],"config":{"a":1,"b":2},"metadata":{}}"#;
+    for format in 1..FORMAT {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        older(&path, format, before);
+        for _ in 0..2 {
+            let (store, kept) = Store::open(&path).unwrap();
+            assert_eq!(kept[0].version, version(7, &before.replace("1,", "3,")));
+            close(&store);
+        }
+        assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+    }
+}
+
+#[test]
+fn what_an_older_format_has_damaged_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    older(&path, 2, r#"{"data":[1.5"#);
+    let found = check(&path).unwrap();
+    assert_eq!(found.kept, []);
+    assert_eq!(found.damage[0].topic.as_deref(), Some("main"));
 }
 
 #[test]
@@ -200,4 +231,26 @@ fn an_export_can_be_imported() {
             .next(),
         Some("\"a b\" cannot name a topic")
     );
+}
+
+#[test]
+fn a_panic_out_of_redb_is_an_error() {
+    let ended = place::caught(|| -> Result<(), redb::Error> { panic!("as redb would") });
+    assert!(matches!(ended, Err(redb::Error::Corrupted(_))));
+}
+
+#[test]
+fn what_a_killed_creation_leaves_goes_with_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, beside) = (folder.path().join("store"), folder.path().join("store.new"));
+    for before_its_name in [true, false] {
+        std::fs::write(&beside, b"half of a store").unwrap();
+        let (store, kept) = Store::open(&path).unwrap();
+        assert_eq!(
+            (kept, beside.exists()),
+            (Vec::new(), false),
+            "{before_its_name}"
+        );
+        close(&store);
+    }
 }

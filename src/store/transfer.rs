@@ -2,29 +2,29 @@
 
 use std::path::Path;
 
-use super::file::{self, load, put};
-use super::{Kept, StoreError, origins};
+use super::{Damage, Found, Kept, StoreError, file, open, origins, place};
 use crate::json::Json;
 use crate::name::TopicName;
 use crate::revision::Revision;
 use crate::session::Session;
 use crate::topic::{Origins, Version};
 
-/// What a file holds, one JSON object per topic: `{"topic","revision","session"}`, and
-/// `"origins"` where writers gave their names.
+/// Looks whether a file is whole. Nothing is written to it.
 ///
 /// # Errors
-/// As [`super::Store::open`].
-pub fn export(path: &Path, line: &mut dyn FnMut(&str)) -> Result<(), StoreError> {
-    let fail = |reason: String| StoreError {
-        path: path.to_owned(),
-        reason,
-    };
-    if !path.exists() {
-        return Err(fail("no such file".to_owned()));
-    }
-    let database = file::open(path).map_err(fail)?;
-    for kept in load(&database).map_err(|error| fail(error.to_string()))? {
+/// A file that is not there, not ours, of a newer format or in use.
+pub fn check(path: &Path) -> Result<Found, StoreError> {
+    place::look(path).map_err(|reason| StoreError::new(path, reason))
+}
+
+/// What a file holds, one JSON object per topic: `{"topic","revision","session"}`, and
+/// `"origins"` where writers gave their names. Tells what is damaged, and missing from it.
+///
+/// # Errors
+/// As [`check`].
+pub fn export(path: &Path, line: &mut dyn FnMut(&str)) -> Result<Vec<Damage>, StoreError> {
+    let found = check(path)?;
+    for kept in found.kept {
         let Kept { topic, version, .. } = kept;
         let (revision, session) = (version.revision, version.session.to_json());
         let named = origins::text(&version);
@@ -36,28 +36,24 @@ pub fn export(path: &Path, line: &mut dyn FnMut(&str)) -> Result<(), StoreError>
             r#"{{"topic":"{topic}","revision":"{revision}","session":{session}{named}}}"#
         ));
     }
-    Ok(())
+    Ok(found.damage)
 }
 
-/// Puts topics into a file, all of them or none; topics of the same name are replaced.
+/// Puts topics into a file, all of them or none; topics of the same name are replaced. Tells
+/// what is to be known of a file that was damaged, and set aside.
 ///
 /// # Errors
 /// As [`super::Store::open`], or when the disk is full.
-pub fn import(path: &Path, topics: &[Kept]) -> Result<(), StoreError> {
-    let fail = |reason: String| StoreError {
-        path: path.to_owned(),
-        reason,
-    };
-    let database = file::open(path).map_err(fail)?;
+pub fn import(path: &Path, topics: &[Kept]) -> Result<Vec<String>, StoreError> {
+    let opened = open(path)?;
+    let notes = opened.notes().collect();
     let write = || {
-        let transaction = database.begin_write()?;
-        for Kept { topic, version, .. } in topics {
-            put(&transaction, topic.as_str(), Some(version))?;
-        }
-        transaction.commit()?;
-        file::close(&database)
+        file::put_all(&opened.database, topics)?;
+        file::close(&opened.database)
     };
-    write().map_err(|error| fail(error.to_string()))
+    let written = place::caught(write);
+    written.map_err(|error| StoreError::new(path, error.to_string()))?;
+    Ok(notes)
 }
 
 /// One line of an export.

@@ -1,31 +1,33 @@
 //! The thread that writes: one sync for all changes that wait.
 //!
-//! A commit that fails means *unknown*: its bytes may have reached the disk, or not. So the
-//! durable state of every topic in it is put back before anything else is written, and before
-//! the writers are answered.
+//! A commit that fails means *unknown*: its bytes may have reached the disk, or not. So what the
+//! file should hold of every topic in it is written before anything else is, and before the
+//! writers are answered: what was durable before, or where changes stand all the same, the newest.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use redb::Database;
 use tokio::sync::mpsc;
 
 use super::file::{apply, close, put};
+use super::place::caught;
 use super::{Done, Failing, Job, Ledger, Open, Record, WAITING};
 use crate::name::TopicName;
+use crate::topic::Version;
 
 /// The thread's state.
 pub(super) struct Writer {
     /// None after a failure, until it could be opened again.
     database: Option<Database>,
     open: Open,
-    /// Topics of which the disk may hold what was taken back.
-    unknown: BTreeMap<TopicName, Ledger>,
+    /// Topics of which the file may hold something else, and what it should hold.
+    unknown: BTreeMap<TopicName, (Ledger, Option<Version>)>,
     failing: Arc<Failing>,
 }
 
-type Answers = Vec<Result<(), String>>;
+type Answers = Vec<Result<bool, String>>;
 
 impl Writer {
     pub(super) fn new(database: Database, open: Open, failing: Arc<Failing>) -> Writer {
@@ -61,10 +63,10 @@ impl Writer {
 
     fn close(&mut self) {
         let database = self.database.take().filter(|_| self.unknown.is_empty());
-        let closed = database.is_some_and(|database| close(&database).is_ok());
+        let closed = database.is_some_and(|database| caught(move || close(&database)).is_ok());
         if !closed {
             tracing::warn!(
-                "the store could not be closed in order: it may hold changes that were taken back (--store)"
+                "the store could not be closed in order: it may hold other than the last changes (--store)"
             );
         }
     }
@@ -76,11 +78,12 @@ impl Writer {
         let (records, done): (Vec<Record>, Vec<Done>) = records.into_iter().unzip();
         let answers = match self.write(&records) {
             Ok(answers) => answers,
-            Err(error) => self.lose(&records, &error),
+            Err(error) => self.fail(&records, &error),
         };
-        self.tell_of_failure();
+        let failing = !self.unknown.is_empty();
+        self.failing.now.store(failing, Ordering::Relaxed);
         for ((record, done), answer) in records.into_iter().zip(done).zip(answers) {
-            if answer.is_ok() {
+            if answer == Ok(true) {
                 record.ledger.keep(record.to);
             }
             // A writer that has gone does not need to know.
@@ -88,36 +91,56 @@ impl Writer {
         }
     }
 
-    /// Takes back what could not be kept, and tries to say so on the disk.
-    fn lose(&mut self, records: &[Record], error: &redb::Error) -> Answers {
-        for Record { topic, ledger, .. } in records.iter().filter(|record| record.is_current()) {
-            ledger.lose();
-            self.unknown.insert(topic.clone(), ledger.clone());
+    /// Takes back what could not be kept, or lets it stand, and tries to say so on the disk.
+    fn fail(&mut self, records: &[Record], error: &redb::Error) -> Answers {
+        let serves = self.failing.serves.load(Ordering::Relaxed);
+        for record in records.iter().filter(|record| record.is_current()) {
+            let Record { topic, ledger, .. } = record;
+            if !serves {
+                ledger.lose();
+            }
+            let should = match serves {
+                true => record.to.clone(),
+                false => ledger.entry().kept.clone(),
+            };
+            let should = (ledger.clone(), should);
+            self.unknown.insert(topic.clone(), should);
         }
         // When this fails too, it is tried again before the next record, and now and then.
         let _ = self.write(&[]);
-        vec![Err(error.to_string()); records.len()]
-    }
-
-    fn tell_of_failure(&self) {
-        let now = !self.unknown.is_empty();
-        if now && !self.failing.now.swap(true, Ordering::Relaxed) {
-            self.failing.begun.notify_one();
-        }
-        self.failing.now.store(now, Ordering::Relaxed);
+        let answer = match serves {
+            true => Ok(self.unknown.is_empty()),
+            false => Err(error.to_string()),
+        };
+        vec![answer; records.len()]
     }
 
     /// One transaction: first what has to be put back, then the records.
     fn write(&mut self, records: &[Record]) -> Result<Answers, redb::Error> {
-        let written = self.try_write(records);
-        match written {
+        // redb may panic on a file that was damaged meanwhile.
+        let written = caught(|| self.try_write(records));
+        match &written {
             Ok(_) => std::mem::take(&mut self.unknown)
-                .values()
-                .for_each(Ledger::is_put_back),
+                .into_values()
+                .for_each(|(ledger, version)| ledger.keep(version)),
             // After a failed write redb wants the file to be opened anew.
-            Err(_) => self.database = None,
+            Err(error) => {
+                self.tell_of(error);
+                let database = self.database.take();
+                let _ = caught(|| {
+                    drop(database);
+                    Ok(())
+                });
+            }
         }
         written
+    }
+
+    fn tell_of(&self, error: &redb::Error) {
+        let last = self.failing.last.lock();
+        *last.unwrap_or_else(PoisonError::into_inner) = error.to_string();
+        self.failing.count.fetch_add(1, Ordering::Relaxed);
+        self.failing.begun.notify_one();
     }
 
     fn try_write(&mut self, records: &[Record]) -> Result<Answers, redb::Error> {
@@ -126,14 +149,13 @@ impl Writer {
             None => (self.open)()?,
         };
         let transaction = self.database.insert(database).begin_write()?;
-        for (topic, ledger) in &self.unknown {
-            let kept = ledger.entry().kept.clone();
-            put(&transaction, topic.as_str(), kept.as_ref())?;
+        for (topic, (_, should)) in &self.unknown {
+            put(&transaction, topic.as_str(), should.as_ref())?;
         }
         let answers = records
             .iter()
             .map(|record| match record.is_current() {
-                true => apply(&transaction, record).map(Ok),
+                true => apply(&transaction, record).map(|()| Ok(true)),
                 false => Ok(Err("an earlier change could not be kept".to_owned())),
             })
             .collect::<Result<_, redb::Error>>()?;

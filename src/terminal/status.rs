@@ -13,11 +13,14 @@ pub struct Facts {
     pub revision: Option<String>,
     /// Since something was sent.
     pub last_push: Option<Duration>,
+    /// That changes are not kept, while it is so.
+    pub failure: Option<String>,
 }
 
 /// The line's text, cut to a terminal's width.
 pub fn line(facts: &Facts, width: usize) -> String {
     let mut parts = vec![devices(facts.devices)];
+    parts.extend(facts.failure.clone());
     if facts.topics > 1 {
         parts.push(format!("{} topics", facts.topics));
     }
@@ -66,10 +69,15 @@ mod tests {
             topics: 1,
             revision: Some("17".into()),
             last_push: Some(Duration::from_secs(3)),
+            failure: None,
         };
         let expected = "2 devices connected · revision 17 · last push 3 s ago";
         assert_eq!(line(&facts, 80), expected);
         assert_eq!(line(&facts, 20), "2 devices connected");
+        facts.failure = Some("not kept since 18:04:05 UTC".into());
+        let expected = "2 devices connected · not kept since 18:04:05 UTC · revision 17";
+        assert!(line(&facts, 80).starts_with(expected));
+        facts.failure = None;
         facts.topics = 3;
         facts.devices = 1;
         assert!(line(&facts, 80).starts_with("1 device connected · 3 topics · "));

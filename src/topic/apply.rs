@@ -2,15 +2,16 @@
 //! the change does not name is shared, and not looked at.
 
 use std::collections::HashSet;
+use std::sync::atomic::AtomicBool;
 
 use super::{Change, Refusal, Rules, ignore, patch};
 use crate::fields::Whitelist;
-use crate::json::{Json, Kind, is_reserved};
+use crate::json::{Json, Kind, Work, is_reserved};
 use crate::session::{Config, FieldName, Session, ShapeError, expect};
 
 /// How much work a patch may be, in bytes looked at and array elements moved: some tenths of a
 /// second of a core. Sending the session anew takes less.
-pub const WORK: usize = 64 * 1024 * 1024;
+const WORK: usize = 64 * 1024 * 1024;
 pub const TOO_MUCH: &str = "the patch is too much work: send the whole session instead";
 
 /// The session as a change would have it.
@@ -37,6 +38,7 @@ pub struct Next {
 }
 
 /// Applies a change to the present session; `name` is what a session without a name is called.
+/// Once it is called off it ends at its next step, with any error.
 ///
 /// # Errors
 /// Says why the change cannot stand.
@@ -45,8 +47,10 @@ pub fn apply(
     change: &Change,
     name: &str,
     rules: &Rules,
+    called_off: &AtomicBool,
 ) -> Result<Next, Refusal> {
-    let Candidate { session, named } = candidate(present, change, name, rules)?;
+    let work = Work::new(WORK, called_off);
+    let Candidate { session, named } = candidate(present, change, name, rules, work)?;
     let session = ignore::without_ignored(session, present, &rules.ignore, name);
     check(&session, rules)?;
     Ok(match present {
@@ -65,6 +69,7 @@ fn candidate(
     change: &Change,
     name: &str,
     rules: &Rules,
+    work: Work<'_>,
 ) -> Result<Candidate, Refusal> {
     let start = || {
         present
@@ -76,8 +81,8 @@ fn candidate(
             session: session.clone(),
             named: Named::All,
         }),
-        Change::Merge(patch) => merged(start(), patch, name),
-        Change::Patch(patch) => patch::patched(&start(), patch, name, rules),
+        Change::Merge(patch) => merged(start(), patch, name, work),
+        Change::Patch(patch) => patch::patched(&start(), patch, name, rules, work),
         Change::Fields(fields) => {
             let mut session = start();
             set_fields(&mut session.config, fields)?;
@@ -138,7 +143,12 @@ fn in_order_of(present: &Session, next: &Session, changed: &[FieldName]) -> Sess
 }
 
 /// RFC 7396 on a session, whose members have types.
-fn merged(mut session: Session, patch: &Json, name: &str) -> Result<Candidate, Refusal> {
+fn merged(
+    mut session: Session,
+    patch: &Json,
+    name: &str,
+    mut work: Work<'_>,
+) -> Result<Candidate, Refusal> {
     // RFC 7396 would replace the session by it: by accident a JSON Patch, most of the time.
     let members = patch.members().ok_or_else(|| {
         Refusal::Invalid(format!(
@@ -147,7 +157,6 @@ fn merged(mut session: Session, patch: &Json, name: &str) -> Result<Candidate, R
         ))
     })?;
     let mut named = Named::Some(Vec::new());
-    let mut work = WORK;
     let mut merge = |target: Option<&Json>, patch: &Json| {
         let merged = Json::merged(target, patch, &mut work);
         merged.ok_or_else(|| Refusal::Invalid(TOO_MUCH.to_owned()))

@@ -6,9 +6,9 @@ use json_patch::jsonptr::Pointer;
 use json_patch::{Patch, PatchOperation};
 use serde_json::{Map, Value};
 
-use super::apply::{Candidate, Named, TOO_MUCH, WORK, may_be_named, no_member};
+use super::apply::{Candidate, Named, TOO_MUCH, may_be_named, no_member};
 use super::{Refusal, Rules};
-use crate::json::{Json, Kind, LARGE, MAX_DEPTH, value_of};
+use crate::json::{Json, Kind, LARGE, MAX_DEPTH, Work, value_of};
 use crate::session::{self, Session, expect};
 
 /// What the patch makes of a session. Only the parts that it names are looked at.
@@ -17,11 +17,12 @@ pub fn patched(
     patch: &Patch,
     name: &str,
     rules: &Rules,
+    work: Work<'_>,
 ) -> Result<Candidate, Refusal> {
     let scope = Scope::of(patch);
     let mut document = scope.document(session);
     let mut budget = Budget {
-        work: WORK,
+        work,
         size: (2 * rules.max_session).saturating_sub(session.text_len()),
         max_session: rules.max_session,
     };
@@ -229,14 +230,14 @@ fn parsed(text: &str) -> Result<Json, Refusal> {
 }
 
 /// What a patch may still cost.
-struct Budget {
-    work: usize,
+struct Budget<'a> {
+    work: Work<'a>,
     /// How many bytes the copies may add.
     size: usize,
     max_session: usize,
 }
 
-impl Budget {
+impl Budget<'_> {
     /// Takes the cost of an operation, before it is done.
     fn spend(
         &mut self,
@@ -267,10 +268,8 @@ impl Budget {
             }
             _ => {}
         }
-        let left = self.work.checked_sub(work);
-        self.work =
-            left.ok_or_else(|| Refusal::Invalid(format!("operation {index}: {TOO_MUCH}")))?;
-        Ok(())
+        let spent = self.work.spend(work);
+        spent.ok_or_else(|| Refusal::Invalid(format!("operation {index}: {TOO_MUCH}")))
     }
 }
 

@@ -30,6 +30,7 @@ pub use inbound::{Inbound, Signal};
 pub use link::{Link, UNANSWERED, patience};
 pub use wire::Wire;
 
+use crate::access::ViewerPass;
 use crate::frame::{Encoding, close as close_frame};
 use crate::hub::{Hub, Presence};
 use crate::protocol::close;
@@ -43,6 +44,8 @@ pub struct NewViewer {
     pub wire: Wire,
     /// What arrived behind the request.
     pub early: Bytes,
+    /// That it may watch.
+    pub pass: ViewerPass,
     /// Its topic, and its place among the viewers.
     pub presence: Presence,
     /// What it has already.
@@ -111,7 +114,17 @@ impl Viewers {
         let join = Command::Join(Box::new(viewer), Instant::now());
         if let Err(SendError(Command::Join(viewer, _))) = self.0[turn].send(join).await {
             // The shard has ended, and has closed everybody else.
-            let _ = viewer.wire.try_write(&close_frame(close::GOING_AWAY));
+            let _ = viewer
+                .wire
+                .try_write(&close_frame(close::GOING_AWAY), false);
+        }
+    }
+
+    /// Sends those away whose pass was taken back.
+    pub async fn check(&self) {
+        for shard in self.0.iter() {
+            // One that has ended has closed everybody.
+            let _ = shard.send(Command::Check).await;
         }
     }
 

@@ -27,11 +27,14 @@ pub struct Outbox {
 enum Flight {
     #[default]
     Empty,
+    /// The socket takes nothing: what is the newest when it does is sent then.
+    Full,
     /// A large frame is being encoded elsewhere.
     Encoding,
     Sending {
         piece: Piece,
         sent: usize,
+        apart: bool,
     },
 }
 
@@ -69,18 +72,17 @@ impl Outbox {
 
     /// Whether the viewer has not taken all that it is being sent.
     pub fn is_sending(&self) -> bool {
-        matches!(self.flight, Flight::Sending { .. })
+        matches!(self.flight, Flight::Sending { .. } | Flight::Full)
     }
 
-    /// A large frame is being encoded; it will be sent by [`Outbox::encoded`].
+    /// A large frame is being encoded; nothing else is sent before it.
     pub fn expect_encoded(&mut self) {
         self.flight = Flight::Encoding;
     }
 
-    /// The large frame is ready.
-    pub fn encoded(&mut self, bytes: Bytes) {
-        let piece = self.held.hold(bytes);
-        self.flight = Flight::Sending { piece, sent: 0 };
+    /// The large frame is ready to be sent.
+    pub fn encoded(&mut self) {
+        self.flight = Flight::Empty;
     }
 
     /// Sends now if nothing is in flight. Tells how many bytes the socket took; `None` when
@@ -89,14 +91,34 @@ impl Outbox {
         if self.is_busy() {
             return Ok(None);
         }
-        let sent = write(wire, bytes)?;
+        let sent = write(wire, bytes, false)?;
+        self.hold_rest(wire, bytes, sent, false);
+        Ok(Some(sent))
+    }
+
+    /// As [`Outbox::send`], for what may be newer later: it does not wait in the kernel behind
+    /// anything else, and when the socket takes nothing of it, it is not kept: `None` then too.
+    pub fn offer(&mut self, wire: &Wire, bytes: &Bytes) -> io::Result<Option<usize>> {
+        if self.is_busy() {
+            return Ok(None);
+        }
+        let sent = write(wire, bytes, true)?;
+        if sent == 0 {
+            self.flight = Flight::Full;
+            return Ok(None);
+        }
+        self.hold_rest(wire, bytes, sent, true);
+        Ok(Some(sent))
+    }
+
+    fn hold_rest(&mut self, wire: &Wire, bytes: &Bytes, sent: usize, apart: bool) {
         if sent < bytes.len() || !wire.is_flushed() {
             self.flight = Flight::Sending {
                 piece: self.held.hold(bytes.clone()),
                 sent,
+                apart,
             };
         }
-        Ok(Some(sent))
     }
 
     /// A host's own text waits behind what is in flight, if there is room; tells whether.
@@ -126,14 +148,14 @@ impl Outbox {
         loop {
             match &mut self.flight {
                 Flight::Encoding => return Ok(total),
-                Flight::Sending { piece, sent } => {
-                    let more = write(wire, &piece[*sent..])?;
+                Flight::Sending { piece, sent, apart } => {
+                    let more = write(wire, &piece[*sent..], *apart)?;
                     (*sent, total) = (*sent + more, total + more);
                     if *sent < piece.len() || !wire.is_flushed() {
                         return Ok(total);
                     }
                 }
-                Flight::Empty => {}
+                Flight::Empty | Flight::Full => {}
             }
             self.flight = Flight::Empty;
             let Some(bytes) = self.next() else {
@@ -166,8 +188,8 @@ impl Outbox {
 }
 
 /// As much as the socket takes now, which may be nothing.
-fn write(wire: &Wire, bytes: &[u8]) -> io::Result<usize> {
-    match wire.try_write(bytes) {
+fn write(wire: &Wire, bytes: &[u8], apart: bool) -> io::Result<usize> {
+    match wire.try_write(bytes, apart) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
         result => result,
     }

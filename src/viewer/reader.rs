@@ -98,7 +98,7 @@ impl Reader {
             let (command, over) = match signal {
                 Signal::Ping(payload) => (Command::Pong(self.key, payload), false),
                 Signal::Close(code) => (Command::Close(self.key, code), true),
-                Signal::Fail(code) => (Command::Close(self.key, Some(code)), true),
+                Signal::Fail(code) => (Command::Fail(self.key, code), true),
             };
             if self.shard.send(command).await.is_err() || over {
                 return true;

@@ -22,7 +22,9 @@ use super::{NewViewer, ViewerInfo};
 use crate::frame::{Frame, close as close_frame, control};
 use crate::hub::{Catchup, Cell, Event, Hub, millis};
 use crate::name::TopicName;
+use crate::notices::Away;
 use crate::protocol::{Own, close};
+use crate::revision::Revision;
 
 /// After so many viewers of one flush, other tasks get a turn.
 const TURN: usize = 128;
@@ -32,15 +34,19 @@ pub enum Command {
     Join(Box<NewViewer>, Instant),
     /// The socket takes more.
     Writable(usize),
-    /// A large frame is ready for the viewer of this place and id.
-    Encoded(usize, u64, Arc<Frame>),
+    /// A large frame is ready for the viewer of this place and id, and brings it there.
+    Encoded(usize, u64, Option<Revision>, Arc<Frame>),
     Pong(usize, Box<[u8]>),
-    /// The last frame to send: the answer to a close, or the code of a broken rule.
+    /// The last frame to send: the answer to a close.
     Close(usize, Option<u16>),
+    /// The same: the code of a broken rule.
+    Fail(usize, u16),
     /// The socket has ended.
     Gone(usize),
     List(oneshot::Sender<Vec<ViewerInfo>>),
     Disconnect(u64, oneshot::Sender<bool>),
+    /// Passes were taken back.
+    Check,
 }
 
 /// One task's viewers.
@@ -164,9 +170,9 @@ impl Shard {
         match burst.load {
             Load::Flush { to, .. } if viewer.outbox.is_busy() || viewer.revision >= Some(to) => {}
             Load::Flush { from, to } if viewer.revision.unwrap_or_default() == from => {
-                viewer.revision = Some(to);
-                if let Some(bytes) = burst.bytes(viewer.encoding) {
-                    viewer.send(bytes);
+                let bytes = burst.bytes(viewer.encoding);
+                if bytes.is_none_or(|bytes| viewer.offer(bytes)) {
+                    viewer.revision = Some(to);
                 }
             }
             Load::Text => {
@@ -187,6 +193,7 @@ impl Shard {
         }
         let cell = viewer.presence.cell();
         if cell.has_ended() {
+            viewer.tell(Away::Deleted, self.hub.notices());
             return viewer.leave("deleted", close::TOPIC_GONE, 15_000);
         }
         let resends = cell.resends();
@@ -201,18 +208,23 @@ impl Shard {
 
     fn bring(&mut self, key: usize, catchup: Catchup) {
         let viewer = &mut self.viewers[key];
-        viewer.revision = catchup.revision;
-        let Some(frame) = catchup.frame else { return };
-        let (encoding, id) = (viewer.encoding, viewer.id);
+        let (encoding, id, revision) = (viewer.encoding, viewer.id, catchup.revision);
+        let Some(frame) = catchup.frame else {
+            viewer.revision = revision;
+            return;
+        };
         if frame.is_encoded(encoding) || !frame.is_large() {
-            return viewer.send(frame.bytes(encoding));
+            if viewer.offer(frame.bytes(encoding)) {
+                viewer.revision = revision;
+            }
+            return;
         }
         viewer.outbox.expect_encoded();
         let commands = self.commands.clone();
         self.tasks.spawn_blocking(move || {
             frame.bytes(encoding);
             // A shard that has ended needs no frames.
-            let _ = commands.blocking_send(Command::Encoded(key, id, frame));
+            let _ = commands.blocking_send(Command::Encoded(key, id, revision, frame));
         });
     }
 
@@ -230,10 +242,11 @@ impl Shard {
         match order {
             Command::Join(viewer, since) => self.join(*viewer, since),
             Command::Writable(key) => self.pump(key),
-            Command::Encoded(key, id, frame) => {
+            Command::Encoded(key, id, revision, frame) => {
                 // The viewer may have gone meanwhile, and its place may be another's.
-                if let Some(viewer) = self.viewers.get_mut(key).filter(|viewer| viewer.id == id) {
-                    viewer.outbox.encoded(frame.bytes(viewer.encoding).clone());
+                let viewer = self.viewers.get_mut(key);
+                if viewer.is_some_and(|viewer| viewer.id == id && viewer.encoded(revision, &frame))
+                {
                     self.pump(key);
                 }
             }
@@ -249,6 +262,7 @@ impl Shard {
                 let bytes = code.map_or_else(|| control(Control::Close, &[]), close_frame);
                 self.viewers[key].close(bytes);
             }
+            Command::Fail(key, code) => self.fail(key, code),
             Command::Gone(key) => self.remove(key),
             Command::List(answer) => {
                 _ = answer.send(
@@ -262,10 +276,20 @@ impl Shard {
                 let found = self.viewers.iter_mut().find(|(_, viewer)| viewer.id == id);
                 let _ = answer.send(found.is_some());
                 if let Some((_, viewer)) = found {
+                    viewer.tell(Away::Kicked, self.hub.notices());
                     viewer.leave("kicked", close::POLICY, 60_000);
                 }
             }
+            Command::Check => self.check(),
         }
+    }
+
+    fn fail(&mut self, key: usize, code: u16) {
+        let viewer = &mut self.viewers[key];
+        if viewer.closing.is_none() {
+            viewer.tell(Away::of(code), self.hub.notices());
+        }
+        viewer.close(close_frame(code));
     }
 
     fn join(&mut self, new: NewViewer, since: Instant) {
@@ -301,12 +325,26 @@ impl Shard {
         if self.stopping {
             return viewer.leave("stopping", close::GOING_AWAY, back_in(key, key));
         }
+        if viewer.pass.revoked().is_cancelled() {
+            viewer.tell(Away::Revoked, self.hub.notices());
+            return viewer.leave("revoked", close::POLICY, back_in(key, key));
+        }
         let catchup = viewer.presence.cell().since(viewer.revision);
         viewer.greet(&catchup);
         // Its topic may have ended before it came here; a greeting may not fit the socket.
         match viewer.outbox.is_busy() || viewer.presence.cell().has_ended() {
             true => self.catch_up(key),
             false => self.bring(key, catchup),
+        }
+    }
+
+    fn check(&mut self) {
+        let spread = self.viewers.len();
+        for (key, viewer) in &mut self.viewers {
+            if viewer.pass.revoked().is_cancelled() && viewer.closing.is_none() {
+                viewer.tell(Away::Revoked, self.hub.notices());
+                viewer.leave("revoked", close::POLICY, back_in(key, spread));
+            }
         }
     }
 
@@ -337,7 +375,9 @@ impl Shard {
         let (ping, stall) = (self.hub.flow().ping, self.hub.limits().stall_timeout);
         let spread = self.viewers.len();
         for (key, viewer) in &mut self.viewers {
-            viewer.look(now, ping, stall, back_in(key, spread));
+            if let Some(away) = viewer.look(now, ping, stall, back_in(key, spread)) {
+                viewer.tell(away, self.hub.notices());
+            }
         }
         if self.held.is_over() {
             self.give_up();
@@ -356,7 +396,7 @@ impl Shard {
                 continue;
             }
             if viewer.closing.is_none() {
-                tracing::info!(id = viewer.id, "viewer closed: too much is in flight");
+                viewer.tell(Away::InFlight, self.hub.notices());
                 viewer.leave("busy", close::TRY_LATER, back_in(key, spread));
             }
             if at_once {

@@ -40,11 +40,12 @@ impl Wire {
         }
     }
 
-    /// As much as the stream takes now.
-    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+    /// As much as the stream takes now. What is `apart` is not joined by the kernel to what else
+    /// waits there.
+    pub fn try_write(&self, bytes: &[u8], apart: bool) -> io::Result<usize> {
         match self {
-            Wire::Plain(tcp) => tcp.try_write(bytes),
-            Wire::Tls(tls) => tls.try_write(bytes),
+            Wire::Plain(tcp) => send(tcp, bytes, apart),
+            Wire::Tls(tls) => tls.try_write(bytes, apart),
         }
     }
 
@@ -90,7 +91,7 @@ impl Wire {
         if let Wire::Tls(tls) = self {
             tls.session().send_close_notify();
             // What a closing peer does not take is lost to it anyway.
-            let _ = tls.try_write(&[]);
+            let _ = tls.try_write(&[], false);
         }
         // A socket that is gone already needs no end.
         let _ = SockRef::from(self.tcp()).shutdown(how);
@@ -102,11 +103,11 @@ impl TlsWire {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+    fn try_write(&self, bytes: &[u8], apart: bool) -> io::Result<usize> {
         let mut session = self.session();
         let mut taken = 0;
         loop {
-            self.flush(&mut session)?;
+            self.flush(&mut session, apart)?;
             if session.wants_write() || taken == bytes.len() {
                 break;
             }
@@ -119,9 +120,9 @@ impl TlsWire {
     }
 
     /// Gives the kernel what is encrypted already, as much as it takes.
-    fn flush(&self, session: &mut ServerConnection) -> io::Result<()> {
+    fn flush(&self, session: &mut ServerConnection, apart: bool) -> io::Result<()> {
         while session.wants_write() {
-            match session.write_tls(&mut Kernel(&self.tcp)) {
+            match session.write_tls(&mut Kernel(&self.tcp, apart)) {
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
@@ -138,18 +139,36 @@ impl TlsWire {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 result => return result,
             }
-            if session.read_tls(&mut Kernel(&self.tcp))? == 0 {
+            if session.read_tls(&mut Kernel(&self.tcp, false))? == 0 {
                 return Ok(0);
             }
             let processed = session.process_new_packets();
-            self.flush(&mut session)?;
+            self.flush(&mut session, false)?;
             processed.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
         }
     }
 }
 
+/// What is sent like any other bytes, the kernel joins to what waits there already, however much
+/// that is. What is sent `apart`, as a record of its own (`MSG_EOR`), has to wait for its turn.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+fn send(tcp: &TcpStream, bytes: &[u8], apart: bool) -> io::Result<usize> {
+    use rustix::net::SendFlags;
+    if !apart {
+        return tcp.try_write(bytes);
+    }
+    let flags = SendFlags::EOR | SendFlags::NOSIGNAL;
+    let send = || Ok(rustix::net::send(tcp, bytes, flags)?);
+    tcp.try_io(tokio::io::Interest::WRITABLE, send)
+}
+
+#[cfg(not(any(target_os = "android", target_os = "linux")))]
+fn send(tcp: &TcpStream, bytes: &[u8], _apart: bool) -> io::Result<usize> {
+    tcp.try_write(bytes)
+}
+
 /// The socket as `rustls` wants it.
-struct Kernel<'a>(&'a TcpStream);
+struct Kernel<'a>(&'a TcpStream, bool);
 
 impl Read for Kernel<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -159,7 +178,7 @@ impl Read for Kernel<'_> {
 
 impl Write for Kernel<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
+        send(self.0, bytes, self.1)
     }
 
     fn flush(&mut self) -> io::Result<()> {

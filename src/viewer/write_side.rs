@@ -13,8 +13,10 @@ use super::link::{Link, UNANSWERED, patience};
 use super::outbox::Outbox;
 use super::reader::LINGER;
 use super::{NewViewer, ViewerInfo};
+use crate::access::ViewerPass;
 use crate::frame::{Encoding, Frame, close as close_frame, control};
 use crate::hub::{Catchup, Presence, millis};
+use crate::notices::{Away, Notices};
 use crate::protocol::{Own, SERVER, close};
 use crate::revision::Revision;
 
@@ -25,6 +27,8 @@ pub const HEARTBEAT: Duration = Duration::from_secs(5);
 pub struct Viewer {
     /// Its socket.
     pub link: Arc<Link>,
+    /// That it may watch.
+    pub pass: ViewerPass,
     /// Its topic, and its place among the viewers.
     pub presence: Presence,
     /// Where it is.
@@ -115,6 +119,7 @@ impl Viewer {
         let viewer = Viewer {
             resends,
             link: Arc::new(Link::new(new.wire)),
+            pass: new.pass,
             presence: new.presence,
             revision: new.since,
             encoding: new.encoding,
@@ -145,6 +150,15 @@ impl Viewer {
         self.account(sent.map(Option::unwrap_or_default));
     }
 
+    /// Sends shared bytes, or nothing of them if the socket takes nothing; tells whether it
+    /// took some.
+    pub fn offer(&mut self, bytes: &Bytes) -> bool {
+        let sent = self.outbox.offer(self.link.wire(), bytes);
+        let taken = matches!(sent, Ok(Some(_)));
+        self.account(sent.map(Option::unwrap_or_default));
+        taken
+    }
+
     /// Sends a host's own text, or lets it wait; false where there is no room for it.
     pub fn send_text(&mut self, bytes: &Bytes) -> bool {
         if self.outbox.is_busy() {
@@ -152,6 +166,19 @@ impl Viewer {
         }
         self.send(bytes);
         true
+    }
+
+    /// Sends a large frame that has been encoded. One that closes is sent it whatever comes;
+    /// tells whether more may follow now.
+    pub fn encoded(&mut self, revision: Option<Revision>, frame: &Frame) -> bool {
+        let bytes = frame.bytes(self.encoding);
+        self.outbox.encoded();
+        if self.closing.is_some() {
+            self.send(bytes);
+        } else if self.offer(bytes) {
+            self.revision = revision;
+        }
+        !self.outbox.is_busy()
     }
 
     /// Sends what waits.
@@ -194,13 +221,19 @@ impl Viewer {
     }
 
     /// Gives it up if it takes nothing for as long as `stall`, or does not answer; asks again
-    /// when it is time. `retry_after_ms`: when it may come back.
-    pub fn look(&mut self, now: Instant, ping: Duration, stall: Duration, retry_after_ms: u64) {
+    /// when it is time. `retry_after_ms`: when it may come back. Tells why it was given up.
+    pub fn look(
+        &mut self,
+        now: Instant,
+        ping: Duration,
+        stall: Duration,
+        retry_after_ms: u64,
+    ) -> Option<Away> {
         if let Some(since) = self.closing {
             if now - since > LINGER {
                 self.link.shutdown(Shutdown::Both);
             }
-            return;
+            return None;
         }
         self.backlog.look(now, self.bytes, self.link.has_spoken());
         let sending = self.outbox.is_sending();
@@ -209,25 +242,41 @@ impl Viewer {
             self.link.heard();
         }
         if self.taking.stalled(now, self.bytes, sending) >= stall {
-            tracing::info!(id = self.id, "viewer closed: it takes nothing");
             self.leave("busy", close::TRY_LATER, retry_after_ms);
-        } else if self.next_ping <= now {
-            self.ping(now, ping);
+            return Some(Away::Stalled);
+        }
+        match self.next_ping <= now {
+            true => self.ping(now, ping),
+            false => None,
         }
     }
 
-    fn ping(&mut self, now: Instant, ping: Duration) {
+    fn ping(&mut self, now: Instant, ping: Duration) -> Option<Away> {
         if self.link.unanswered() >= UNANSWERED {
             // A dead one is found by the kernel meanwhile (TCP_USER_TIMEOUT).
-            return match now < self.backlog.until {
-                true => self.next_ping = self.backlog.until,
-                false => self.link.shutdown(Shutdown::Both),
-            };
+            if now < self.backlog.until {
+                self.next_ping = self.backlog.until;
+                return None;
+            }
+            self.closing = Some(now);
+            self.link.shutdown(Shutdown::Both);
+            return Some(Away::Silent);
         }
         self.link.pinged();
         self.next_ping = now + patience(ping, self.link.unanswered());
         if !self.outbox.is_busy() {
             self.send(&control(Control::Ping, &[]));
+        }
+        None
+    }
+
+    /// Counts it among those who are sent away, and says so.
+    pub fn tell(&self, away: Away, notices: &Notices) {
+        let address = self.address.ip().to_canonical();
+        if notices.sent_away(away, address) {
+            let topic = self.presence.cell().name();
+            let (device, reason) = (&*self.device, away.label());
+            tracing::info!(%address, %topic, id = self.id, device, %reason, "viewer sent away: {}", away.text());
         }
     }
 

@@ -28,6 +28,8 @@ test("the connection sentence", () => {
     [{ kind: "connecting", lostAt: at }, at + FROZEN_AFTER - 1, "wait", "reconnecting…"],
     [{ kind: "waiting", lostAt: at }, at + FROZEN_AFTER, "wait", "frozen since 14:03"],
     [{ kind: "waiting", lostAt: at, reason: "stopping" }, at + 1_000, "stop", "the host has stopped"],
+    [{ kind: "waiting", lostAt: at, reason: "revoked" }, at + 1_000, "wait", "reconnecting…"],
+    [{ kind: "waiting", lostAt: at, reason: "revoked" }, at + FROZEN_AFTER, "stop", "the host has a new link"],
     [{ kind: "waiting", lostAt: at, reason: "deleted" }, at + 1_000, "stop", "the host took this away"],
     [{ kind: "closed", lostAt: at, reason: "kicked" }, at + 1_000, "stop", "disconnected by the host"],
   ];
@@ -47,6 +49,9 @@ test("the link keeps since when it shows old state, and why", () => {
   const kicked = nextLink(live, { status: "waiting", attempt: 1, retryAt: null, reason: "kicked", code: null, heardAt: at }, at);
   assert.equal(kicked.kind, "closed");
   assert.equal(nextLink(kicked, { status: "closed" }, at).reason, "kicked");
+  const revoked = nextLink(live, { status: "waiting", attempt: 0, retryAt: at, reason: "revoked", code: null, heardAt: at }, at);
+  const refused = nextLink(revoked, { status: "waiting", attempt: 1, retryAt: at, reason: "unreachable", code: 1006, heardAt: at }, at);
+  assert.equal(refused.reason, "revoked");
 });
 
 test("what a value is best shown as", () => {

@@ -13,11 +13,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::harness::{Daemon, LIMIT, Response, Socket, masked, opcode::*};
 
 /// A connection from an address of this machine.
-fn connect_from(address: [u8; 4], daemon: &Daemon) -> TcpStream {
+pub fn connect_from(address: [u8; 4], port: u16) -> TcpStream {
     let raw = Raw::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     raw.bind(&SocketAddr::from((address, 0)).into())
         .expect("an address of this machine");
-    raw.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, daemon.port)).into())
+    raw.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())
         .expect("it listens");
     raw.set_read_timeout(Some(LIMIT)).expect("a socket option");
     raw.into()
@@ -29,10 +29,10 @@ fn silence_keeps_nobody_out() {
     let limits = ["--max-unauthenticated", "16", "--max-per-address", "64"];
     let daemon = Daemon::with(&limits);
     daemon.put("1");
-    let silent = |_| connect_from([127, 0, 0, 2], &daemon);
+    let silent = |_| connect_from([127, 0, 0, 2], daemon.port);
     let _silent: Vec<TcpStream> = (0..400).map(silent).collect();
     for address in [[127, 0, 0, 1], [127, 0, 0, 2]] {
-        let mut viewer = Socket::open(connect_from(address, &daemon), "/", &[]);
+        let mut viewer = Socket::open(connect_from(address, daemon.port), "/", &[]);
         assert_eq!(viewer.json()["payload"]["data"], json!(1));
     }
 }
@@ -57,7 +57,7 @@ fn an_answer_that_nobody_takes_is_given_up() {
     let limits = ["--max-per-address", "1", "--stall-timeout", "1s"];
     let daemon = Daemon::with(&limits);
     daemon.put(&format!("{:?}", "x".repeat(4 << 20)));
-    let stranger = || connect_from([127, 0, 0, 2], &daemon);
+    let stranger = || connect_from([127, 0, 0, 2], daemon.port);
     let mut deaf = stranger();
     let request = b"GET /api/topics/main HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
     deaf.write_all(request).expect("it reads");
@@ -166,4 +166,71 @@ fn the_file_limit_is_told_once() {
     }
     daemon.logged("no more connections can be accepted");
     assert_eq!(daemon.log_count("no more connections can be accepted"), 1);
+}
+
+/// A daemon whose only thread for large changes is taken until this is dropped, and what its
+/// client at 127.0.0.2 did.
+#[cfg(target_os = "linux")]
+fn gone_before_its_large_change_is_done(begin: impl FnOnce(TcpStream) -> TcpStream) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let mut options = Options {
+        bind: Ipv4Addr::LOCALHOST.into(),
+        port: 0,
+        ..Options::default()
+    };
+    options.access.host_token = HostToken::LoopbackOnly;
+    options.limits.per_address = 1;
+    let server = runtime.block_on(Server::start(options));
+    let server = server.expect("it starts");
+    let ask = |from: u8, method: &str, path: &str, body: &str| {
+        let tcp = connect_from([127, 0, 0, from], server.port());
+        Response::to(tcp, method, path, &[], body).status
+    };
+    let main = "/api/topics/main";
+    let large = format!("{{\"data\":{:?}}}", "x".repeat(1 << 20));
+    assert_eq!(ask(3, "PUT", main, &large), 201);
+    let (open, opened) = std::sync::mpsc::channel::<()>();
+    runtime.spawn_blocking(move || opened.recv());
+    let client = begin(connect_from([127, 0, 0, 2], server.port()));
+    // It came before this, so it is in hand.
+    assert_eq!(ask(4, "GET", "/healthz", ""), 200);
+    drop(client);
+    let deadline = Instant::now() + LIMIT;
+    while ask(2, "GET", "/healthz", "") != 200 {
+        assert!(Instant::now() < deadline, "its end is not noticed");
+    }
+    drop(open);
+    assert_eq!(ask(5, "PATCH", main, r#"{"config":{"other":1}}"#), 200);
+    assert_eq!(ask(6, "GET", &format!("{main}/config/other"), ""), 200);
+    assert_eq!(ask(7, "GET", &format!("{main}/config/gone"), ""), 404);
+    runtime.block_on(server.stop());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_large_change_of_a_client_that_is_gone_is_called_off() {
+    gone_before_its_large_change_is_done(|mut client| {
+        let body = r#"{"config":{"gone":1}}"#;
+        let head = "PATCH /api/topics/main HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: ";
+        let request = format!("{head}{}\r\n\r\n{body}", body.len());
+        client.write_all(request.as_bytes()).expect("it reads");
+        client
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_large_change_of_a_host_that_is_gone_is_called_off() {
+    gone_before_its_large_change_is_done(|client| {
+        let ours = client.try_clone().expect("a second handle");
+        let mut host = Socket::open(client, "/host", &[]);
+        let message = br#"{"type":"config_update","payload":{"gone":1}}"#;
+        host.send(&masked(FIN | TEXT, message));
+        ours
+    });
 }

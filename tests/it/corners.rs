@@ -315,6 +315,10 @@ fn texts_that_pass_a_viewer_over_are_counted() {
     let given = |n: &usize| passed_over[*n] == 0;
     assert!(got.len() < TEXTS, "nothing waited: 40 MB fit its socket");
     assert_eq!(got, (0..TEXTS).filter(given).collect::<Vec<_>>());
+    let counted = passed_over.iter().sum::<u64>();
+    let metrics = daemon.ask("GET", "/metrics", "").body;
+    let line = format!("\nonlooker_passed_over_texts_total {counted}\n");
+    assert!(metrics.contains(&line), "{counted}: {metrics}");
 }
 
 #[test]

@@ -204,20 +204,11 @@ fn tls_carries_the_same() {
 }
 
 /// A WebSocket in TLS, read as one stream of bytes.
-struct Tls(StreamOwned<ClientConnection, std::net::TcpStream>);
+pub struct Tls(StreamOwned<ClientConnection, std::net::TcpStream>);
 
 impl Tls {
-    fn open(daemon: &Daemon, trusted: &CertificateDer<'static>, path: &str) -> Tls {
-        let mut roots = RootCertStore::empty();
-        roots.add(trusted.clone()).expect("a certificate");
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions");
-        let config = Arc::new(config.with_root_certificates(roots).with_no_client_auth());
-        let session = ClientConnection::new(config, "localhost".try_into().expect("a name"))
-            .expect("a session");
-        let mut tls = Tls(StreamOwned::new(session, daemon.connect()));
+    pub fn open(daemon: &Daemon, trusted: &CertificateDer<'static>, path: &str) -> Tls {
+        let mut tls = Tls::connect(daemon, trusted);
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -227,14 +218,34 @@ impl Tls {
         tls
     }
 
-    fn send(&mut self, text: &str) {
+    /// Whether the daemon shows this certificate.
+    pub fn greets(daemon: &Daemon, trusted: &CertificateDer<'static>) -> bool {
+        let mut tls = Tls::connect(daemon, trusted);
+        let StreamOwned { conn, sock } = &mut tls.0;
+        conn.complete_io(sock).is_ok()
+    }
+
+    fn connect(daemon: &Daemon, trusted: &CertificateDer<'static>) -> Tls {
+        let mut roots = RootCertStore::empty();
+        roots.add(trusted.clone()).expect("a certificate");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions");
+        let config = Arc::new(config.with_root_certificates(roots).with_no_client_auth());
+        let session = ClientConnection::new(config, "localhost".try_into().expect("a name"))
+            .expect("a session");
+        Tls(StreamOwned::new(session, daemon.connect()))
+    }
+
+    pub fn send(&mut self, text: &str) {
         self.0
             .write_all(&masked(opcode::FIN | opcode::TEXT, text.as_bytes()))
             .expect("it reads");
     }
 
     /// Everything up to and with the chunk that ends `text`.
-    fn wait_for(&mut self, text: &str) -> String {
+    pub fn wait_for(&mut self, text: &str) -> String {
         let mut seen = String::new();
         let mut chunk = [0; 16 * 1024];
         while !seen.contains(text) {

@@ -129,7 +129,8 @@ impl Golden {
                 retry_after_ms: self.number("retryAfterMs"),
             }
             .text(),
-            "ack" => Ack::Written(self.revision()).text(member(&frame, "id").as_ref()),
+            "ack" => Ack::Written(self.revision(), member(&frame, "kept").is_none())
+                .text(member(&frame, "id").as_ref()),
             "error" => protocol::error(member(&frame, "id").as_ref(), &self.problem()),
             other => panic!("{}: no such frame {other:?}", self.file),
         }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use onlooker::fields::{Field, Whitelist};
 use onlooker::json::{Json, Kind};
@@ -23,8 +24,9 @@ enum Step {
     Merge(u8, u8),
     Patch(u8, u8),
     Refused,
-    /// The present state is durable, or all since the last durable one is lost.
+    /// The present state is durable, or the next one only, or all that is not is lost.
     Keep,
+    KeepNext,
     Lose,
     /// The daemon starts again with what was durable, and maybe with an earlier clock.
     Restart(bool),
@@ -110,6 +112,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (any::<u8>(), any::<u8>()).prop_map(|(field, pick)| Step::Patch(field, pick)),
         1 => Just(Step::Refused),
         2 => Just(Step::Keep),
+        2 => Just(Step::KeepNext),
         1 => Just(Step::Lose),
         1 => any::<bool>().prop_map(Step::Restart),
         4 => Just(Step::Flush),
@@ -141,7 +144,11 @@ struct Room {
     rules: Rules,
     /// Whether writers are answered when a change is durable, or at once.
     store: bool,
+    /// Whether viewers see only what is durable.
+    after_durable: bool,
     durable: Option<Version>,
+    /// What is on its way to be durable.
+    pending: Vec<Version>,
     /// Who waits for an answer.
     answers: Vec<(usize, Revision, Change)>,
     viewers: Vec<Viewer>,
@@ -161,7 +168,9 @@ impl Room {
             topic: Topic::new("test", rules.clone(), Revision::ZERO),
             rules,
             store: false,
+            after_durable: false,
             durable: None,
+            pending: Vec::new(),
             answers: Vec::new(),
             viewers: Vec::new(),
             clock: 1000,
@@ -180,7 +189,8 @@ impl Room {
         }
         match *step {
             Step::Flush => self.flush(),
-            Step::Keep => self.keep(),
+            Step::Keep => self.keep(self.pending.len()),
+            Step::KeepNext => self.keep(self.pending.len().min(1)),
             Step::Lose => self.lose(),
             Step::Restart(back) => self.restart(back),
             Step::Join => {
@@ -232,21 +242,31 @@ impl Room {
                 assert_eq!(self.topic.is_still(at), before.is_some());
             }
         }
-        if !self.store {
-            self.answer();
+        match self.store {
+            true => self.pending.extend(self.topic.version()),
+            false => self.answer(self.topic.revision()),
         }
     }
 
-    fn keep(&mut self) {
-        if self.store {
-            self.durable = self.topic.version();
-            self.answer();
+    fn keep(&mut self, count: usize) {
+        let kept = self.pending.drain(..count).next_back();
+        if let Some(version) = kept {
+            self.answer(version.revision);
+            self.durable = Some(version);
+        }
+        self.show();
+    }
+
+    fn show(&mut self) {
+        if self.after_durable {
+            self.topic.show_only(self.durable.clone());
         }
     }
 
     /// Who wrote shows what it was answered, before any frame.
-    fn answer(&mut self) {
-        for (by, revision, change) in std::mem::take(&mut self.answers) {
+    fn answer(&mut self, durable: Revision) {
+        let done = |(_, revision, _): &mut (usize, Revision, Change)| *revision <= durable;
+        for (by, revision, change) in self.answers.extract_if(.., done) {
             let viewer = self.viewers.get_mut(by).filter(|viewer| viewer.connected);
             let (Some(viewer), Change::Fields(fields)) = (viewer, change) else {
                 continue;
@@ -263,8 +283,10 @@ impl Room {
         if durable.is_some_and(|durable| durable < present) {
             let next = Revision::new(present.get() + 1).unwrap();
             self.answers.clear();
+            self.pending.clear();
             self.topic.adopt(next, self.durable.clone());
             self.durable = self.topic.version();
+            self.show();
         }
     }
 
@@ -278,6 +300,8 @@ impl Room {
             None => Topic::new("test", self.rules.clone(), Revision::ZERO),
         };
         self.answers.clear();
+        self.pending.clear();
+        self.show();
         for viewer in &mut self.viewers {
             viewer.connected = false;
         }
@@ -289,7 +313,7 @@ impl Room {
             viewer.lagging = false;
             let update = self.topic.since(viewer.revision);
             viewer.apply(&self.topic, update.as_ref());
-            viewer.revision = self.topic.session().map(|_| self.topic.revision());
+            viewer.revision = self.topic.shown().map(|shown| shown.revision);
         }
     }
 
@@ -366,11 +390,12 @@ impl Viewer {
     }
 }
 
-fn run(whitelist: Whitelist, store: bool, steps: &[Step]) {
+fn run(whitelist: Whitelist, store: bool, after_durable: bool, steps: &[Step]) {
     let mut room = Room::new(whitelist);
-    room.store = store;
+    (room.store, room.after_durable) = (store, store && after_durable);
+    room.show();
     steps.iter().for_each(|step| room.take(step));
-    room.keep();
+    room.keep(room.pending.len());
     room.flush();
     for index in 0..room.viewers.len() {
         room.viewers[index].connected = true;
@@ -404,13 +429,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_viewer_ends_equal_to_the_host_with_a_learned_whitelist(store: bool, steps in prop::collection::vec(step(), 0..60)) {
-        run(Whitelist::learning(), store, &steps);
+    fn every_viewer_ends_equal_to_the_host_with_a_learned_whitelist(store: bool, after_durable: bool, steps in prop::collection::vec(step(), 0..60)) {
+        run(Whitelist::learning(), store, after_durable, &steps);
     }
 
     #[test]
-    fn every_viewer_ends_equal_to_the_host_with_a_declared_whitelist(store: bool, steps in prop::collection::vec(step(), 0..60)) {
-        run(declared(), store, &steps);
+    fn every_viewer_ends_equal_to_the_host_with_a_declared_whitelist(store: bool, after_durable: bool, steps in prop::collection::vec(step(), 0..60)) {
+        run(declared(), store, after_durable, &steps);
     }
 }
 
@@ -594,6 +619,28 @@ fn a_patch_is_applied_as_a_whole_or_not_at_all() {
 }
 
 #[test]
+fn a_patch_that_is_called_off_is_not_done() {
+    let patch = r#"[{"op":"add","path":"/data/a","value":2}]"#;
+    let merge = Json::parse(br#"{"data":{"a":3}}"#).unwrap();
+    let mut room = room_with(r#"{"data":{"a":1},"config":{}}"#);
+    for change in [
+        Change::Patch(serde_json::from_str(patch).unwrap()),
+        Change::Merge(merge),
+    ] {
+        let mut written = |called_off| {
+            let applied = room
+                .topic
+                .base()
+                .apply(&change, &AtomicBool::new(called_off));
+            let topic = &mut room.topic;
+            topic.write_applied(&change, applied, 2, &Arc::default())
+        };
+        assert!(written(true).is_err(), "{change:?}");
+        assert!(written(false).is_ok(), "{change:?}");
+    }
+}
+
+#[test]
 fn what_a_patch_costs_is_known_before_it_is_done() {
     let rows = format!(r#"{{"data":["{}"]}}"#, "y".repeat(1000));
     let refused = |document: &str, operations: Vec<String>| {
@@ -618,6 +665,24 @@ fn what_a_patch_costs_is_known_before_it_is_done() {
         (0..300).map(|level| format!(r#"{{"op":"add","path":"{}","value":{deep}}}"#, at(level)));
     let error = refused(r#"{"data":[]}"#, nest.collect());
     assert!(error.contains("nesting deeper"), "{error}");
+}
+
+#[test]
+fn what_is_shown_later_is_told_however_much_was_written_since() {
+    let mut room = room_with(r#"{"config":{"speed":1}}"#);
+    room.topic.show_only(room.topic.version());
+    let first = room.topic.revision();
+    set(&mut room, "speed", "2", 2);
+    let second = room.topic.version();
+    for value in 0..5_000 {
+        set(&mut room, "speed", &format!("0.{value}1"), 3);
+    }
+    assert_eq!(room.topic.since(Some(first)), None);
+    assert!(room.topic.show_only(second));
+    let Some(Update::Delta { fields, .. }) = room.topic.since(Some(first)) else {
+        panic!("the fields are known");
+    };
+    assert_eq!(fields, [("speed".into(), json("2"))]);
 }
 
 /// A path can name what no document may hold: the session would not be read back.

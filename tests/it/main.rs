@@ -17,7 +17,12 @@ mod heart;
 mod host_socket;
 mod hosts;
 mod input;
+#[cfg(target_os = "linux")]
+mod kills;
+#[cfg(target_os = "linux")]
+mod narrow;
 mod papers;
+mod reload;
 mod rfc6455;
 mod site;
 mod statesync;
@@ -26,3 +31,4 @@ mod store;
 mod sync;
 mod tidy;
 mod viewers;
+mod watchful;

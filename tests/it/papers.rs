@@ -381,7 +381,7 @@ const CONFIG: &str = "/api/topics/{topic:main}/config";
 const FIELD: &str = "/api/topics/{topic:main}/config/{field:speed}";
 
 /// What needs a broken disk, a slow network, a crowd or another machine: told of, tried elsewhere.
-const ELSEWHERE: [&str; 7] = [
+const ELSEWHERE: [&str; 8] = [
     "408",
     "421",
     "429",
@@ -389,6 +389,7 @@ const ELSEWHERE: [&str; 7] = [
     "507",
     "/readyz 401",
     "/metrics 401",
+    "DELETE /api/topics/{topic} 200",
 ];
 
 #[test]

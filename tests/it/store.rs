@@ -6,10 +6,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::{Daemon, LIMIT};
+use crate::harness::{Daemon, LIMIT, masked};
 
 const WRITERS: usize = 4;
 const WRITES: usize = 250;
@@ -202,4 +203,239 @@ fn a_deleted_topic_stays_deleted() {
     daemon.exited();
     let daemon = Daemon::with(&["--store", store]);
     assert_eq!(daemon.ask("GET", "/api/topics/main", "").status, 404);
+}
+
+#[test]
+fn what_was_answered_is_shown_also_where_it_has_to_be_durable_first() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let store = folder.path().join("store");
+    let store = store.to_str().expect("text");
+    let daemon = Daemon::with(&["--store", store, "--show-after-durable"]);
+    let mut viewer = daemon.viewer();
+    let revision = daemon.put(r#"{"config":{"a":1}}"#);
+    assert_eq!(topic(&daemon).0, revision);
+    assert_eq!(viewer.json()["revision"], revision.to_string());
+    daemon.ask("PATCH", "/api/topics/main/config", r#"{"a":2}"#);
+    assert_eq!(topic(&daemon).1, serde_json::json!({"a": 2}));
+    assert_eq!(viewer.json()["payload"], serde_json::json!({"a": 2}));
+    let refused = Daemon::spawn(&["--show-after-durable"]);
+    let refused = refused.err().expect("nothing is durable");
+    assert!(refused.contains("without --store"), "{refused}");
+    drop(daemon);
+    let both = ["--show-after-durable", "--store-failure", "serve"];
+    let refused = Daemon::spawn(&[&both[..], &["--store", store]].concat());
+    let refused = refused.err().expect("they disagree");
+    assert!(refused.contains("choose one"), "{refused}");
+}
+
+/// Spins, because a sleep is as long as the system likes.
+fn wait_until(deadline: Instant, reached: impl Fn() -> bool) {
+    while Instant::now() < deadline && !reached() {
+        std::hint::spin_loop();
+    }
+}
+
+#[test]
+fn a_kill_while_the_file_is_made_disturbs_no_later_start() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let mut refused = Vec::new();
+    for round in 0..150 {
+        let home = folder.path().join(round.to_string());
+        std::fs::create_dir(&home).expect("a directory");
+        let store = home.join("store");
+        let args = ["--store", store.to_str().expect("text")];
+        Daemon::killed_after(&args, || {
+            let is_begun = || std::fs::read_dir(&home).is_ok_and(|found| found.count() > 0);
+            wait_until(Instant::now() + LIMIT, is_begun);
+            let later = Duration::from_micros(20 * round);
+            wait_until(Instant::now() + later, || false);
+        });
+        match Daemon::spawn(&args) {
+            Ok(daemon) => _ = daemon.put(r#"{"data":1}"#),
+            Err(log) => refused.push(log),
+        }
+        let left = std::fs::read_dir(&home).expect("a directory").count();
+        assert_eq!(left, 1, "only the store stays");
+    }
+    assert!(refused.is_empty(), "{} of 150: {refused:?}", refused.len());
+}
+
+/// Runs `onlooker store COMMAND`; whether it ended well, and all that it printed.
+fn store(command: &str, file: &Path) -> (bool, String) {
+    let ran = Command::new(env!("CARGO_BIN_EXE_onlooker"))
+        .args(["store", command, "--store", file.to_str().expect("text")])
+        .output()
+        .expect("the program starts");
+    let printed = [ran.stdout, ran.stderr].concat();
+    let printed = String::from_utf8(printed).expect("text");
+    (ran.status.success(), printed)
+}
+
+/// Changes a text wherever it stands in a file.
+fn damage(file: &Path, text: &[u8]) {
+    let mut bytes = std::fs::read(file).expect("a file");
+    let found = |at: &usize| bytes[*at..].starts_with(text);
+    let places: Vec<usize> = (0..bytes.len()).filter(found).collect();
+    assert!(!places.is_empty(), "it is there");
+    places.iter().for_each(|at| bytes[*at] ^= 1);
+    std::fs::write(file, bytes).expect("a file");
+}
+
+#[test]
+fn a_damaged_file_is_set_aside_and_the_rest_is_served() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = folder.path().join("store");
+    let args = ["--store", file.to_str().expect("text")];
+    let mut daemon = Daemon::with(&args);
+    daemon.put(r#"{"data":{},"config":{"speed":1,"color":"red"}}"#);
+    daemon.ask(
+        "PATCH",
+        "/api/topics/main/config",
+        r#"{"color":"HURT-COLOR"}"#,
+    );
+    daemon.ask("PUT", "/api/topics/other", r#"{"data":"HURT-DATA"}"#);
+    daemon.ask("PUT", "/api/topics/third", r#"{"data":3}"#);
+    daemon.signal("TERM");
+    assert!(daemon.exited().success());
+    let (whole, printed) = store("check", &file);
+    assert!(whole, "{printed}");
+    assert!(printed.contains("3 topics can be read"), "{printed}");
+
+    damage(&file, b"HURT-COLOR");
+    damage(&file, b"HURT-DATA");
+    let bytes = std::fs::read(&file).expect("a file");
+    let hurt = [r#"topic "main", field "color": "#, r#"topic "other": "#];
+    for command in ["check", "export"] {
+        let (whole, printed) = store(command, &file);
+        assert!(!whole);
+        assert!(hurt.iter().all(|hurt| printed.contains(hurt)), "{printed}");
+        assert!(!printed.contains("panicked"), "{printed}");
+    }
+    assert_eq!(
+        std::fs::read(&file).expect("a file"),
+        bytes,
+        "not written to"
+    );
+
+    let mut daemon = Daemon::with(&args);
+    for hurt in hurt {
+        let line = daemon.logged(hurt);
+        assert!(line.contains("store.damaged-1"), "{line}");
+        assert!(line.contains("onlooker store import"), "{line}");
+    }
+    let main = daemon.ask("GET", "/api/topics/main", "").json();
+    assert_eq!(main["data"]["config"], serde_json::json!({"speed": 1}));
+    assert_eq!(daemon.ask("GET", "/api/topics/other", "").status, 404);
+    assert_eq!(daemon.ask("GET", "/api/topics/third", "").status, 200);
+    let aside = folder.path().join("store.damaged-1");
+    assert_eq!(std::fs::read(aside).expect("a file"), bytes);
+    daemon.signal("TERM");
+    daemon.exited();
+    let (whole, printed) = store("check", &file);
+    assert!(whole, "{printed}");
+    assert!(printed.contains("2 topics can be read"), "{printed}");
+}
+
+/// A disk that is full for a while: what the daemon says of it, and what is there afterwards.
+#[cfg(target_os = "linux")]
+fn full_for_a_while(failure: &str) {
+    let serves = failure == "serve";
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = folder.path().join("store");
+    let file = file.to_str().expect("text");
+    let args = [
+        "--store",
+        file,
+        "--store-failure",
+        failure,
+        "--debounce",
+        "20ms",
+    ];
+    let mut daemon = Daemon::with_small_disk(&args);
+    daemon.put(r#"{"data":1,"config":{"speed":1}}"#);
+    daemon.ask("PUT", "/api/topics/other", r#"{"data":1}"#);
+    let status = |daemon: &Daemon| daemon.ask("GET", "/api/status", "").json()["store"].clone();
+    assert_eq!(status(&daemon), serde_json::json!({}));
+    let mut viewer = daemon.viewer();
+    viewer.json();
+
+    daemon.limit_file_size(4096);
+    for round in 2..5 {
+        let session = format!(r#"{{"data":{round},"config":{{"speed":1}}}}"#);
+        let answer = daemon.ask("PUT", "/api/topics/main", &session);
+        assert_eq!(answer.status, if serves { 200 } else { 507 });
+        if serves {
+            assert_eq!(answer.json()["kept"], false);
+            assert_eq!(viewer.json()["payload"]["data"], round);
+        }
+    }
+    let field = daemon.ask("PUT", "/api/topics/main/config/speed", r#"{"value":2}"#);
+    assert_eq!(
+        field.json()["kept"],
+        if serves { false.into() } else { Value::Null }
+    );
+    let deleted = daemon.ask("DELETE", "/api/topics/other", "");
+    assert_eq!(deleted.status, if serves { 200 } else { 507 });
+    let mut host = daemon.socket(&format!("/host?token={}", daemon.token), &[]);
+    host.send(&masked(
+        0x81,
+        br#"{"type":"config_update","payload":{"speed":3}}"#,
+    ));
+    let ack = host.json();
+    assert_eq!(
+        (ack["type"] == "ack", ack["kept"] == false),
+        (serves, serves),
+        "{ack}"
+    );
+
+    daemon.logged("the store cannot be written");
+    assert!(status(&daemon)["failingSinceMs"].is_u64());
+    assert!(
+        status(&daemon)["error"]
+            .as_str()
+            .is_some_and(|error| !error.is_empty())
+    );
+    let ready = daemon.ask("GET", "/readyz", "");
+    assert_eq!(ready.status, if serves { 200 } else { 503 });
+    assert!(ready.body.contains("not kept since "), "{ready:?}");
+    let metrics = daemon.ask("GET", "/metrics", "").body;
+    assert!(
+        metrics.contains("\nonlooker_store_failing 1\n"),
+        "{metrics}"
+    );
+    assert!(
+        !metrics.contains("\nonlooker_store_errors_total 0\n"),
+        "{metrics}"
+    );
+
+    daemon.limit_file_size(rlimit::INFINITY);
+    daemon.logged("the store is written again");
+    assert_eq!(status(&daemon), serde_json::json!({}));
+    assert_eq!(daemon.ask("GET", "/readyz", "").status, 200);
+    assert_eq!(daemon.log_count("the store cannot be written"), 1);
+    assert_eq!(daemon.log_count("the store is written again"), 1);
+    let shown = daemon.ask("GET", "/api/topics/main", "").json()["data"].clone();
+    daemon.signal("KILL");
+    daemon.exited();
+    let daemon = Daemon::with(&args);
+    let kept = daemon.ask("GET", "/api/topics/main", "").json()["data"].clone();
+    assert_eq!(kept, shown);
+    assert_eq!(
+        (kept["data"] == 4, kept["config"]["speed"] == 3),
+        (serves, serves)
+    );
+    let other = daemon.ask("GET", "/api/topics/other", "").status;
+    assert_eq!(other, if serves { 404 } else { 200 });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_failing_store_is_told_of_and_refuses() {
+    full_for_a_while("refuse");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_failing_store_is_told_of_and_serves() {
+    full_for_a_while("serve");
 }

@@ -12,7 +12,7 @@ const ROOMS: [&[&str]; 8] = [
     ],
     &["topic", "debounce", "protocol"],
     &["frame", "store"],
-    &["hub"],
+    &["notices", "hub"],
     &[
         "discovery",
         "access",
@@ -182,7 +182,6 @@ fn the_lower_layers_are_pure() {
         "tokio::net",
         "tokio::time",
         "std::net::Tcp",
-        "std::fs",
     ];
     let pure: Vec<Source> = sources()
         .into_iter()
@@ -191,9 +190,12 @@ fn the_lower_layers_are_pure() {
     let found = words
         .iter()
         .flat_map(|word| pure.iter().flat_map(|source| source.lines_with(word)));
+    // Files are what the store is for.
+    let others = pure.iter().filter(|source| source.room != "store");
+    let files = others.flat_map(|source| source.lines_with("std::fs"));
     none(
-        "waiting, clocks or sockets in layers 1 to 3",
-        found.collect(),
+        "waiting, clocks, sockets or files in layers 1 to 3",
+        found.chain(files).collect(),
     );
 }
 

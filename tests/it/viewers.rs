@@ -372,3 +372,28 @@ fn our_own_clients_hear_more() {
     );
     assert_eq!(viewer.json()["type"], json!("session_update"));
 }
+
+/// Nothing waits in the kernel that could have been newer.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_viewer_that_did_not_read_is_sent_the_newest_next() {
+    let daemon = Daemon::with(&["--debounce", "0"]);
+    use std::net::{Ipv4Addr, SocketAddr};
+    let raw = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    raw.set_recv_buffer_size(16 * 1024).unwrap();
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, daemon.port));
+    raw.connect(&address.into()).unwrap();
+    raw.set_read_timeout(Some(crate::harness::LIMIT)).unwrap();
+    daemon.put("0");
+    let mut slow = Socket::open(raw.into(), "/", &[]);
+    slow.json();
+    // One for each core: one of them is told by the same task as the slow viewer, and after it.
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let mut others: Vec<Socket> = (0..cores).map(|_| settled(&daemon)).collect();
+    for count in 1..=20 {
+        daemon.put(&format!("[{count},\"{}\"]", "x".repeat(50_000)));
+        others.iter_mut().for_each(|viewer| _ = viewer.json());
+    }
+    let mut number = || slow.json()["payload"]["data"][0].clone();
+    assert_eq!([number(), number()], [json!(1), json!(20)]);
+}

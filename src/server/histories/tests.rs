@@ -16,14 +16,14 @@ use tokio_util::task::TaskTracker;
 use crate::access::{Access, Need, ViewerPass};
 use crate::fields::Field;
 use crate::frame::Encoding;
-use crate::hub::{Event, Hub, Presence, Receipt, WriteError, WriteOptions};
+use crate::hub::{Deleted, Event, Hub, Presence, Receipt, WriteError, WriteOptions};
 use crate::invalidation::Feed;
 use crate::json::{Json, Kind};
 use crate::name::TopicName;
-use crate::options::{MIN_CAPACITY, Options};
+use crate::options::{MIN_CAPACITY, Options, StoreFailure};
 use crate::revision::Revision;
 use crate::session::Session;
-use crate::store::disk::Disk;
+use crate::store::{Kept, disk::Disk};
 use crate::topic::{Change, Writer};
 
 #[derive(Clone, Debug)]
@@ -115,12 +115,16 @@ struct World {
     windows: Vec<Window>,
     devices: Vec<Device>,
     others: Vec<Written>,
-    deletions: Vec<JoinHandle<Result<bool, WriteError>>>,
+    deletions: Vec<JoinHandle<Result<Deleted, WriteError>>>,
     /// The newest revision that was acknowledged; none after a deletion.
     acknowledged: Option<Revision>,
+    /// The newest that was acknowledged as kept.
+    kept: Option<Revision>,
     /// What was acknowledged up to this revision is deleted.
     deleted: Revision,
     seen: Revision,
+    /// Whether the disk may hold something else than the daemon was told.
+    unsure: bool,
 }
 
 fn json(value: impl ToString) -> Json {
@@ -145,15 +149,19 @@ fn open(options: &Options, disk: Option<&Disk>) -> (Hub, CancellationToken) {
 }
 
 impl World {
-    fn new(store: bool) -> World {
-        let mut options = Options::default();
+    fn new(store: Option<StoreFailure>, after_durable: bool) -> World {
+        let mut options = Options {
+            store_failure: store.unwrap_or_default(),
+            ..Options::default()
+        };
         options.flow.capacity = MIN_CAPACITY;
+        options.flow.after_durable = after_durable;
         let speed = Field {
             max: Some(8.0),
             ..Field::of(Kind::Number)
         };
         options.fields = Some([("speed".to_owned(), speed)].into());
-        let disk = store.then(Disk::default);
+        let disk = store.map(|_| Disk::default());
         let (hub, stop) = open(&options, disk.as_ref());
         let viewer = || Viewer {
             events: hub.subscribe(),
@@ -177,8 +185,10 @@ impl World {
             others: Vec::new(),
             deletions: Vec::new(),
             acknowledged: None,
+            kept: None,
             deleted: Revision::ZERO,
             seen: Revision::ZERO,
+            unsure: false,
             options,
             disk,
             hub,
@@ -201,7 +211,7 @@ impl World {
             }
             Step::Delete => {
                 let (hub, topic) = (self.hub.clone(), self.topic.clone());
-                let deletion = tokio::spawn(async move { hub.delete(&topic, None).await });
+                let deletion = tokio::spawn(async move { hub.delete(&topic, None, None).await });
                 self.deletions.push(deletion);
             }
             Step::Resend => {
@@ -219,8 +229,9 @@ impl World {
         self.look();
     }
 
-    fn trouble(&self, step: &Step) {
+    fn trouble(&mut self, step: &Step) {
         let Some(disk) = &self.disk else { return };
+        self.unsure |= matches!(step, Step::Full(true) | Step::FailAfter(_));
         match *step {
             Step::Hold(held) => disk.hold(held),
             Step::Full(full) => disk.set_full(full),
@@ -285,9 +296,10 @@ impl World {
             .deletions
             .extract_if(.., |deletion| deletion.is_finished())
         {
-            if let Some(Ok(Ok(true))) = deletion.now_or_never() {
+            if let Some(Ok(Ok(Deleted::Gone | Deleted::Unkept))) = deletion.now_or_never() {
                 let cell = self.hub.topic(&self.topic).expect("the default topic");
                 (self.acknowledged, self.deleted) = (None, cell.revision());
+                self.kept = None;
             }
         }
     }
@@ -296,6 +308,9 @@ impl World {
         // A writer may hear of it after who deleted it heard of that.
         if receipt.revision > self.deleted {
             self.acknowledged = self.acknowledged.max(Some(receipt.revision));
+            if receipt.kept {
+                self.kept = self.kept.max(Some(receipt.revision));
+            }
         }
     }
 
@@ -395,6 +410,9 @@ impl World {
             .disk
             .as_ref()
             .map(|disk| disk.after_kill().expect("memory"));
+        if let Some(disk) = disk.as_ref().filter(|_| self.options.flow.after_durable) {
+            self.check_shown(disk);
+        }
         let unsure = !self.deletions.is_empty();
         let written = self
             .windows
@@ -426,13 +444,17 @@ impl World {
         let kept = self.hub.topic(&self.topic).and_then(|cell| cell.session());
         let kept = kept.map(|(revision, _)| revision);
         if self.disk.is_some() && !unsure {
-            assert!(kept >= self.acknowledged, "an acknowledged write is lost");
+            assert!(kept >= self.kept, "an acknowledged write is lost");
         }
         let truth = self
             .hub
             .topic(&self.topic)
             .and_then(|cell| cell.field("speed"));
         for device in &mut self.devices {
+            // What was acknowledged as not kept may be lost.
+            let unkept = self.options.store_failure == StoreFailure::Serve;
+            let is_kept = |last: &u64| !unkept || Some(*last) <= self.kept.map(Revision::get);
+            device.last = device.last.filter(is_kept);
             // It asked for the truth, was told what was not durable yet, and asks again: a kept
             // name has the revision of its write, which is older than what the device knows.
             if let Some((value, origin)) = &truth
@@ -441,8 +463,28 @@ impl World {
                 (device.known, device.confirmed) = (0, Some(value.value()));
             }
         }
-        (self.acknowledged, self.seen) = (kept, Revision::ZERO);
+        (self.acknowledged, self.kept, self.seen) = (kept, kept, Revision::ZERO);
         self.deleted = Revision::ZERO;
+    }
+
+    /// What was shown is on the disk, or something newer.
+    fn check_shown(&self, disk: &Disk) {
+        let copy = disk.after_kill().expect("memory");
+        let (_, kept) = copy.store().expect("it opens");
+        let kept = kept.into_iter().find(|kept| kept.topic == self.topic);
+        let Some(Kept { version, .. }) = kept.filter(|_| !self.unsure) else {
+            return;
+        };
+        for viewer in &self.viewers {
+            // A life that is outrun shows what is kept under a greater revision, which is on
+            // its way to the disk.
+            if let Some(shown) = &viewer.session
+                && viewer.revision >= Some(version.revision)
+            {
+                let kept = json(version.session.to_json()).value();
+                assert_eq!(*shown, kept, "shown and not kept");
+            }
+        }
     }
 
     /// A topic's revision never goes back while a daemon runs.
@@ -684,14 +726,14 @@ impl Device {
     }
 }
 
-fn run(store: bool, steps: &[Step]) {
+fn run(store: Option<StoreFailure>, after_durable: bool, steps: &[Step]) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        let mut world = World::new(store);
+        let mut world = World::new(store, after_durable);
         for step in steps {
             world.take(step).await;
             for index in 0..world.viewers.len() {
@@ -709,11 +751,21 @@ proptest! {
 
     #[test]
     fn everybody_ends_on_what_the_daemon_has(steps in prop::collection::vec(step(), 0..50)) {
-        run(false, &steps);
+        run(None, false, &steps);
     }
 
     #[test]
     fn nothing_acknowledged_is_lost_to_a_disk(steps in prop::collection::vec(step(), 0..50)) {
-        run(true, &steps);
+        run(Some(StoreFailure::Refuse), false, &steps);
+    }
+
+    #[test]
+    fn only_what_is_durable_is_shown(steps in prop::collection::vec(step(), 0..50)) {
+        run(Some(StoreFailure::Refuse), true, &steps);
+    }
+
+    #[test]
+    fn changes_that_stand_unkept_are_kept_in_the_end(steps in prop::collection::vec(step(), 0..50)) {
+        run(Some(StoreFailure::Serve), false, &steps);
     }
 }

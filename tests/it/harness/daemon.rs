@@ -1,5 +1,6 @@
 //! One running `onlooker`.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -51,13 +52,49 @@ impl Daemon {
         Daemon::with(&[&[path], args].concat())
     }
 
+    /// As [`Daemon::with`], of one that hears of a full disk as an error: see
+    /// [`Daemon::limit_file_size`].
+    #[cfg(target_os = "linux")]
+    pub fn with_small_disk(args: &[&str]) -> Daemon {
+        let home = tempfile::tempdir().expect("a directory of our own");
+        let inner = command(home.path(), args);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]);
+        shell.arg(inner.get_program()).args(inner.get_args());
+        like(&mut shell, home.path());
+        Daemon::run(shell, home).expect("the daemon tells that it is ready")
+    }
+
     /// As [`Daemon::with`]; the log when it ends before it is ready.
     pub fn spawn(args: &[&str]) -> Result<Daemon, String> {
+        Daemon::spawn_in(&[], args)
+    }
+
+    /// As [`Daemon::spawn`], with these variables.
+    pub fn spawn_in(env: &[(&str, &OsStr)], args: &[&str]) -> Result<Daemon, String> {
         let home = tempfile::tempdir().expect("a directory of our own");
-        let mut child = command(home.path(), args)
-            .spawn()
-            .expect("the program starts");
-        let log = Log::follow(child.stderr.take().expect("piped"));
+        let mut command = command(home.path(), args);
+        command.envs(env.iter().copied());
+        Daemon::run(command, home)
+    }
+
+    /// With a terminal as input and log, which hangs up when the second value is dropped.
+    #[cfg(unix)]
+    pub fn on_terminal(args: &[&str]) -> (Daemon, std::os::fd::OwnedFd) {
+        let (ours, theirs) = super::terminal::open().expect("the system has terminals");
+        let home = tempfile::tempdir().expect("a directory of our own");
+        let mut command = command(home.path(), args);
+        command.stdin(theirs.try_clone().expect("another one"));
+        command.stderr(theirs);
+        let daemon = Daemon::run(command, home).expect("the daemon tells that it is ready");
+        (daemon, ours)
+    }
+
+    fn run(mut command: Command, home: tempfile::TempDir) -> Result<Daemon, String> {
+        let mut child = command.spawn().expect("the program starts");
+        // Our own ends of what it was given are closed with it.
+        drop(command);
+        let log = child.stderr.take().map(Log::follow).unwrap_or_default();
         let stdin = child.stdin.take();
         let ready = first_line(&mut child);
         let mut daemon = Daemon {
@@ -81,9 +118,25 @@ impl Daemon {
         Ok(daemon)
     }
 
+    /// Starts a daemon and kills it as soon as `when` returns, wherever it is then.
+    pub fn killed_after(args: &[&str], when: impl FnOnce()) {
+        let home = tempfile::tempdir().expect("a directory of our own");
+        let mut child = command(home.path(), args)
+            .spawn()
+            .expect("the program starts");
+        when();
+        child.kill().expect("it is our child");
+        child.wait().expect("it is our child");
+    }
+
     /// Waits until the log holds `text`, and returns the line.
     pub fn logged(&self, text: &str) -> String {
         self.log.wait(text)
+    }
+
+    /// Waits until the log holds `text` in so many lines, and returns the last of them.
+    pub fn logged_again(&self, text: &str, times: usize) -> String {
+        self.log.wait_again(text, times)
     }
 
     /// How many times the log holds `text` by now.
@@ -171,6 +224,14 @@ impl Daemon {
         rlimit::prlimit(pid, rlimit::Resource::NOFILE, limit, None).expect("it is our child");
     }
 
+    /// From now on it cannot write to a file beyond so many bytes.
+    #[cfg(target_os = "linux")]
+    pub fn limit_file_size(&self, bytes: u64) {
+        let pid = self.child.id().try_into().expect("a process id");
+        let limit = Some((bytes, rlimit::INFINITY));
+        rlimit::prlimit(pid, rlimit::Resource::FSIZE, limit, None).expect("it is our child");
+    }
+
     /// Sends a signal by name, as `kill` does.
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
@@ -228,14 +289,22 @@ impl Log {
     }
 
     fn wait(&self, needle: &str) -> String {
+        self.wait_again(needle, 1)
+    }
+
+    fn wait_again(&self, needle: &str, times: usize) -> String {
+        let nth = |text: &str| {
+            let mut lines = text.lines().filter(|line| line.contains(needle));
+            lines.nth(times - 1).map(str::to_owned)
+        };
         let text = self.text.lock().unwrap();
-        let missing = |text: &mut String| !text.contains(needle);
+        let missing = |text: &mut String| nth(text).is_none();
         let (text, waited) = self.grown.wait_timeout_while(text, LIMIT, missing).unwrap();
-        assert!(!waited.timed_out(), "{needle:?} is not in the log:\n{text}");
-        text.lines()
-            .find(|line| line.contains(needle))
-            .unwrap_or_default()
-            .to_owned()
+        // What fails from here on may still look at the log.
+        let found = nth(&text);
+        drop(text);
+        assert!(!waited.timed_out(), "{needle:?} is not in the log");
+        found.unwrap_or_default()
     }
 }
 
@@ -245,6 +314,12 @@ fn command(home: &Path, args: &[&str]) -> Command {
     command
         .args(["serve", "--port", "0", "--bind", "127.0.0.1", "--json"])
         .args(args);
+    like(&mut command, home);
+    command
+}
+
+/// In a home of its own, with pipes.
+fn like(command: &mut Command, home: &Path) {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ONLOOKER_")) {
         command.env_remove(name);
     }
@@ -253,7 +328,6 @@ fn command(home: &Path, args: &[&str]) -> Command {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    command
 }
 
 /// The line with the port; null when the output ends before it.

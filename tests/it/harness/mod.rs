@@ -3,6 +3,8 @@
 mod daemon;
 mod http;
 mod socket;
+#[cfg(unix)]
+mod terminal;
 mod told;
 
 use std::time::Duration;

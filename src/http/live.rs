@@ -1,0 +1,127 @@
+//! What can change while the daemon runs: who may connect, the certificate, the links.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::app::Links;
+use super::tls::Certificate;
+use crate::access::Access;
+use crate::discovery::address::Candidate;
+use crate::options::Options;
+
+/// It as it is now. A connection or a request reads it once.
+#[derive(Clone)]
+pub struct Live {
+    /// Who may connect.
+    pub access: Arc<Access>,
+    /// Where viewers find the daemon.
+    pub links: Links,
+    /// For `https` and `wss`.
+    pub tls: Option<Arc<Certificate>>,
+}
+
+/// Its place.
+pub struct Current(watch::Sender<Arc<Live>>);
+
+/// What was found out about the machine for new options.
+pub struct Found {
+    /// Names under which requests may know it.
+    pub names: Vec<String>,
+    /// Its addresses.
+    pub addresses: Vec<Candidate>,
+    /// The certificate that the options name.
+    pub tls: Option<Arc<Certificate>>,
+}
+
+/// What [`Server::reload`](crate::server::Server::reload) has changed, beside who may connect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reloaded {
+    /// New connections get another certificate, or none.
+    pub certificate: bool,
+    /// The links are others: new ones have to be handed out.
+    pub links: bool,
+}
+
+impl Live {
+    /// How a daemon begins that listens on `local`.
+    ///
+    /// # Errors
+    /// When the system has no randomness to give.
+    pub fn new(
+        options: &Options,
+        local: SocketAddr,
+        found: Found,
+    ) -> Result<Live, getrandom::Error> {
+        let access = Access::new(&options.access, found.names)?;
+        Ok(Live {
+            links: Links::new(options, local, &found.addresses, &access),
+            access: Arc::new(access),
+            tls: found.tls,
+        })
+    }
+}
+
+impl Current {
+    /// Holds this at first.
+    pub fn new(live: Live) -> Current {
+        Current(watch::Sender::new(Arc::new(live)))
+    }
+
+    /// It as it is now.
+    pub fn get(&self) -> Arc<Live> {
+        self.0.borrow().clone()
+    }
+
+    /// Is marked when it changes.
+    pub fn changes(&self) -> watch::Receiver<Arc<Live>> {
+        self.0.subscribe()
+    }
+
+    /// Makes it what it is with these options.
+    ///
+    /// # Errors
+    /// When the system has no randomness to give; nothing has changed then.
+    pub fn renew(
+        &self,
+        options: &Options,
+        local: SocketAddr,
+        found: Found,
+    ) -> Result<Reloaded, getrandom::Error> {
+        let mut done = Ok(Reloaded::default());
+        self.0.send_if_modified(|live| {
+            done = live
+                .access
+                .renew(&options.access, found.names)
+                .map(|access| {
+                    let links = Links::new(options, local, &found.addresses, &access);
+                    let reloaded = Reloaded {
+                        certificate: !same(&live.tls, &found.tls),
+                        links: links != live.links,
+                    };
+                    let (access, tls) = (Arc::new(access), found.tls);
+                    *live = Arc::new(Live { access, links, tls });
+                    reloaded
+                });
+            done.is_ok()
+        });
+        done
+    }
+
+    /// Puts a certificate in another one's place, if that is still in use.
+    pub fn replace_certificate(&self, old: &Arc<Certificate>, new: Arc<Certificate>) {
+        self.0.send_if_modified(|live| {
+            let in_use = live.tls.as_ref().is_some_and(|tls| Arc::ptr_eq(tls, old));
+            if in_use {
+                Arc::make_mut(live).tls = Some(new);
+            }
+            in_use
+        });
+    }
+}
+
+fn same(one: &Option<Arc<Certificate>>, other: &Option<Arc<Certificate>>) -> bool {
+    one.as_ref().map(Arc::as_ptr) == other.as_ref().map(Arc::as_ptr)
+}
