@@ -166,7 +166,8 @@ fn expected(before: Option<&Version>, text: &str, change: &Change) -> Option<Val
             merge(&mut session, patch);
         }
         Change::Fields(fields) => set(session["config"].as_object_mut()?, fields),
-        Change::Patch(patch) => json_patch::patch(&mut session, patch).ok()?,
+        // The one that takes back what was done by half panics now and then.
+        Change::Patch(patch) => json_patch::patch_unsafe(&mut session, patch).ok()?,
     }
     let Value::Object(mut session) = session else {
         return None;
