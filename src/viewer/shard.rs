@@ -107,11 +107,13 @@ impl Shard {
                 .clamp(Duration::from_millis(1), Duration::from_secs(1)),
         );
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut over = self.held.over();
         loop {
             tokio::select! {
                 event = events.recv() => self.hear(event, &mut events).await,
                 Some(order) = orders.recv() => self.obey(order),
                 _ = ticks.tick() => self.tick(),
+                Ok(()) = over.changed() => self.give_up(),
                 () = stop.cancelled() => break,
             }
         }
@@ -388,20 +390,16 @@ impl Shard {
         }
     }
 
-    /// Closes those for whom too much is kept.
+    /// Cuts off those for whom too much is kept: a close frame would wait behind that.
     fn give_up(&mut self) {
-        let (spread, at_once) = (self.viewers.len(), self.held.is_far_over());
-        for (key, viewer) in &mut self.viewers {
+        for (_, viewer) in &mut self.viewers {
             if !viewer.outbox.is_given_up() {
                 continue;
             }
             if viewer.closing.is_none() {
                 viewer.tell(Away::InFlight, self.hub.notices());
-                viewer.leave("busy", close::TRY_LATER, back_in(key, spread));
             }
-            if at_once {
-                viewer.link.shutdown(Shutdown::Both);
-            }
+            viewer.cut_off();
         }
     }
 

@@ -359,6 +359,13 @@ impl Viewer {
         self.pump();
     }
 
+    /// Ends it in the middle of what it is being sent, and keeps nothing of that.
+    pub fn cut_off(&mut self) {
+        self.closing.get_or_insert_with(Instant::now);
+        self.outbox.clear();
+        self.link.shutdown(Shutdown::Both);
+    }
+
     /// For the list of viewers.
     pub fn info(&self) -> ViewerInfo {
         let cell = self.presence.cell();
