@@ -29,6 +29,11 @@ use crate::revision::Revision;
 /// After so many viewers of one flush, other tasks get a turn.
 const TURN: usize = 128;
 
+/// How long viewers may take what is in flight when the daemon stops, and how often it is looked
+/// whether they do.
+const STOP: Duration = Duration::from_secs(4);
+const STOP_LOOKS: Duration = Duration::from_millis(500);
+
 /// What readers and the rest of the daemon ask of a shard.
 pub enum Command {
     Join(Box<NewViewer>, Instant),
@@ -314,6 +319,7 @@ impl Shard {
             inbound,
             shard: self.commands.clone(),
             start: self.start,
+            goodbye: self.hub.limits().stall_timeout.max(LINGER),
         };
         let mut early = early.to_vec();
         // Borrowed from the task itself: moved into `run`, it would be in the task twice.
@@ -427,6 +433,7 @@ impl Shard {
         for (key, viewer) in &mut self.viewers {
             viewer.leave("stopping", close::GOING_AWAY, back_in(key, spread));
         }
+        let mut looks = interval(STOP_LOOKS);
         let all_gone = async {
             loop {
                 if self.viewers.is_empty() {
@@ -437,13 +444,16 @@ impl Shard {
                 while let Ok(order) = orders.try_recv() {
                     self.obey(order);
                 }
-                match orders.recv().await {
-                    Some(order) => self.obey(order),
-                    None => break,
+                tokio::select! {
+                    order = orders.recv() => match order {
+                        Some(order) => self.obey(order),
+                        None => break,
+                    },
+                    _ = looks.tick() => self.tick(),
                 }
             }
         };
-        if tokio::time::timeout(LINGER, all_gone).await.is_err() {
+        if tokio::time::timeout(STOP, all_gone).await.is_err() {
             self.viewers
                 .iter()
                 .for_each(|(_, viewer)| viewer.link.shutdown(Shutdown::Both));
