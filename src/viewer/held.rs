@@ -6,12 +6,14 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// The pieces that are held for viewers.
 pub struct Held {
     limit: usize,
     pieces: Mutex<Pieces>,
+    over: watch::Sender<()>,
 }
 
 #[derive(Default)]
@@ -44,6 +46,7 @@ impl Held {
         Arc::new(Held {
             limit,
             pieces: Mutex::default(),
+            over: watch::Sender::default(),
         })
     }
 
@@ -52,7 +55,9 @@ impl Held {
         let now = Instant::now();
         let mut pieces = self.lock();
         pieces.add(&bytes, now);
-        pieces.give_up(self.limit, now);
+        if pieces.give_up(self.limit, now) {
+            self.over.send_replace(());
+        }
         Piece {
             bytes,
             held: self.clone(),
@@ -64,9 +69,9 @@ impl Held {
         self.lock().given_up > 0
     }
 
-    /// Whether what is given up is so much that there is no time for goodbyes.
-    pub fn is_far_over(&self) -> bool {
-        self.lock().given_up > self.limit
+    /// Tells each time that more is given up.
+    pub fn over(&self) -> watch::Receiver<()> {
+        self.over.subscribe()
     }
 
     fn lock(&self) -> MutexGuard<'_, Pieces> {
@@ -89,16 +94,19 @@ impl Pieces {
         known.holders += 1;
     }
 
-    fn give_up(&mut self, limit: usize, now: Instant) {
+    /// Tells whether there was too much.
+    fn give_up(&mut self, limit: usize, now: Instant) -> bool {
+        let too_much = self.kept > limit;
         while self.kept > limit {
             let kept = self.known.values_mut().filter(|known| !known.given_up);
             let Some(worst) = kept.max_by_key(|known| known.cost(now)) else {
-                return;
+                break;
             };
             worst.given_up = true;
             self.kept -= worst.length;
             self.given_up += worst.length;
         }
+        too_much
     }
 
     fn remove(&mut self, bytes: &Bytes) {
@@ -178,20 +186,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_costs_the_most_for_the_fewest_goes() {
         let held = Held::new(20);
+        let mut over = held.over();
         let small = held.hold(bytes(1).await);
         let many = bytes(6).await;
         let many = [held.hold(many.clone()), held.hold(many)];
         let old = held.hold(bytes(6).await);
         let large = held.hold(bytes(7).await);
-        assert!(!held.is_over());
+        assert!(!held.is_over() && !over.has_changed().unwrap());
         let newest = held.hold(bytes(6).await);
         let all = [&small, &many[0], &old, &large, &newest];
         assert_eq!(given_up(&all), [false, false, true, false, false]);
         assert!(held.is_over());
-        assert!(!held.is_far_over());
-        let more = [held.hold(bytes(20).await), held.hold(bytes(20).await)];
-        assert!(held.is_far_over());
-        drop((small, many, old, large, newest, more));
+        over.changed().await.unwrap();
+        drop((small, many, old, large, newest));
         assert!(!held.is_over());
     }
 }

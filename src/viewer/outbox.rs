@@ -65,6 +65,11 @@ impl Outbox {
             || texts.any(Piece::is_given_up)
     }
 
+    /// Lets go of everything.
+    pub fn clear(&mut self) {
+        (self.flight, self.behind) = (Flight::Empty, None);
+    }
+
     /// Whether something is in flight: then updates wait, and are merged by `since`.
     pub fn is_busy(&self) -> bool {
         !matches!(self.flight, Flight::Empty)

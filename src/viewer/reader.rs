@@ -13,7 +13,8 @@ use super::inbound::{Inbound, Signal};
 use super::link::Link;
 use super::shard::Command;
 
-/// How long a socket may linger after the close frame, and how much it may still send.
+/// How long a socket that takes nothing may linger after the close frame, and how much it may
+/// still send.
 pub const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1024 * 1024;
 
@@ -36,6 +37,8 @@ pub struct Reader {
     pub shard: mpsc::Sender<Command>,
     /// The moment that times are counted from.
     pub start: Instant,
+    /// How long it may take what is in flight, once it is closed.
+    pub goodbye: Duration,
 }
 
 impl Reader {
@@ -45,7 +48,7 @@ impl Reader {
         let over = !early.is_empty() && Box::pin(self.take(early)).await;
         if over || self.read().await {
             // Unread bytes would make the kernel answer with a reset, which can overtake the close frame.
-            let discard = tokio::time::timeout(LINGER, self.discard());
+            let discard = tokio::time::timeout(self.goodbye, self.discard());
             let _ = Box::pin(discard).await;
             self.link.shutdown(Shutdown::Both);
         }

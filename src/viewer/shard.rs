@@ -29,6 +29,11 @@ use crate::revision::Revision;
 /// After so many viewers of one flush, other tasks get a turn.
 const TURN: usize = 128;
 
+/// How long viewers may take what is in flight when the daemon stops, and how often it is looked
+/// whether they do.
+const STOP: Duration = Duration::from_secs(4);
+const STOP_LOOKS: Duration = Duration::from_millis(500);
+
 /// What readers and the rest of the daemon ask of a shard.
 pub enum Command {
     Join(Box<NewViewer>, Instant),
@@ -107,11 +112,13 @@ impl Shard {
                 .clamp(Duration::from_millis(1), Duration::from_secs(1)),
         );
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut over = self.held.over();
         loop {
             tokio::select! {
                 event = events.recv() => self.hear(event, &mut events).await,
                 Some(order) = orders.recv() => self.obey(order),
                 _ = ticks.tick() => self.tick(),
+                Ok(()) = over.changed() => self.give_up(),
                 () = stop.cancelled() => break,
             }
         }
@@ -312,6 +319,7 @@ impl Shard {
             inbound,
             shard: self.commands.clone(),
             start: self.start,
+            goodbye: self.hub.limits().stall_timeout.max(LINGER),
         };
         let mut early = early.to_vec();
         // Borrowed from the task itself: moved into `run`, it would be in the task twice.
@@ -388,20 +396,16 @@ impl Shard {
         }
     }
 
-    /// Closes those for whom too much is kept.
+    /// Cuts off those for whom too much is kept: a close frame would wait behind that.
     fn give_up(&mut self) {
-        let (spread, at_once) = (self.viewers.len(), self.held.is_far_over());
-        for (key, viewer) in &mut self.viewers {
+        for (_, viewer) in &mut self.viewers {
             if !viewer.outbox.is_given_up() {
                 continue;
             }
             if viewer.closing.is_none() {
                 viewer.tell(Away::InFlight, self.hub.notices());
-                viewer.leave("busy", close::TRY_LATER, back_in(key, spread));
             }
-            if at_once {
-                viewer.link.shutdown(Shutdown::Both);
-            }
+            viewer.cut_off();
         }
     }
 
@@ -429,6 +433,7 @@ impl Shard {
         for (key, viewer) in &mut self.viewers {
             viewer.leave("stopping", close::GOING_AWAY, back_in(key, spread));
         }
+        let mut looks = interval(STOP_LOOKS);
         let all_gone = async {
             loop {
                 if self.viewers.is_empty() {
@@ -439,13 +444,16 @@ impl Shard {
                 while let Ok(order) = orders.try_recv() {
                     self.obey(order);
                 }
-                match orders.recv().await {
-                    Some(order) => self.obey(order),
-                    None => break,
+                tokio::select! {
+                    order = orders.recv() => match order {
+                        Some(order) => self.obey(order),
+                        None => break,
+                    },
+                    _ = looks.tick() => self.tick(),
                 }
             }
         };
-        if tokio::time::timeout(LINGER, all_gone).await.is_err() {
+        if tokio::time::timeout(STOP, all_gone).await.is_err() {
             self.viewers
                 .iter()
                 .for_each(|(_, viewer)| viewer.link.shutdown(Shutdown::Both));

@@ -267,7 +267,10 @@ impl Viewer {
         retry_after_ms: u64,
     ) -> Option<Away> {
         if let Some(since) = self.closing {
-            if now - since > LINGER {
+            // To the end of what is in flight, as long as it takes of it; but not for ever.
+            let left = || unacknowledged(self.link.wire().tcp());
+            self.taking.look(now, self.bytes, LINGER, left);
+            if now - self.taking.since > LINGER || now - since > stall.max(LINGER) {
                 self.link.shutdown(Shutdown::Both);
             }
             return None;
@@ -353,10 +356,19 @@ impl Viewer {
     /// The last frame; nothing follows it (RFC 6455 §5.5.1).
     pub fn close(&mut self, bytes: Bytes) {
         if self.closing.is_none() {
-            self.closing = Some(Instant::now());
+            let now = Instant::now();
+            self.closing = Some(now);
+            self.taking = Taking::new(now, self.bytes);
             self.outbox.push_close(bytes);
         }
         self.pump();
+    }
+
+    /// Ends it in the middle of what it is being sent, and keeps nothing of that.
+    pub fn cut_off(&mut self) {
+        self.closing.get_or_insert_with(Instant::now);
+        self.outbox.clear();
+        self.link.shutdown(Shutdown::Both);
     }
 
     /// For the list of viewers.

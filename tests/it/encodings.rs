@@ -208,7 +208,11 @@ pub struct Tls(StreamOwned<ClientConnection, std::net::TcpStream>);
 
 impl Tls {
     pub fn open(daemon: &Daemon, trusted: &CertificateDer<'static>, path: &str) -> Tls {
-        let mut tls = Tls::connect(daemon, trusted);
+        Tls::over(daemon.connect(), trusted, path)
+    }
+
+    pub fn over(tcp: std::net::TcpStream, trusted: &CertificateDer<'static>, path: &str) -> Tls {
+        let mut tls = Tls::connect(tcp, trusted);
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -220,12 +224,12 @@ impl Tls {
 
     /// Whether the daemon shows this certificate.
     pub fn greets(daemon: &Daemon, trusted: &CertificateDer<'static>) -> bool {
-        let mut tls = Tls::connect(daemon, trusted);
+        let mut tls = Tls::connect(daemon.connect(), trusted);
         let StreamOwned { conn, sock } = &mut tls.0;
         conn.complete_io(sock).is_ok()
     }
 
-    fn connect(daemon: &Daemon, trusted: &CertificateDer<'static>) -> Tls {
+    fn connect(tcp: std::net::TcpStream, trusted: &CertificateDer<'static>) -> Tls {
         let mut roots = RootCertStore::empty();
         roots.add(trusted.clone()).expect("a certificate");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -235,7 +239,7 @@ impl Tls {
         let config = Arc::new(config.with_root_certificates(roots).with_no_client_auth());
         let session = ClientConnection::new(config, "localhost".try_into().expect("a name"))
             .expect("a session");
-        Tls(StreamOwned::new(session, daemon.connect()))
+        Tls(StreamOwned::new(session, tcp))
     }
 
     pub fn send(&mut self, text: &str) {

@@ -6,13 +6,16 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use rustls::pki_types::CertificateDer;
 
+use crate::encodings::Tls;
 use crate::harness::{Daemon, Socket};
 
 /// A network of its own, which goes with the process that has it, and with it all that is in it.
@@ -82,11 +85,22 @@ const EVERY: Duration = Duration::from_millis(300);
 /// four seconds. So long the first states may take.
 const WARM: usize = 3;
 
-/// Tells the moments of states until nobody is there to be told.
-fn host(network: &Network, size: usize, port: &Sender<u16>, gone: &Receiver<()>, start: Instant) {
+/// A daemon in a network, for anybody who can reach it.
+fn daemon(network: &Network, args: &[&str]) -> Daemon {
     network.enter();
-    let mut daemon = Daemon::with(&["-", "--bind", "0.0.0.0", "--debounce", "0"]);
-    port.send(daemon.port).expect("the viewer waits");
+    Daemon::with(&[&["--bind", "0.0.0.0", "--debounce", "0"], args].concat())
+}
+
+/// A connection from a network to the other one of its link.
+fn connect(network: &Network, port: u16) -> TcpStream {
+    network.enter();
+    let tcp = TcpStream::connect(("10.0.0.1", port)).expect("a link");
+    tcp.set_read_timeout(Some(SPAN)).expect("a socket option");
+    tcp
+}
+
+/// Tells the moments of states until nobody is there to be told.
+fn host(mut daemon: Daemon, size: usize, gone: &Receiver<()>, start: Instant) {
     let rest = "x".repeat(size);
     while gone.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
         let at = start.elapsed().as_millis();
@@ -96,46 +110,132 @@ fn host(network: &Network, size: usize, port: &Sender<u16>, gone: &Receiver<()>,
     }
 }
 
+/// What reads the moment of the next state once that is there as a whole.
+fn moments(tcp: TcpStream, trusted: Option<&CertificateDer<'static>>) -> Box<dyn FnMut() -> u64> {
+    const END: &str = "\"metadata\":{}}}";
+    let Some(trusted) = trusted else {
+        let mut viewer = Socket::open(tcp, "/", &[]);
+        return Box::new(move || {
+            viewer.json()["payload"]["data"]["at"]
+                .as_u64()
+                .expect("a number")
+        });
+    };
+    let (mut viewer, mut seen) = (Tls::over(tcp, trusted, "/"), String::new());
+    Box::new(move || {
+        if !seen.contains(END) {
+            seen += &viewer.wait_for(END);
+        }
+        let (state, rest) = seen.split_once(END).expect("its end");
+        let (_, at) = state.split_once("\"at\":").expect("its moment");
+        let at = at.split(',').next().and_then(|at| at.parse().ok());
+        seen = rest.to_owned();
+        at.expect("a number")
+    })
+}
+
 /// How old each state was when it was there as a whole, in seconds.
-fn ages(network: &Network, port: u16, start: Instant) -> Vec<f64> {
-    network.enter();
-    let tcp = TcpStream::connect(("10.0.0.1", port)).expect("a link");
-    tcp.set_read_timeout(Some(SPAN)).expect("a socket option");
-    let mut viewer = Socket::open(tcp, "/", &[]);
+fn ages(mut moment: impl FnMut() -> u64, start: Instant) -> Vec<f64> {
     let mut ages = Vec::new();
     while start.elapsed() < SPAN {
-        let at = viewer.json()["payload"]["data"]["at"].as_u64();
-        let at = Duration::from_millis(at.expect("a number"));
+        let at = Duration::from_millis(moment());
         ages.push((start.elapsed() - at).as_secs_f64());
     }
     ages
 }
 
 /// Fails when a state of so many bytes is older than two transfers at so many bits a second.
-fn measure(size: usize, rate: u32) {
+fn measure(size: usize, rate: u32, certificate: Option<&Certificate>) {
     let (ours, theirs) = link(rate);
     let start = Instant::now();
     let ((port, ports), (stays, gone)) = (channel(), channel::<()>());
     let ages = thread::scope(|scope| {
         let viewer = scope.spawn(move || {
             let _stays = stays;
-            ages(&theirs, ports.recv().expect("a port"), start)
+            let tcp = connect(&theirs, ports.recv().expect("a port"));
+            ages(moments(tcp, certificate.map(|made| &made.0)), start)
         });
-        scope.spawn(move || host(&ours, size, &port, &gone, start));
+        scope.spawn(move || {
+            let tls = certificate.map(|made| made.1.each_ref().map(String::as_str));
+            let args = tls.as_ref().map_or(&[][..], |tls| tls);
+            let daemon = daemon(&ours, &[&["-"], args].concat());
+            port.send(daemon.port).expect("the viewer waits");
+            host(daemon, size, &gone, start);
+        });
         viewer.join().expect("a viewer")
     });
     let transfer = size as f64 * 8.0 / f64::from(rate);
-    println!("{size} B over {rate} bit/s: one transfer {transfer:.1} s, ages {ages:.1?}");
+    let tls = certificate.map_or("", |_| ", TLS");
+    println!("{size} B over {rate} bit/s{tls}: one transfer {transfer:.1} s, ages {ages:.1?}");
     assert!(ages.len() > 2 * WARM, "{ages:?}");
     let old = ages[WARM..].iter().filter(|age| **age > 2.0 * transfer);
     assert_eq!(old.count(), 0, "older than two transfers");
 }
 
+/// What a viewer trusts, and the flags that name it and its key.
+type Certificate = (CertificateDer<'static>, [String; 4]);
+
+fn certificate(folder: &Path) -> Certificate {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).expect("a certificate");
+    let file = |name: &str, text: String| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).expect("a file");
+        path.to_str().expect("text").to_owned()
+    };
+    let cert = file("cert.pem", made.cert.pem());
+    let key = file("key.pem", made.signing_key.serialize_pem());
+    let flags = ["--tls-cert".into(), cert, "--tls-key".into(), key];
+    (made.cert.der().clone(), flags)
+}
+
 #[test]
 #[ignore = "root, and a minute: scripts/faults"]
 fn a_narrow_link_shows_what_is_new() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let certificate = certificate(folder.path());
     thread::scope(|scope| {
-        scope.spawn(|| measure(9_000, 26_000));
-        scope.spawn(|| measure(100_000, 256_000));
+        scope.spawn(|| measure(9_000, 26_000, None));
+        scope.spawn(|| measure(100_000, 256_000, None));
+        scope.spawn(|| measure(9_000, 26_000, Some(&certificate)));
+    });
+}
+
+/// What a viewer at 2 kB a second is shown of 120 kB whose topic is deleted, early or when it has
+/// all of it, and how it is closed.
+fn slowly(flags: &[&str], early: bool) -> (Option<usize>, Option<u16>) {
+    let (ours, theirs) = link(16_000);
+    let ((port, ports), (delete, deletes)) = (channel(), channel::<()>());
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let daemon = daemon(&ours, flags);
+            let state = format!("{:?}", "x".repeat(120_000));
+            daemon.ask("PUT", "/api/topics/slow", &state);
+            port.send(daemon.port).expect("the viewer waits");
+            for () in deletes {
+                daemon.ask("DELETE", "/api/topics/slow", "");
+            }
+        });
+        let viewer = scope.spawn(move || {
+            let tcp = connect(&theirs, ports.recv().expect("a port"));
+            let mut viewer = Socket::open(tcp, "/?topic=slow", &[]);
+            viewer.wait();
+            let deleted = || delete.send(()).expect("the daemon waits");
+            early.then(deleted);
+            let state = viewer.json();
+            (!early).then(deleted);
+            let length = state["payload"]["data"].as_str().map(str::len);
+            (length, viewer.close_code())
+        });
+        viewer.join().expect("a viewer")
+    })
+}
+
+#[test]
+#[ignore = "root, and a minute: scripts/faults"]
+fn who_takes_it_slowly_stays_and_is_told_the_end() {
+    thread::scope(|scope| {
+        let all = (Some(120_000), Some(4404));
+        scope.spawn(move || assert_eq!(slowly(&[], false), all));
+        scope.spawn(move || assert_eq!(slowly(&["--stall-timeout", "2m"], true), all));
     });
 }
