@@ -199,14 +199,16 @@ fn replace(path: &Path, file: &File, found: Found) -> Result<Opened, String> {
         Ok(())
     });
     let (held, database) = made.map_err(|reason| {
-        let first = found.damage.first().map(Damage::to_string);
-        let first = first.unwrap_or("there is nothing in it yet".to_owned());
-        let more = match found.damage.len() {
-            0 | 1 => String::new(),
-            count => format!(" and {} more (onlooker store check)", count - 1),
+        let what = match &*found.damage {
+            [] => "empty".to_owned(),
+            [only] => format!("damaged ({only})"),
+            [first, more @ ..] => format!(
+                "damaged ({first} and {} more: onlooker store check)",
+                more.len()
+            ),
         };
         format!(
-            "it has to be replaced ({first}{more}), which failed: {reason}; its folder must be writable and have room, and the file itself must not be mounted alone"
+            "it is {what} and could not be replaced: {reason}; its folder must be writable and have room, and the file must not be mounted alone"
         )
     })?;
     Ok(Opened {
