@@ -14,7 +14,7 @@ const NAMED: usize = 8;
 
 /// A write that is being made. Its line is said when this is dropped: a writer may go away
 /// before it is answered.
-pub(super) struct Entry<'a> {
+pub(super) struct WriteLine<'a> {
     topic: &'a TopicName,
     change: &'a Change,
     options: &'a WriteOptions,
@@ -22,12 +22,12 @@ pub(super) struct Entry<'a> {
     revision: Option<Revision>,
 }
 
-impl Entry<'_> {
+impl WriteLine<'_> {
     pub(super) fn new<'a>(
         topic: &'a TopicName,
         (change, options): &'a (Change, WriteOptions),
-    ) -> Entry<'a> {
-        Entry {
+    ) -> WriteLine<'a> {
+        WriteLine {
             topic,
             change,
             options,
@@ -47,7 +47,7 @@ impl Entry<'_> {
     }
 }
 
-impl Drop for Entry<'_> {
+impl Drop for WriteLine<'_> {
     fn drop(&mut self) {
         let writer = &self.options.writer;
         tracing::debug!(

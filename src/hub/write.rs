@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::change::{Commit, Permit, Retired};
-use super::entry::{self, Entry};
+use super::entry::{self, WriteLine};
 use super::{Cell, Deleted, Hub, Life, Receipt, WriteError, WriteOptions};
 use crate::name::TopicName;
 use crate::revision::Revision;
@@ -89,9 +89,9 @@ impl Hub {
         options: WriteOptions,
     ) -> Result<Receipt, WriteError> {
         let change = Arc::new((change, options));
-        let mut entry = Entry::new(name, &change);
+        let mut line = WriteLine::new(name, &change);
         let written = self.write_anew(name, &change).await;
-        entry.answered(&written);
+        line.answered(&written);
         written
     }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use redb::Database;
 
-use super::held::{Held, lock};
+use super::locked::{Locked, lock};
 use super::overlay::MAGIC;
 use super::place::{cannot, caught, explain};
 use super::{Kept, file};
@@ -29,7 +29,7 @@ pub(super) fn create(
     topics: &[Kept],
     before: Option<&Metadata>,
     place: impl FnOnce(&Path) -> io::Result<()>,
-) -> Result<(Held, Database), String> {
+) -> Result<(Locked, Database), String> {
     let random = getrandom::u64().map_err(|error| cannot(&error.into()))?;
     let mut name = prefix(path);
     name.push(format!("{random:016x}"));
@@ -46,11 +46,11 @@ pub(super) fn create(
         belong_as(&file, before).map_err(|error| cannot(&error))?;
     }
     let made = caught(|| {
-        let held = Held::new(file)?;
-        let database = held.make()?;
+        let locked = Locked::new(file)?;
+        let database = locked.make()?;
         file::prepare(&database)?;
         file::put_all(&database, topics)?;
-        Ok((held, database))
+        Ok((locked, database))
     });
     let made = made.map_err(|error| explain(&error))?;
     place(&beside.0).map_err(|error| cannot(&error))?;

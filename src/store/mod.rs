@@ -3,8 +3,8 @@
 
 mod beside;
 mod file;
-mod held;
 mod ledger;
+mod locked;
 mod origins;
 mod overlay;
 mod place;
@@ -135,8 +135,8 @@ impl Store {
         let database = opened.database;
         let begun = place::caught(|| file::begin(&database));
         begun.map_err(|error| StoreError::new(path, error.to_string()))?;
-        let held = opened.held;
-        let store = Store::start(database, Box::new(move || held.open()));
+        let locked = opened.locked;
+        let store = Store::start(database, Box::new(move || locked.open()));
         Ok((store, opened.found.kept))
     }
 

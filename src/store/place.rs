@@ -10,7 +10,7 @@ use std::sync::Once;
 
 use redb::Database;
 
-use super::held::{Held, IN_USE, lock};
+use super::locked::{IN_USE, Locked, lock};
 use super::overlay::{HEAD, MAGIC, Overlay};
 use super::rows::{Damage, Rows};
 use super::{Kept, beside, file, salvage};
@@ -32,7 +32,7 @@ pub struct Found {
 pub(super) struct Opened {
     pub database: Database,
     /// What keeps others from it.
-    pub held: Held,
+    pub locked: Locked,
     pub found: Found,
     /// Where the damaged file is, in whose place a new one was put.
     pub aside: Option<PathBuf>,
@@ -81,14 +81,14 @@ pub(super) fn open(path: &Path) -> Result<Opened, String> {
 
 fn open_new(path: &Path) -> Result<Opened, String> {
     let made = beside::create(path, &[], None, |beside| beside::place_new(beside, path));
-    let (held, database) = made.map_err(|reason| match path.exists() {
+    let (locked, database) = made.map_err(|reason| match path.exists() {
         // Another daemon was faster.
         true => IN_USE.to_owned(),
         false => reason,
     })?;
     Ok(Opened {
         database,
-        held,
+        locked,
         found: Found::default(),
         aside: None,
     })
@@ -160,15 +160,15 @@ fn open_existing(path: &Path, file: File) -> Result<Opened, String> {
         return replace(path, &file, found);
     }
     let opened = caught(|| {
-        let held = Held::new(file)?;
-        let database = held.open()?;
+        let locked = Locked::new(file)?;
+        let database = locked.open()?;
         file::prepare(&database)?;
-        Ok((held, database))
+        Ok((locked, database))
     });
-    let (held, database) = opened.map_err(|error| explain(&error))?;
+    let (locked, database) = opened.map_err(|error| explain(&error))?;
     Ok(Opened {
         database,
-        held,
+        locked,
         found,
         aside: None,
     })
@@ -198,7 +198,7 @@ fn replace(path: &Path, file: &File, found: Found) -> Result<Opened, String> {
         }
         Ok(())
     });
-    let (held, database) = made.map_err(|reason| {
+    let (locked, database) = made.map_err(|reason| {
         let what = match &*found.damage {
             [] => "empty".to_owned(),
             [only] => format!("damaged ({only})"),
@@ -213,7 +213,7 @@ fn replace(path: &Path, file: &File, found: Found) -> Result<Opened, String> {
     })?;
     Ok(Opened {
         database,
-        held,
+        locked,
         found,
         aside,
     })

@@ -14,12 +14,12 @@ pub(super) const IN_USE: &str =
 
 /// A copy is the same one; the lock goes with the last.
 #[derive(Clone, Debug)]
-pub(super) struct Held(Arc<FileBackend>);
+pub(super) struct Locked(Arc<FileBackend>);
 
-impl Held {
-    /// A file that was locked with [`lock`].
-    pub fn new(locked: File) -> Result<Held, redb::Error> {
-        Ok(Held(Arc::new(FileBackend::new(locked)?)))
+impl Locked {
+    /// A file that is locked, with [`lock`].
+    pub fn new(locked: File) -> Result<Locked, redb::Error> {
+        Ok(Locked(Arc::new(FileBackend::new(locked)?)))
     }
 
     /// The database in it, also again after a failure.
@@ -31,7 +31,7 @@ impl Held {
         }
     }
 
-    /// As [`Held::open`], or a new one where nothing is in it.
+    /// As [`Locked::open`], or a new one where nothing is in it.
     pub fn make(&self) -> Result<Database, DatabaseError> {
         Database::builder().create_with_backend(self.clone())
     }
@@ -50,7 +50,7 @@ pub(super) fn lock(
 }
 
 /// All but its locks, which would be released with it.
-impl StorageBackend for Held {
+impl StorageBackend for Locked {
     fn len(&self) -> io::Result<u64> {
         self.0.len()
     }
