@@ -3,32 +3,37 @@
 //!
 //! # The rooms, in reading order
 //!
-//! | layer | rooms | hold |
-//! | --- | --- | --- |
-//! | 1 | [`json`] [`name`] [`revision`] [`session`] [`fields`] [`token`] [`options`] | the state's shape and version, the whitelist, secrets, what can be set |
-//! | 2 | [`topic`] [`debounce`] [`protocol`] | `write` and `since`; when changes leave; the wire's JSON |
-//! | 3 | [`frame`] [`store`] | a message as bytes, encoded once; topics that survive, by one thread that writes |
-//! | 4 | [`notices`] [`hub`] | what strangers bring about, told and counted; topics by name, flushers, the channel to the viewers |
-//! | 5 | [`access`] [`discovery`] [`viewer`] [`host`] [`source`] [`invalidation`] | who may connect; the address and its code; those who watch, write and fetch |
-//! | 6 | [`http`] | connections, the gate, routes, pages |
-//! | 7 | [`server`] [`demo`] | the library's face; what `onlooker demo` shows |
-//! | 8 | `config` `cli` `terminal` `main` | the program around it |
+//! A folder is a layer, and answers one question.
 //!
-//! A room imports only from lower layers, or from its own.
+//! | layer | room | what it answers |
+//! | --- | --- | --- |
+//! | 1 | [`state`] | what is shown: JSON, sessions, revisions, the whitelist, topics, the debounce |
+//! | 2 | [`wire`] | how it is said: messages, problems, frames |
+//! | 3 | [`discovery`] | where it is found: addresses and the QR code |
+//! | 4 | [`store`] | what survives: a file, and the thread that writes it |
+//! | 5 | [`hub`] | who is told: topics by name, flushes, the channel to the viewers |
+//! | 6 | [`access`] | who may: tokens, names, passes |
+//! | 7 | [`source`] | who writes: files, standard input, hosts |
+//! | 8 | [`viewer`] | who watches: the shards, `/sync` |
+//! | 9 | [`http`] | the door: connections, the gate, routes, pages |
+//! | 10 | [`options`] [`server`] | the library's face |
+//! | 11 | [`program`] `main` | the program around it: command line, configuration, terminal |
+//!
+//! A room imports only from those above it in this table, or from its own.
 //!
 //! # The way of one change
 //!
-//! A source, a request or a host's message becomes a [`topic::Change`]. [`topic::Topic::write`]
+//! A source, a request or a host's message becomes a [`state::topic::Change`]. [`state::topic::Topic::write`]
 //! accepts or refuses it. With a [`store`] its writer is answered when the thread that writes
 //! has made it durable; what cannot be kept is taken back, whoever is still there to hear of it.
-//! After the [`debounce`]d pause the flusher takes what changed as one [`frame::Frame`], which
+//! After the [debounced](state::debounce) pause the flusher takes what changed as one [`wire::frame::Frame`], which
 //! goes through `broadcast::channel` to the shards of [`viewer`], and each viewer that is where
 //! the flush begins is sent the shared bytes. Whoever is elsewhere, a newcomer, a lagging shard
-//! or a slow phone, is answered by [`topic::Topic::since`].
+//! or a slow phone, is answered by [`state::topic::Topic::since`].
 //!
 //! # Invariants
 //!
-//! 1. Layers 1 to 3 never await, read a clock, or touch a socket.
+//! 1. Layers 1 and 2 never await, read a clock, or touch a socket.
 //! 2. Nothing but `Topic::write` and `Topic::adopt`, for a state that comes with its revision,
 //!    changes a session; nothing but `Topic::since` answers what a viewer lacks.
 //! 3. No lock is held across an await. None is held while something large is encoded, but the one
@@ -45,31 +50,15 @@
 //! 11. Other values for fields cost by those fields, not by the session around them.
 
 pub mod access;
-#[doc(hidden)]
-pub mod cli;
-#[doc(hidden)]
-pub mod config;
-pub mod debounce;
-pub mod demo;
 pub mod discovery;
-pub mod fields;
-pub mod frame;
-pub mod host;
 pub mod http;
 pub mod hub;
-pub mod invalidation;
-pub mod json;
-pub mod name;
-pub mod notices;
 pub mod options;
-pub mod protocol;
-pub mod revision;
-pub mod server;
-pub mod session;
-pub mod source;
-pub mod store;
 #[doc(hidden)]
-pub mod terminal;
-pub mod token;
-pub mod topic;
+pub mod program;
+pub mod server;
+pub mod source;
+pub mod state;
+pub mod store;
 pub mod viewer;
+pub mod wire;

@@ -1,5 +1,5 @@
 //! The program `onlooker`; all of it is in the library's `cli`.
 
 fn main() -> std::process::ExitCode {
-    onlooker::cli::run(std::env::args_os())
+    onlooker::program::cli::run(std::env::args_os())
 }

@@ -24,22 +24,22 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::demo;
+use crate::access::Token;
 use crate::discovery::address;
 use crate::http::tls::Certificate;
 use crate::http::{self, App, Current, Found, Live};
 pub use crate::http::{Links, Reloaded, Status, StoreStatus, TopicStatus};
 use crate::hub::{Hub, Receipt, WriteError, WriteOptions};
-use crate::json::{Json, JsonError};
-use crate::name::{NameError, TopicName};
 use crate::options::{MIN_CAPACITY, Options, Page, Source, StoreFailure};
-use crate::protocol::{self, MessageError};
-use crate::session::{Session, ShapeError, is_member};
 use crate::source;
+use crate::source::demo;
+use crate::state::json::{Json, JsonError};
+use crate::state::name::{NameError, TopicName};
+use crate::state::session::{Session, ShapeError, is_member};
+use crate::state::topic::Change;
 use crate::store::{Kept, Store, StoreError};
-use crate::token::Token;
-use crate::topic::Change;
 use crate::viewer::Viewers;
+use crate::wire::{self, MessageError};
 
 /// Connections that wait to be accepted: a room full of phones that come back at once.
 const BACKLOG: u32 = 4096;
@@ -228,7 +228,10 @@ impl Server {
     pub async fn reload(&self, options: &Options) -> Result<Reloaded, StartError> {
         let known = self.app.live.get().tls.clone();
         let found = find(options, known.as_ref()).await?;
-        let renewed = self.app.live.renew(options, self.app.local, found);
+        let renewed = self
+            .app
+            .live
+            .renew((&options.access, &options.link), self.app.local, found);
         let reloaded = renewed.map_err(no_token)?;
         self.app.viewers.check().await;
         self.app.hub.mark_change();
@@ -295,7 +298,7 @@ impl TopicHandle {
     /// # Errors
     /// The last good session stays.
     pub async fn set_fields(&self, fields: &impl Serialize) -> Result<Receipt, SetError> {
-        let fields = protocol::fields(&json(fields)?, "the fields")?;
+        let fields = wire::fields(&json(fields)?, "the fields")?;
         self.write(Change::Fields(fields)).await
     }
 
@@ -318,10 +321,15 @@ async fn build(
     flushers: &TaskTracker,
     close_viewers: &CancellationToken,
 ) -> Result<Arc<App>, StartError> {
-    let live = Live::new(options, local, find(options, None).await?).map_err(no_token)?;
+    let live = Live::new(
+        (&options.access, &options.link),
+        local,
+        find(options, None).await?,
+    )
+    .map_err(no_token)?;
     let store = open_store(options.store.clone()).await?;
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-    let hub = Hub::new(options, store, flushers.clone(), stop.clone());
+    let hub = Hub::new(&options.hub(), store, flushers.clone(), stop.clone());
     Ok(Arc::new(App {
         viewers: Viewers::start(&hub, &tasks, close_viewers),
         live: Current::new(live),
@@ -503,7 +511,7 @@ fn own_names(options: &Options) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::{Access, HostToken};
+    use crate::options::{AccessOptions, HostToken};
 
     #[test]
     fn what_can_never_be_ignored_is_named() {
@@ -528,10 +536,10 @@ mod tests {
         let options = Options {
             bind: IpAddr::from([127, 0, 0, 1]),
             port: 0,
-            access: Access {
+            access: AccessOptions {
                 host_token: HostToken::Given(Token::new("swordfish")),
                 viewer_token: Some(Token::new("open-sesame")),
-                ..Access::default()
+                ..AccessOptions::default()
             },
             ..Options::default()
         };
@@ -564,7 +572,7 @@ mod tests {
         options.access.viewer_token = Some(Token::new("open-sesame"));
         options.access.host_token = HostToken::Given(Token::new("swordfish"));
         let (cert, key) = ("no-such.pem".into(), "no-such.key".into());
-        options.tls = Some(crate::options::Tls { cert, key });
+        options.tls = Some(crate::options::TlsFiles { cert, key });
         let wrong = server.reload(&options).await.unwrap_err().to_string();
         assert!(wrong.contains("no-such.pem"), "{wrong}");
         assert_eq!((server.host_token(), server.links()), (token, links));

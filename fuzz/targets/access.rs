@@ -12,7 +12,7 @@ use hyper::Request;
 use libfuzzer_sys::fuzz_target;
 use onlooker::access::{self, Access, Need};
 use onlooker::options::{self, HostToken};
-use onlooker::token::Token;
+use onlooker::access::Token;
 
 #[derive(Arbitrary, Debug)]
 struct Input<'a> {

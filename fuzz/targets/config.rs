@@ -6,9 +6,9 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use onlooker::config::file::File;
-use onlooker::config::keys::{KEYS, Key};
-use onlooker::config::{Loaded, Settings, show};
+use onlooker::program::config::file::File;
+use onlooker::program::config::keys::{KEYS, Key};
+use onlooker::program::config::{Loaded, Settings, show};
 use toml::Value;
 
 const PATH: &str = "fuzz.toml";

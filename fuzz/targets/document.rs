@@ -4,8 +4,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use onlooker::json::Json;
-use onlooker::session::Session;
+use onlooker::state::json::Json;
+use onlooker::state::session::Session;
 use onlooker::source::document::{self, Format};
 
 fuzz_target!(|bytes: &[u8]| {

@@ -11,12 +11,12 @@ use std::sync::Arc;
 use arbitrary::{Arbitrary, Unstructured};
 use common::{Key, Shape, bounded, document, many, value};
 use libfuzzer_sys::fuzz_target;
-use onlooker::fields::Whitelist;
-use onlooker::json::{Json, MAX_DEPTH};
-use onlooker::protocol;
-use onlooker::revision::Revision;
-use onlooker::session::{Session, is_member};
-use onlooker::topic::{Change, Refusal, Rules, Topic, Update, Version, Written};
+use onlooker::state::fields::Whitelist;
+use onlooker::state::json::{Json, MAX_DEPTH};
+use onlooker::wire;
+use onlooker::state::revision::Revision;
+use onlooker::state::session::{Session, is_member};
+use onlooker::state::topic::{Change, Refusal, Rules, Topic, Update, Version, Written};
 use serde_json::{Map, Value, json};
 
 #[derive(Arbitrary, Debug)]

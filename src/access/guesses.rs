@@ -12,8 +12,8 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
 use super::REMEMBERED;
-use crate::notices::network;
-use crate::protocol::Problem;
+use crate::hub::notices::network;
+use crate::wire::Problem;
 
 /// Wrong tokens from one address within [`SPAN`] until they are refused.
 pub const GUESSES: u32 = 10;

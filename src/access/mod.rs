@@ -4,6 +4,8 @@
 mod guesses;
 mod head;
 mod names;
+mod options;
+mod shown;
 mod token;
 
 use std::net::{IpAddr, SocketAddr};
@@ -17,12 +19,12 @@ use tokio_util::sync::CancellationToken;
 use guesses::Guesses;
 pub use head::{list, queries, query, subprotocols};
 use names::{host_name, is_always_ours, is_loopback_name};
-pub use token::random_token;
-use token::shown_token;
+pub use options::{AccessOptions, HostToken};
+pub use shown::random_token;
+use shown::shown_token;
+pub use token::{PageLink, Token};
 
-use crate::options::{self, HostToken};
-use crate::protocol::Problem;
-use crate::token::Token;
+use crate::wire::Problem;
 
 /// The right to watch, until it is taken back.
 #[derive(Clone, Debug)]
@@ -96,7 +98,7 @@ impl Access {
     ///
     /// # Errors
     /// When the system has no randomness to give.
-    pub fn new(options: &options::Access, names: Vec<String>) -> Result<Access, getrandom::Error> {
+    pub fn new(options: &AccessOptions, names: Vec<String>) -> Result<Access, getrandom::Error> {
         let host_token = match &options.host_token {
             HostToken::Random => Some(random_token()?),
             HostToken::Given(token) => Some(token.clone()),
@@ -132,7 +134,7 @@ impl Access {
     /// When the system has no randomness to give; nothing is taken back then.
     pub fn renew(
         &self,
-        options: &options::Access,
+        options: &AccessOptions,
         names: Vec<String>,
     ) -> Result<Access, getrandom::Error> {
         let mut next = Access::new(options, names)?;

@@ -7,16 +7,16 @@ use futures_util::FutureExt;
 
 use super::guesses::{GUESSES, WAITING};
 use super::*;
-use crate::protocol::TOKEN_SUBPROTOCOL;
+use crate::wire::TOKEN_SUBPROTOCOL;
 use hyper::Request;
 
-fn access(options: &options::Access) -> Access {
+fn access(options: &AccessOptions) -> Access {
     Access::new(options, vec!["studio".into()]).unwrap()
 }
 
 fn given(host: &str, viewer: Option<&str>) -> Access {
     let host_token = HostToken::Given(Token::new(host));
-    access(&options::Access {
+    access(&AccessOptions {
         host_token,
         viewer_token: viewer.map(Token::new),
         allow_origin: vec!["https://app.example".into()],
@@ -72,7 +72,7 @@ fn pass(access: &Access, need: Need, token: &str) -> Pass {
 }
 
 fn renewed(access: &Access, host: HostToken, viewer: Option<&str>) -> Access {
-    let options = options::Access {
+    let options = AccessOptions {
         host_token: host,
         viewer_token: viewer.map(Token::new),
         allow_origin: vec!["https://app.example".into()],
@@ -108,7 +108,7 @@ fn passes_end_with_what_they_rest_on() {
     assert!(through_host.0.is_cancelled());
 
     let host = pass(&open, Need::Host, "host-3").host.unwrap();
-    let narrower = options::Access {
+    let narrower = AccessOptions {
         host_token: given("host-3"),
         ..Default::default()
     };
@@ -140,7 +140,7 @@ fn a_new_token_forgets_guesses_but_not_how_often_they_were_too_many() {
 
 #[test]
 fn a_token_that_was_made_stays_and_a_given_one_does_not() {
-    let access = access(&options::Access::default());
+    let access = access(&AccessOptions::default());
     let again = renewed(&access, HostToken::Random, None);
     assert_eq!(again.host_token(), access.host_token());
     let given = renewed(&again, HostToken::Given(Token::new("given")), None);
@@ -444,7 +444,7 @@ fn strangers_beyond_number_are_counted_together() {
 
 #[test]
 fn without_a_token_only_this_machine_writes() {
-    let access = access(&options::Access {
+    let access = access(&AccessOptions {
         host_token: HostToken::LoopbackOnly,
         ..Default::default()
     });

@@ -1,47 +1,100 @@
-//! Tokens: made and shown.
+//! Tokens, and the links that carry them. `Debug` shows neither: what holds one may be
+//! printed without giving it away.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hyper::header::{AUTHORIZATION, HeaderValue};
-use hyper::http::request::Parts;
+use std::fmt;
+use std::ops::Deref;
 
-use super::head::{query, subprotocols};
-use crate::protocol::TOKEN_SUBPROTOCOL;
-use crate::token::Token;
+use serde::Serialize;
+use subtle::ConstantTimeEq;
 
-/// At least 128 random bits, as text that fits a URL.
-///
-/// # Errors
-/// When the system has no randomness to give.
-pub fn random_token() -> Result<Token, getrandom::Error> {
-    let mut bytes = [0; 18];
-    getrandom::fill(&mut bytes)?;
-    // Begins with a letter: after `--token` a hyphen would begin another flag.
-    bytes[0] &= 0x7f;
-    Ok(Token::new(URL_SAFE_NO_PAD.encode(bytes)))
+/// What a writer or a viewer shows. Without `Display`, so that only [`Token::reveal`] leads
+/// to its text. Comparing takes the same time for all tokens of one length.
+#[derive(Clone)]
+pub struct Token(String);
+
+impl Token {
+    /// This text, whatever it is.
+    pub fn new(text: impl Into<String>) -> Token {
+        Token(text.into())
+    }
+
+    /// The text, for where it has to be: on the wire, in a link, in the file of its user.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
 }
 
-/// The token that came with a request: as a header, a subprotocol, or in the query.
-pub fn shown_token(request: &Parts) -> Option<Token> {
-    let bearer = |value: &HeaderValue| {
-        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-        scheme
-            .eq_ignore_ascii_case("bearer")
-            .then(|| token.trim().to_owned())
-    };
-    let header = || request.headers.get(AUTHORIZATION).and_then(bearer);
-    let subprotocol = || {
-        subprotocols(&request.headers)
-            .into_iter()
-            .find_map(|offered| token_of(&offered))
-    };
-    header()
-        .or_else(subprotocol)
-        .or_else(|| query(request.uri.query()?, "token"))
-        .map(Token::new)
+impl PartialEq for Token {
+    fn eq(&self, other: &Token) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
 }
 
-fn token_of(subprotocol: &str) -> Option<String> {
-    let encoded = subprotocol.strip_prefix(TOKEN_SUBPROTOCOL)?;
-    String::from_utf8(URL_SAFE_NO_PAD.decode(encoded.trim_end_matches('=')).ok()?).ok()
+impl Eq for Token {}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+/// A page's link, with a token in its fragment if one is needed. `Display` is the whole link,
+/// to be handed out.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct PageLink(String);
+
+impl PageLink {
+    /// The link that is written so.
+    pub fn new(text: impl Into<String>) -> PageLink {
+        PageLink(text.into())
+    }
+}
+
+impl Deref for PageLink {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PageLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for PageLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.split_once('#') {
+            Some((page, _)) => write!(f, "{page}#…"),
+            None => f.write_str(&self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_hides_what_is_secret() {
+        assert_eq!(format!("{:?}", Token::new("swordfish")), "…");
+        let link = |text: &str| format!("{:?}", PageLink::new(text));
+        assert_eq!(
+            link("http://a:1/?topic=b#t=swordfish"),
+            "http://a:1/?topic=b#…"
+        );
+        assert_eq!(link("http://a:1/"), "http://a:1/");
+    }
+
+    #[test]
+    fn a_token_is_its_whole_text() {
+        let token = Token::new("swordfish");
+        assert_eq!(token.reveal(), "swordfish");
+        assert!(token == Token::new("swordfish"));
+        for other in ["", "swordfis", "swordfish ", "Swordfish"] {
+            assert!(token != Token::new(other), "{other:?}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use hyper::StatusCode;
 use hyper::header::{self, HeaderName, HeaderValue};
 
 use crate::access::Pass;
-use crate::protocol::Problem;
+use crate::wire::Problem;
 
 /// An error as `application/problem+json`. It stays beside its text, for the log.
 pub fn problem(problem: &Problem) -> Response {

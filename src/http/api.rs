@@ -23,13 +23,13 @@ use super::app::{App, Status, TopicStatus};
 use super::write::{self, FieldAnswer};
 use super::{operations, pages, upgrade};
 use crate::access::{self, Pass};
-use crate::frame::Encoding;
 use crate::hub::Cell;
-use crate::invalidation::Feed;
-use crate::name::{NameError, TopicName};
-use crate::protocol::{Invalidation, Problem};
-use crate::revision::Revision;
+use crate::state::name::{NameError, TopicName};
+use crate::state::revision::Revision;
 use crate::viewer::ViewerInfo;
+use crate::viewer::sync::Feed;
+use crate::wire::frame::Encoding;
+use crate::wire::{Invalidation, Problem};
 
 /// State is nothing to keep.
 const NO_STORE: (hyper::header::HeaderName, HeaderValue) =

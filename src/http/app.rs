@@ -10,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::live::Current;
+use super::options::{LinkOptions, Page};
 use crate::access::Access;
+use crate::access::{PageLink, Token};
 use crate::discovery::address::{self, Candidate};
 use crate::hub::Hub;
-use crate::name::TopicName;
-use crate::options::{Options, Page};
-use crate::token::{PageLink, Token};
+use crate::state::name::TopicName;
 use crate::viewer::Viewers;
 
 /// The parts of one running daemon, shared by its connections.
@@ -170,12 +170,13 @@ impl Links {
 
     /// Where a daemon that listens on `local` is found, on these addresses.
     pub fn new(
-        options: &Options,
+        options: &LinkOptions,
+        encrypted: bool,
         local: SocketAddr,
         found: &[Candidate],
         access: &Access,
     ) -> Links {
-        let (http, ws) = if options.tls.is_some() {
+        let (http, ws) = if encrypted {
             ("https", "wss")
         } else {
             ("http", "ws")
@@ -212,8 +213,12 @@ impl Links {
 }
 
 /// Host, port and reason of each address, best first.
-fn places(options: &Options, local: SocketAddr, found: &[Candidate]) -> Vec<(String, u16, String)> {
-    let advertised = options.link.advertise.iter().map(|advertised| {
+fn places(
+    options: &LinkOptions,
+    local: SocketAddr,
+    found: &[Candidate],
+) -> Vec<(String, u16, String)> {
+    let advertised = options.advertise.iter().map(|advertised| {
         let (host, port) = split_port(advertised, local.port());
         (host.to_owned(), port, "as advertised".to_owned())
     });

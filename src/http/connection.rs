@@ -19,7 +19,7 @@ use super::gate::Gate;
 use super::patience::Patient;
 use super::pending::{Pending, Place};
 use crate::access::Pass;
-use crate::notices::Reason;
+use crate::hub::notices::Reason;
 use crate::viewer::unacknowledged;
 
 /// How long to wait at the file limit before trying again.

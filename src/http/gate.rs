@@ -16,8 +16,8 @@ use super::app::App;
 use super::connection::Peer;
 use super::{api, upgrade};
 use crate::access::{self, Need, Pass};
-use crate::notices::{Reason, cut};
-use crate::protocol::Problem;
+use crate::hub::notices::{Reason, cut};
+use crate::wire::Problem;
 
 /// The gate and what is behind it.
 pub struct Gate {
@@ -166,13 +166,11 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
-    use crate::access::Access;
-    use crate::options;
-    use crate::token::Token;
+    use crate::access::{Access, AccessOptions, Token};
 
     /// What the gate says to a `GET` from there: 200 when it lets it in.
     fn asked(path: &str, peer: [u8; 4], token: &str) -> u16 {
-        let options = options::Access {
+        let options = AccessOptions {
             viewer_token: Some(Token::new("watch")),
             ..Default::default()
         };

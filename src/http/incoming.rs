@@ -15,12 +15,12 @@ use hyper::http::request::Parts;
 
 use super::app::App;
 use crate::access::{HostPass, Pass};
-use crate::host::problem_of;
 use crate::hub::WriteOptions;
-use crate::json::{Json, is_reserved};
-use crate::protocol::{self, MessageError, Problem};
-use crate::revision::Revision;
-use crate::topic::Writer;
+use crate::source::host::problem_of;
+use crate::state::json::{Json, is_reserved};
+use crate::state::revision::Revision;
+use crate::state::topic::Writer;
+use crate::wire::{self, MessageError, Problem};
 
 /// How long a body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -126,7 +126,7 @@ impl Incoming {
     /// As [`Incoming::json`], and 422 for another value.
     pub fn members(&self, known: &[&str]) -> Result<Vec<(String, Json)>, Problem> {
         let (_, json) = self.json(known)?;
-        protocol::fields(&json, "the body").map_err(|error| problem_of(&error))
+        wire::fields(&json, "the body").map_err(|error| problem_of(&error))
     }
 }
 
@@ -174,9 +174,9 @@ impl Host {
         let source_id = self.text("onlooker-source-id").map(str::to_owned);
         if source_id
             .as_ref()
-            .is_some_and(|id| id.len() > protocol::MAX_SOURCE_ID)
+            .is_some_and(|id| id.len() > wire::MAX_SOURCE_ID)
         {
-            let most = protocol::MAX_SOURCE_ID;
+            let most = wire::MAX_SOURCE_ID;
             let detail = format!("onlooker-source-id: expected at most {most} bytes");
             return Err(bad_request(detail, "onlooker-source-id"));
         }
@@ -195,7 +195,7 @@ impl Host {
         let json = |text: &str| Json::parse(text.as_bytes()).unwrap_or_else(|_| Json::string(text));
         let number = self
             .text(header)
-            .map(|text| protocol::device_number(key, &json(text)));
+            .map(|text| wire::device_number(key, &json(text)));
         number
             .transpose()
             .map_err(|error| bad_request(format!("{header}: {error}"), header))

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::app::Links;
+use super::options::LinkOptions;
 use super::tls::Certificate;
-use crate::access::Access;
+use crate::access::{Access, AccessOptions};
 use crate::discovery::address::Candidate;
-use crate::options::Options;
 
 /// It as it is now. A connection or a request reads it once.
 #[derive(Clone)]
@@ -51,13 +51,13 @@ impl Live {
     /// # Errors
     /// When the system has no randomness to give.
     pub fn new(
-        options: &Options,
+        (access, link): (&AccessOptions, &LinkOptions),
         local: SocketAddr,
         found: Found,
     ) -> Result<Live, getrandom::Error> {
-        let access = Access::new(&options.access, found.names)?;
+        let access = Access::new(access, found.names)?;
         Ok(Live {
-            links: Links::new(options, local, &found.addresses, &access),
+            links: Links::new(link, found.tls.is_some(), local, &found.addresses, &access),
             access: Arc::new(access),
             tls: found.tls,
         })
@@ -86,25 +86,22 @@ impl Current {
     /// When the system has no randomness to give; nothing has changed then.
     pub fn renew(
         &self,
-        options: &Options,
+        (access, link): (&AccessOptions, &LinkOptions),
         local: SocketAddr,
         found: Found,
     ) -> Result<Reloaded, getrandom::Error> {
         let mut done = Ok(Reloaded::default());
         self.0.send_if_modified(|live| {
-            done = live
-                .access
-                .renew(&options.access, found.names)
-                .map(|access| {
-                    let links = Links::new(options, local, &found.addresses, &access);
-                    let reloaded = Reloaded {
-                        certificate: !same(&live.tls, &found.tls),
-                        links: links != live.links,
-                    };
-                    let (access, tls) = (Arc::new(access), found.tls);
-                    *live = Arc::new(Live { access, links, tls });
-                    reloaded
-                });
+            done = live.access.renew(access, found.names).map(|access| {
+                let links = Links::new(link, found.tls.is_some(), local, &found.addresses, &access);
+                let reloaded = Reloaded {
+                    certificate: !same(&live.tls, &found.tls),
+                    links: links != live.links,
+                };
+                let (access, tls) = (Arc::new(access), found.tls);
+                *live = Arc::new(Live { access, links, tls });
+                reloaded
+            });
             done.is_ok()
         });
         done

@@ -9,6 +9,7 @@ mod gate;
 mod incoming;
 mod live;
 mod operations;
+mod options;
 mod pages;
 mod patience;
 mod pending;
@@ -20,5 +21,6 @@ mod write;
 pub use app::{App, Links, Status, StoreStatus, TopicStatus};
 pub use connection::serve;
 pub use live::{Current, Found, Live, Reloaded};
+pub use options::{LinkOptions, Page, TlsFiles};
 #[doc(hidden)]
 pub use upgrade::{agreed_deflate, switching};

@@ -8,9 +8,9 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 
 use super::app::App;
 use super::upgrade;
+use crate::access::PageLink;
 use crate::discovery::qr;
-use crate::protocol::Problem;
-use crate::token::PageLink;
+use crate::wire::Problem;
 
 type Shared = State<Arc<App>>;
 

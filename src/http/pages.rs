@@ -12,9 +12,9 @@ use include_dir::{Dir, include_dir};
 
 use super::answer::BUILT_IN;
 use super::app::App;
+use super::options::Page;
 use super::site;
-use crate::options::Page;
-use crate::protocol::Problem;
+use crate::wire::Problem;
 
 static PAGES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/client/pages");
 

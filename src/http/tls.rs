@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
 use super::app::App;
-use crate::options::Tls;
+use super::options::TlsFiles;
 
 /// How often the files are looked at. Their content is compared: a renewal may come by renaming,
 /// through links, or under the same time.
@@ -28,7 +28,7 @@ const LARGEST: u64 = 1024 * 1024;
 pub struct Certificate {
     /// Shakes hands with them.
     pub acceptor: TlsAcceptor,
-    files: Tls,
+    files: TlsFiles,
     cert: Vec<u8>,
     key: Vec<u8>,
 }
@@ -39,7 +39,7 @@ impl Certificate {
     /// # Errors
     /// Names the file and what is wrong with it, or that one does not fit the other.
     pub async fn read(
-        files: &Tls,
+        files: &TlsFiles,
         known: Option<&Arc<Certificate>>,
     ) -> Result<Arc<Certificate>, String> {
         let known = known.filter(|known| known.files == *files);
@@ -73,7 +73,7 @@ async fn content(path: &Path) -> Result<Vec<u8>, String> {
     Ok(content)
 }
 
-fn acceptor(files: &Tls, cert: &[u8], key: &[u8]) -> Result<TlsAcceptor, String> {
+fn acceptor(files: &TlsFiles, cert: &[u8], key: &[u8]) -> Result<TlsAcceptor, String> {
     let chain = CertificateDer::pem_slice_iter(cert).collect::<Result<Vec<_>, _>>();
     let chain = chain.map_err(|error| wrong(&files.cert, &error))?;
     if chain.is_empty() {
@@ -96,7 +96,7 @@ fn acceptor(files: &Tls, cert: &[u8], key: &[u8]) -> Result<TlsAcceptor, String>
 }
 
 /// Why they cannot be used together.
-fn unfit(files: &Tls, error: &rustls::Error) -> String {
+fn unfit(files: &TlsFiles, error: &rustls::Error) -> String {
     match error {
         rustls::Error::InconsistentKeys(_) => {
             let key = files.key.display();

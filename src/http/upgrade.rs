@@ -25,14 +25,14 @@ use super::connection::Peer;
 use super::device;
 use super::patience::Patient;
 use crate::access::{self, Pass};
-use crate::frame::Encoding;
-use crate::host::Host;
 use crate::hub::Cell;
-use crate::invalidation::Feed;
-use crate::name::TopicName;
-use crate::protocol::{Problem, SUBPROTOCOL, SUBPROTOCOL_MSGPACK, TOKEN_SUBPROTOCOL};
-use crate::revision::Revision;
+use crate::source::host::Host;
+use crate::state::name::TopicName;
+use crate::state::revision::Revision;
+use crate::viewer::sync::Feed;
 use crate::viewer::{NewViewer, Wire};
+use crate::wire::frame::Encoding;
+use crate::wire::{Problem, SUBPROTOCOL, SUBPROTOCOL_MSGPACK, TOKEN_SUBPROTOCOL};
 
 /// How long the way from the 101 to the socket may take.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -14,13 +14,13 @@ use super::answer::unavailable;
 use super::api::{answer, find, topic_name};
 use super::app::App;
 use super::incoming::{Host, Incoming, bad_request};
-use crate::host::problem_of;
 use crate::hub::{Deleted, Receipt, WriteOptions};
-use crate::json::{Json as ExactJson, LARGE};
-use crate::protocol::{self, Problem};
-use crate::revision::Revision;
-use crate::session::Session;
-use crate::topic::{Change, Writer};
+use crate::source::host::problem_of;
+use crate::state::json::{Json as ExactJson, LARGE};
+use crate::state::revision::Revision;
+use crate::state::session::Session;
+use crate::state::topic::{Change, Writer};
+use crate::wire::{self, Problem};
 
 const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -50,7 +50,7 @@ pub async fn change(State(app): Shared, Path(name): Name, request: Incoming) -> 
     let read = |request: &Incoming| {
         let (kind, document) = request.json(&[MERGE_PATCH, JSON, JSON_PATCH])?;
         let change = match kind {
-            JSON_PATCH => protocol::patch(&document).map(Change::Patch),
+            JSON_PATCH => wire::patch(&document).map(Change::Patch),
             _ => Ok(Change::Merge(document)),
         };
         let change = change.map_err(|error| bad_request(error.to_string(), "no JSON Patch"))?;
@@ -102,7 +102,7 @@ fn field_asked(request: &Incoming, field: String) -> Asked {
     };
     let value = get("value").ok_or_else(missing)?.clone();
     let number = |key: &str| {
-        let number = get(key).map(|value| protocol::device_number(key, value));
+        let number = get(key).map(|value| wire::device_number(key, value));
         number.transpose().map_err(|error| problem_of(&error))
     };
     let mut options = request.host.options(true)?;

@@ -8,19 +8,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, RwLock, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::Flushed;
 use super::sources::Sources;
-use crate::debounce::Debounce;
-use crate::fields::Whitelist;
-use crate::frame::{Encoding, Frame};
-use crate::json::Json;
-use crate::name::TopicName;
-use crate::options::Flow;
-use crate::protocol::{Resumed, SourceState};
-use crate::revision::Revision;
-use crate::session::Session;
+use super::{Flow, Flushed};
+use crate::state::debounce::Debounce;
+use crate::state::fields::Whitelist;
+use crate::state::json::Json;
+use crate::state::name::TopicName;
+use crate::state::revision::Revision;
+use crate::state::session::Session;
+use crate::state::topic::{Origin, Topic, Update, Writer};
 use crate::store::{Entry, Ledger};
-use crate::topic::{Origin, Topic, Update, Writer};
+use crate::wire::frame::{Encoding, Frame};
+use crate::wire::{Resumed, SourceState};
 
 /// A topic and what the hub keeps beside it.
 pub struct Cell {

@@ -8,11 +8,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::cell::{Cell, Life, State, Wrote, unix_micros};
 use super::{Receipt, WriteError, WriteOptions};
-use crate::json::{Kind, LARGE};
-use crate::revision::Revision;
-use crate::session::{FieldName, Session};
+use crate::state::json::{Kind, LARGE};
+use crate::state::revision::Revision;
+use crate::state::session::{FieldName, Session};
+use crate::state::topic::{Applied, Change, Version, Written};
 use crate::store::{Entry, Job, Ledger, Record};
-use crate::topic::{Applied, Change, Version, Written};
 
 /// The store's promise of a place for one change.
 pub(super) type Permit = mpsc::OwnedPermit<Job>;

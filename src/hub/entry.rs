@@ -4,10 +4,10 @@
 use std::net::IpAddr;
 
 use super::{Receipt, WriteError, WriteOptions};
-use crate::name::TopicName;
-use crate::notices::cut;
-use crate::revision::Revision;
-use crate::topic::Change;
+use crate::hub::notices::cut;
+use crate::state::name::TopicName;
+use crate::state::revision::Revision;
+use crate::state::topic::Change;
 
 /// So many fields are named.
 const NAMED: usize = 8;

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 
 use super::{Cell, Delivery, Hub, Text};
-use crate::frame::Frame;
-use crate::json::LARGE;
-use crate::name::TopicName;
-use crate::revision::Revision;
+use crate::state::json::LARGE;
+use crate::state::name::TopicName;
+use crate::state::revision::Revision;
+use crate::wire::frame::Frame;
 
 /// What every shard of viewers hears.
 #[derive(Clone)]

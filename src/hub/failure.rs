@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::{Instant, sleep};
 
 use super::{Hub, millis};
-use crate::options::StoreFailure;
+use crate::store::StoreFailure;
 use crate::store::{Job, Store};
 
 /// How often it is tried again.

@@ -5,6 +5,8 @@ mod change;
 mod entry;
 mod events;
 mod failure;
+pub mod notices;
+mod options;
 mod receipt;
 mod sources;
 #[cfg(test)]
@@ -24,18 +26,18 @@ use tokio_util::task::TaskTracker;
 pub use cell::{Catchup, Cell, Life};
 pub use events::{Counts, Event, Flushed, Invalidated};
 pub use failure::{Failure, not_kept_since};
+pub use options::{Flow, HubOptions, Limits, MIN_CAPACITY};
 pub use receipt::{Deleted, Receipt, WriteError, WriteOptions};
 pub use sources::{Place, Presence, SourceGuard};
 pub use text::{Delivered, Delivery, Text};
 
-use crate::fields::Whitelist;
-use crate::name::TopicName;
-use crate::notices::Notices;
-use crate::options::{Flow, Limits, Options, StoreFailure};
-use crate::revision::Revision;
-use crate::store::{Job, Kept, Ledger, Record, Store};
-use crate::topic::{Rules, Topic};
+use crate::state::fields::Whitelist;
+use crate::state::name::TopicName;
+use crate::state::revision::Revision;
+use crate::state::topic::{Rules, Topic};
+use crate::store::{Job, Kept, Ledger, Record, Store, StoreFailure};
 use cell::{believable, unix_micros};
+use notices::Notices;
 use sources::Sources;
 
 /// How many large changes are applied at a time.
@@ -81,7 +83,7 @@ impl Hub {
     /// after a last flush, and are waited for through `tasks`. With a `store` it begins with
     /// what that has kept.
     pub fn new(
-        options: &Options,
+        options: &HubOptions,
         store: Option<(Store, Vec<Kept>)>,
         tasks: TaskTracker,
         stop: CancellationToken,

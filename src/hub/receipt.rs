@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::protocol::Problem;
-use crate::revision::Revision;
-use crate::session::Session;
-use crate::topic::{Refusal, Writer};
+use crate::state::revision::Revision;
+use crate::state::session::Session;
+use crate::state::topic::{Refusal, Writer};
+use crate::wire::Problem;
 
 /// How a change is to be written.
 #[derive(Clone, Debug, Default)]

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Cell, Hub};
-use crate::name::TopicName;
-use crate::protocol::SourceState;
+use crate::state::name::TopicName;
+use crate::wire::SourceState;
 
 /// Nothing heard for so long is silence.
 const SILENT: Duration = Duration::from_secs(30);

@@ -7,12 +7,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::*;
-use crate::json::{Json, LARGE};
-use crate::protocol::SourceState;
-use crate::session::Session;
+use crate::state::json::{Json, LARGE};
+use crate::state::session::Session;
+use crate::state::topic::Version;
+use crate::state::topic::{Change, Writer};
 use crate::store::disk::Disk;
-use crate::topic::Version;
-use crate::topic::{Change, Writer};
+use crate::wire::SourceState;
 
 struct Room {
     hub: Hub,
@@ -52,14 +52,14 @@ impl Room {
 
     fn on(disk: Disk) -> Room {
         let store = disk.store().expect("there is room at first");
-        Room::with(&Options::default(), Some(store), disk)
+        Room::with(&HubOptions::default(), Some(store), disk)
     }
 
-    fn without_store(options: &Options) -> Room {
+    fn without_store(options: &HubOptions) -> Room {
         Room::with(options, None, Disk::default())
     }
 
-    fn with(options: &Options, store: Option<(Store, Vec<Kept>)>, disk: Disk) -> Room {
+    fn with(options: &HubOptions, store: Option<(Store, Vec<Kept>)>, disk: Disk) -> Room {
         let stop = CancellationToken::new();
         let hub = Hub::new(options, store, TaskTracker::new(), stop);
         let topic = hub.default_topic().clone();
@@ -348,9 +348,15 @@ async fn names_of_writers_are_kept() {
 
 #[tokio::test]
 async fn refused_writes_and_hosts_that_leave_keep_no_topic() {
-    let mut options = Options::default();
+    let mut options = HubOptions::default();
     options.limits.topics = 3;
-    options.fields = Some([("a".to_owned(), crate::demo::fields()["speed"].clone())].into());
+    options.fields = Some(
+        [(
+            "a".to_owned(),
+            crate::source::demo::fields()["speed"].clone(),
+        )]
+        .into(),
+    );
     let room = Room::without_store(&options);
     for round in 0..6 {
         let refused = name(&format!("refused{round}"));
@@ -371,7 +377,7 @@ async fn refused_writes_and_hosts_that_leave_keep_no_topic() {
 
 #[tokio::test(start_paused = true)]
 async fn a_host_stays_attached_to_the_name_of_a_deleted_topic() {
-    let room = Room::without_store(&Options::default());
+    let room = Room::without_store(&HubOptions::default());
     let topic = name("stage");
     let source = room.hub.attach(&topic).expect("there is room");
     let write = |text| room.hub.write(&topic, data(text), WriteOptions::default());
@@ -387,7 +393,7 @@ async fn a_host_stays_attached_to_the_name_of_a_deleted_topic() {
 
 #[tokio::test(start_paused = true)]
 async fn a_flush_names_a_source_only_if_all_of_it_is_its() {
-    let room = Room::without_store(&Options::default());
+    let room = Room::without_store(&HubOptions::default());
     let mut told = room.hub.invalidations();
     room.write(r#"{"config":{"a":0,"b":0}}"#)
         .await
@@ -417,7 +423,7 @@ async fn a_flush_names_a_source_only_if_all_of_it_is_its() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn flushes_leave_in_their_order() {
-    let mut options = Options::default();
+    let mut options = HubOptions::default();
     options.flow.debounce = Duration::ZERO;
     options.flow.capacity = 8192;
     let room = Room::without_store(&options);
@@ -453,7 +459,7 @@ async fn flushes_leave_in_their_order() {
 
 #[tokio::test]
 async fn a_text_that_no_shard_takes_has_passed_everybody_over() {
-    let room = Room::without_store(&Options::default());
+    let room = Room::without_store(&HubOptions::default());
     room.write("1").await.expect("it is taken");
     let shard = room.hub.subscribe();
     let viewer = room.hub.enter(&room.cell()).expect("there is room");
@@ -467,7 +473,7 @@ async fn a_text_that_no_shard_takes_has_passed_everybody_over() {
     drop(viewer);
     // While texts are on their way, more wait.
     let _shard = room.hub.subscribe();
-    let places = Options::default().flow.capacity / 2;
+    let places = HubOptions::default().flow.capacity / 2;
     for _ in 0..places {
         drop(room.hub.broadcast(&room.cell(), "x".to_owned()).await);
     }
@@ -503,9 +509,9 @@ async fn what_is_ignored_now_is_dropped_from_what_was_kept() {
     let room = Room::new();
     let written = room.write(r#"{"data":{"pin":1234,"x":1}}"#);
     let before = written.await.expect("there is room");
-    let options = Options {
+    let options = HubOptions {
         ignore: vec!["/data/pin".to_owned()],
-        ..Options::default()
+        ..HubOptions::default()
     };
     let disk = room.disk.after_kill().expect("memory");
     let store = disk.store().expect("it can be opened");
@@ -520,7 +526,7 @@ async fn what_is_ignored_now_is_dropped_from_what_was_kept() {
 #[tokio::test]
 async fn what_is_to_be_durable_first_is_shown_after_that() {
     let disk = Disk::default();
-    let mut options = Options::default();
+    let mut options = HubOptions::default();
     options.flow.after_durable = true;
     let store = disk.store().expect("there is room at first");
     let room = Room::with(&options, Some(store), disk);
@@ -596,7 +602,7 @@ fn a_large_change_is_called_off_with_its_writer_and_leaves_its_turn() {
         .max_blocking_threads(1)
         .build();
     runtime.expect("a runtime").block_on(async {
-        let room = Room::without_store(&Options::default());
+        let room = Room::without_store(&HubOptions::default());
         let (open, opened) = std::sync::mpsc::channel::<()>();
         tokio::task::spawn_blocking(move || opened.recv());
         let text = format!("[{:?}]", "x".repeat(LARGE));
@@ -612,7 +618,7 @@ fn a_large_change_is_called_off_with_its_writer_and_leaves_its_turn() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_changes_get_through_among_small_ones() {
-    let room = Room::without_store(&Options::default());
+    let room = Room::without_store(&HubOptions::default());
     let rows = vec!["0"; 200_000].join(",");
     let session = format!(r#"{{"data":[{rows}],"config":{{"a":0}}}}"#);
     room.write(&session).await.expect("it is taken");

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{Cell, Counts};
-use crate::frame::Frame;
+use crate::wire::frame::Frame;
 
 /// One text. It has arrived when the last copy is dropped.
 pub struct Text {

@@ -10,10 +10,10 @@ use tokio::sync::oneshot;
 use super::change::{Commit, Permit, Retired};
 use super::entry::{self, WriteLine};
 use super::{Cell, Deleted, Hub, Life, Receipt, WriteError, WriteOptions};
-use crate::name::TopicName;
-use crate::revision::Revision;
+use crate::state::name::TopicName;
+use crate::state::revision::Revision;
+use crate::state::topic::{Applied, Change};
 use crate::store::{Job, Store};
-use crate::topic::{Applied, Change};
 
 /// How long a disk may take before it is told of.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::document::{self, Format};
-use crate::session::Session;
+use crate::state::session::Session;
 
 /// Tells one content, or one fault, from another.
 pub type Print = u64;

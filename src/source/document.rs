@@ -5,8 +5,8 @@ use std::path::Path;
 
 use toml::de::{DeInteger, DeTable, DeValue};
 
-use crate::json::{Json, JsonError};
-use crate::session::Session;
+use crate::state::json::{Json, JsonError};
+use crate::state::session::Session;
 
 /// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 use super::disk::{self, Disk, Fault, Look, Print};
 use super::watch::Watch;
 use crate::hub::{Hub, WriteError, WriteOptions};
-use crate::name::TopicName;
-use crate::session::Session;
-use crate::topic::Change;
+use crate::state::name::TopicName;
+use crate::state::session::Session;
+use crate::state::topic::Change;
 
 /// Network and bind mounts send no events.
 const POLL: Duration = Duration::from_secs(2);
@@ -213,8 +213,8 @@ impl Doubt {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json::Json;
-    use crate::topic::Refusal;
+    use crate::state::json::Json;
+    use crate::state::topic::Refusal;
 
     fn bad(print: Print, passing: bool) -> Look {
         Look::Bad(Fault {

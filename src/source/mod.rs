@@ -1,8 +1,10 @@
-//! Where changes come from besides the network. Every source is
-//! `run(what, hub, topic, stop)`: it writes to one topic until it is told to stop.
+//! Who writes. Files and standard input are sources that run by themselves,
+//! `run(what, hub, topic, stop)`; a host's socket is one for as long as it is connected.
 
+pub mod demo;
 mod disk;
 pub mod document;
 pub mod file;
+pub mod host;
 pub mod stdin;
 mod watch;

@@ -7,8 +7,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::hub::{Hub, WriteError, WriteOptions};
-use crate::name::TopicName;
-use crate::protocol::HostMessage;
+use crate::state::name::TopicName;
+use crate::wire::HostMessage;
 
 /// Lines that were read and not yet written. More wait in the pipe.
 const AHEAD: usize = 16;
@@ -131,7 +131,7 @@ impl<R: Read> Reader<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::Options;
+    use crate::hub::HubOptions;
     use tokio_util::task::TaskTracker;
 
     fn lines(input: &str, max: usize) -> Vec<(u64, Option<String>)> {
@@ -192,7 +192,7 @@ mod tests {
     #[tokio::test]
     async fn lines_become_the_session_and_its_end_keeps_it() {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let hub = Hub::new(&Options::default(), None, tasks, stop.clone());
+        let hub = Hub::new(&HubOptions::default(), None, tasks, stop.clone());
         let topic = hub.default_topic().clone();
         let input = "{\"data\":1,\"config\":{\"speed\":1}}\nnonsense\n{\"type\":\"config_update\",\"payload\":{\"speed\":1.50}}\n";
         let source = tokio::spawn(run_from(

@@ -8,8 +8,8 @@ use redb::{
 
 use super::rows::{self, Row, Rows, Sum, part_key, parts_end, seal};
 use super::{Kept, Record, origins};
-use crate::session::FieldName;
-use crate::topic::Version;
+use crate::state::session::FieldName;
+use crate::state::topic::Version;
 
 /// Grows when what is kept changes its shape.
 pub(super) const FORMAT: u64 = 3;

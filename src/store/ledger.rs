@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::revision::Revision;
-use crate::topic::{Origins, Version};
+use crate::state::revision::Revision;
+use crate::state::topic::{Origins, Version};
 
 /// A handle to it; a copy is the same one.
 #[derive(Clone, Debug, Default)]

@@ -26,10 +26,9 @@ pub use rows::Damage;
 pub use transfer::{check, export, import, parse_line};
 use writer::Writer;
 
-use crate::name::TopicName;
-use crate::options::StoreFailure;
-use crate::session::FieldName;
-use crate::topic::Version;
+use crate::state::name::TopicName;
+use crate::state::session::FieldName;
+use crate::state::topic::Version;
 
 /// How many changes may wait for the thread before writers wait themselves.
 const WAITING: usize = 1024;
@@ -53,6 +52,16 @@ impl StoreError {
 
 fn open(path: &Path) -> Result<place::Opened, StoreError> {
     place::open(path).map_err(|reason| StoreError::new(path, reason))
+}
+
+/// What becomes of changes that the store cannot keep.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StoreFailure {
+    /// They are taken back, and their writers told.
+    #[default]
+    Refuse,
+    /// They stand, and are kept when that can be done again.
+    Serve,
 }
 
 /// A topic as it was kept.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use crate::revision::Revision;
-use crate::topic::{Origin, Origins, Version, Writer};
+use crate::state::revision::Revision;
+use crate::state::topic::{Origin, Origins, Version, Writer};
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::{Kept, origins};
-use crate::json::Json;
-use crate::name::TopicName;
-use crate::revision::Revision;
-use crate::session::{FieldName, Session};
-use crate::topic::{Origin, Origins, Version};
+use crate::state::json::Json;
+use crate::state::name::TopicName;
+use crate::state::revision::Revision;
+use crate::state::session::{FieldName, Session};
+use crate::state::topic::{Origin, Origins, Version};
 
 /// A key and a value.
 pub(super) type Row = (Vec<u8>, Vec<u8>);

@@ -3,10 +3,10 @@
 use super::beside::put_aside;
 use super::file::{CHANGES_2, FIELDS_1, FORMAT, META, REVISIONS_2, SESSIONS_1, SNAPSHOTS_2};
 use super::*;
-use crate::json::Json;
-use crate::revision::Revision;
-use crate::session::Session;
-use crate::topic::Origins;
+use crate::state::json::Json;
+use crate::state::revision::Revision;
+use crate::state::session::Session;
+use crate::state::topic::Origins;
 
 fn session(text: &str) -> Session {
     Session::from_json(&Json::parse(text.as_bytes()).unwrap(), "x").unwrap()

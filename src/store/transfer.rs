@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use super::{Found, Kept, StoreError, file, open, origins, place};
-use crate::json::Json;
-use crate::name::TopicName;
-use crate::revision::Revision;
-use crate::session::Session;
-use crate::topic::{Origins, Version};
+use crate::state::json::Json;
+use crate::state::name::TopicName;
+use crate::state::revision::Revision;
+use crate::state::session::Session;
+use crate::state::topic::{Origins, Version};
 
 /// Looks whether a file is whole. Nothing is written to it.
 ///

@@ -14,8 +14,8 @@ use tokio::sync::mpsc;
 use super::file::{apply, close, put};
 use super::place::caught;
 use super::{Done, Failing, Job, Ledger, Open, Record, WAITING};
-use crate::name::TopicName;
-use crate::topic::Version;
+use crate::state::name::TopicName;
+use crate::state::topic::Version;
 
 /// The thread's state.
 pub(super) struct Writer {

@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use tokio::sync::broadcast::{self, error::TryRecvError};
 
-use crate::frame::{Encoding, Frame};
 use crate::hub::{Cell, Event, Text};
-use crate::revision::Revision;
+use crate::state::revision::Revision;
+use crate::wire::frame::{Encoding, Frame};
 
 /// Joining stops here, so that nothing large is copied.
 const JOINED_BYTES: usize = 256 * 1024;

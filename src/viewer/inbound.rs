@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
-use crate::options::Limits;
-use crate::protocol::close;
+use crate::hub::Limits;
+use crate::wire::close;
 
 /// What the reader has to act on.
 #[derive(Clone, Debug, PartialEq, Eq)]

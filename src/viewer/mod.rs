@@ -12,6 +12,7 @@ mod link;
 mod outbox;
 mod reader;
 mod shard;
+pub mod sync;
 mod wire;
 mod write_side;
 
@@ -29,14 +30,14 @@ use tokio_util::task::TaskTracker;
 
 pub use inbound::{Inbound, Signal};
 pub use kernel::{LOOKS, unacknowledged};
-pub use link::{Link, UNANSWERED, patience};
+pub use link::Link;
 pub use wire::Wire;
 
 use crate::access::ViewerPass;
-use crate::frame::{Encoding, close as close_frame};
 use crate::hub::{Hub, Presence};
-use crate::protocol::close;
-use crate::revision::Revision;
+use crate::state::revision::Revision;
+use crate::wire::close;
+use crate::wire::frame::{Encoding, close as close_frame};
 use held::Held;
 use shard::{Command, Shard};
 

@@ -19,12 +19,12 @@ use super::inbound::Inbound;
 use super::reader::{LINGER, Reader};
 use super::write_side::{HEARTBEAT, Viewer};
 use super::{NewViewer, ViewerInfo};
-use crate::frame::{Frame, close as close_frame, control};
+use crate::hub::notices::Away;
 use crate::hub::{Catchup, Cell, Event, Hub, millis};
-use crate::name::TopicName;
-use crate::notices::Away;
-use crate::protocol::{Own, close};
-use crate::revision::Revision;
+use crate::state::name::TopicName;
+use crate::state::revision::Revision;
+use crate::wire::frame::{Frame, close as close_frame, control};
+use crate::wire::{Own, close};
 
 /// After so many viewers of one flush, other tasks get a turn.
 const TURN: usize = 128;

@@ -10,16 +10,17 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
 
 use super::held::Held;
 use super::kernel::{LOOKS, unacknowledged};
-use super::link::{Link, UNANSWERED, patience};
+use super::link::Link;
 use super::outbox::Outbox;
 use super::reader::LINGER;
 use super::{NewViewer, ViewerInfo};
 use crate::access::ViewerPass;
-use crate::frame::{Encoding, Frame, close as close_frame, control};
+use crate::hub::notices::{Away, Notices};
 use crate::hub::{Catchup, Presence, millis};
-use crate::notices::{Away, Notices};
-use crate::protocol::{Own, SERVER, close};
-use crate::revision::Revision;
+use crate::state::revision::Revision;
+use crate::wire::frame::{Encoding, Frame, close as close_frame, control};
+use crate::wire::{Own, SERVER, close};
+use crate::wire::{UNANSWERED, patience};
 
 /// How often our own viewers hear that the link is alive.
 pub const HEARTBEAT: Duration = Duration::from_secs(5);

@@ -5,12 +5,12 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use onlooker::fields::FieldError;
-use onlooker::json::Json;
-use onlooker::protocol::{self, Ack, HostMessage, Own, Problem, Resumed, SERVER, SourceState};
-use onlooker::revision::Revision;
-use onlooker::session::{FieldName, Session};
-use onlooker::topic::{Change, Origin, Update, Version, Writer};
+use onlooker::state::fields::FieldError;
+use onlooker::state::json::Json;
+use onlooker::state::revision::Revision;
+use onlooker::state::session::{FieldName, Session};
+use onlooker::state::topic::{Change, Origin, Update, Version, Writer};
+use onlooker::wire::{self, Ack, HostMessage, Own, Problem, Resumed, SERVER, SourceState};
 
 /// A golden frame's text, by member.
 struct Golden {
@@ -85,7 +85,7 @@ impl Golden {
                     session,
                     origins: self.origins().into_iter().collect(),
                 };
-                protocol::update(&topic(), &Update::Snapshot(version))
+                wire::update(&topic(), &Update::Snapshot(version))
             }
             "config_update" => {
                 let fields = member(&frame, "payload")
@@ -94,7 +94,7 @@ impl Golden {
                 let fields = fields
                     .into_iter()
                     .map(|(field, value)| (field.into(), value));
-                protocol::update(
+                wire::update(
                     &topic(),
                     &Update::Delta {
                         revision: self.revision(),
@@ -131,7 +131,7 @@ impl Golden {
             .text(),
             "ack" => Ack::Written(self.revision(), member(&frame, "kept").is_none())
                 .text(member(&frame, "id").as_ref()),
-            "error" => protocol::error(member(&frame, "id").as_ref(), &self.problem()),
+            "error" => wire::error(member(&frame, "id").as_ref(), &self.problem()),
             other => panic!("{}: no such frame {other:?}", self.file),
         }
     }

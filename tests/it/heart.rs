@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use onlooker::fields::{Field, Whitelist};
-use onlooker::json::{Json, Kind};
-use onlooker::name::TopicName;
-use onlooker::protocol;
-use onlooker::revision::Revision;
-use onlooker::session::Session;
-use onlooker::topic::{Change, Rules, Topic, Update, Version, Writer, Written};
+use onlooker::state::fields::{Field, Whitelist};
+use onlooker::state::json::{Json, Kind};
+use onlooker::state::name::TopicName;
+use onlooker::state::revision::Revision;
+use onlooker::state::session::Session;
+use onlooker::state::topic::{Change, Rules, Topic, Update, Version, Writer, Written};
+use onlooker::wire;
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -352,7 +352,7 @@ impl Viewer {
     fn apply(&mut self, topic: &Topic, update: Option<&Update>) {
         let Some(update) = update else { return };
         let name: TopicName = "test".parse().unwrap();
-        let mut frame: Value = serde_json::from_str(&protocol::update(&name, update)).unwrap();
+        let mut frame: Value = serde_json::from_str(&wire::update(&name, update)).unwrap();
         let revision: Revision = frame["revision"].as_str().unwrap().parse().unwrap();
         let origins = frame.get("origins").and_then(Value::as_object).cloned();
         let origins = origins.unwrap_or_default();
@@ -571,7 +571,7 @@ fn a_named_writer_comes_back_in_origins() {
     };
     let speed = Change::Fields(vec![("speed".into(), json("2"))]);
     room.topic.write(&speed, 9, &Arc::new(writer)).unwrap();
-    let text = |update: &Update| protocol::update(&"main".parse().unwrap(), update);
+    let text = |update: &Update| wire::update(&"main".parse().unwrap(), update);
     let update = room.topic.flush().unwrap().update.unwrap();
     let text_of_delta = text(&update);
     let whole = room.topic.since(None).unwrap();

@@ -14,17 +14,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{Access, Need, ViewerPass};
-use crate::fields::Field;
-use crate::frame::Encoding;
 use crate::hub::{Deleted, Event, Hub, Presence, Receipt, WriteError, WriteOptions};
-use crate::invalidation::Feed;
-use crate::json::{Json, Kind};
-use crate::name::TopicName;
 use crate::options::{MIN_CAPACITY, Options, StoreFailure};
-use crate::revision::Revision;
-use crate::session::Session;
+use crate::state::fields::Field;
+use crate::state::json::{Json, Kind};
+use crate::state::name::TopicName;
+use crate::state::revision::Revision;
+use crate::state::session::Session;
+use crate::state::topic::{Change, Writer};
 use crate::store::{Kept, disk::Disk};
-use crate::topic::{Change, Writer};
+use crate::viewer::sync::Feed;
+use crate::wire::frame::Encoding;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -144,7 +144,7 @@ fn viewer_pass(options: &Options) -> ViewerPass {
 fn open(options: &Options, disk: Option<&Disk>) -> (Hub, CancellationToken) {
     let store = disk.map(|disk| disk.store().expect("it can be opened"));
     let stop = CancellationToken::new();
-    let hub = Hub::new(options, store, TaskTracker::new(), stop.clone());
+    let hub = Hub::new(&options.hub(), store, TaskTracker::new(), stop.clone());
     (hub, stop)
 }
 

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::*;
-use crate::json::Json;
-use crate::revision::Revision;
-use crate::session::Session;
-use crate::topic::{Origin, Origins, Writer};
+use crate::state::json::Json;
+use crate::state::revision::Revision;
+use crate::state::session::Session;
+use crate::state::topic::{Origin, Origins, Writer};
 
 const TOPICS: usize = 60;
 const FLIPS: usize = 110;

@@ -1,0 +1,345 @@
+//! What strangers bring about and a host wants to know: refusals, and viewers sent away. All
+//! of it is counted; of the lines that tell it, each address gets a few a minute, and all
+//! together not many. The rest is summed up when the minute is over.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::wire::close;
+
+/// Lines that one address may cause in a minute, and all of them together.
+const LINES_OF_ONE: u32 = 5;
+const LINES_OF_ALL: u32 = 30;
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// So much of a text from outside is told, in characters.
+const LONGEST: usize = 200;
+
+/// Why a connection, a request or a message was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Its address has too many connections.
+    Address,
+    /// It had shown nothing yet when a newer one needed its place.
+    Pending,
+    /// What came is not HTTP.
+    Malformed,
+    /// It named another host.
+    Host,
+    /// A token is missing or wrong.
+    Token,
+    /// Too many wrong tokens came from there.
+    LockedOut,
+    /// An origin that may not connect, or a writer on another machine.
+    Forbidden,
+    /// Everything is taken, or the daemon stops.
+    Full,
+    /// The request or message itself cannot be granted.
+    Request,
+}
+
+/// Why a viewer, or a reader of `/sync`, was sent away; a host only for [`Away::Revoked`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Away {
+    /// A host wanted it.
+    Kicked,
+    /// What let it in holds no more.
+    Revoked,
+    /// Its topic was deleted.
+    Deleted,
+    /// It answered no pings.
+    Silent,
+    /// It took nothing of what it was sent.
+    Stalled,
+    /// Too much was kept for it.
+    InFlight,
+    /// It sent more than a viewer may.
+    Flood,
+    /// It broke RFC 6455.
+    Protocol,
+}
+
+/// What is counted, by reason.
+#[derive(Default)]
+pub struct Notices {
+    lines: Mutex<Lines>,
+    refused: [AtomicU64; Reason::ALL.len()],
+    away: [AtomicU64; Away::ALL.len()],
+}
+
+/// The lines of this minute.
+#[derive(Default)]
+struct Lines {
+    said: u32,
+    by: BTreeMap<IpAddr, Told>,
+    /// Of those who came when all lines had been said.
+    others: u64,
+}
+
+#[derive(Default)]
+struct Told {
+    said: u32,
+    more: u64,
+}
+
+impl Reason {
+    const ALL: [Reason; 9] = [
+        Reason::Address,
+        Reason::Pending,
+        Reason::Malformed,
+        Reason::Host,
+        Reason::Token,
+        Reason::LockedOut,
+        Reason::Forbidden,
+        Reason::Full,
+        Reason::Request,
+    ];
+
+    /// That of an answer with this HTTP status.
+    pub fn of(status: u16) -> Reason {
+        match status {
+            401 => Reason::Token,
+            403 => Reason::Forbidden,
+            421 => Reason::Host,
+            429 => Reason::LockedOut,
+            503 => Reason::Full,
+            _ => Reason::Request,
+        }
+    }
+
+    /// Its name in metrics and log lines.
+    pub fn label(self) -> &'static str {
+        match self {
+            Reason::Address => "address",
+            Reason::Pending => "pending",
+            Reason::Malformed => "malformed",
+            Reason::Host => "host",
+            Reason::Token => "token",
+            Reason::LockedOut => "locked_out",
+            Reason::Forbidden => "forbidden",
+            Reason::Full => "full",
+            Reason::Request => "request",
+        }
+    }
+}
+
+impl Away {
+    const ALL: [Away; 8] = [
+        Away::Kicked,
+        Away::Revoked,
+        Away::Deleted,
+        Away::Silent,
+        Away::Stalled,
+        Away::InFlight,
+        Away::Flood,
+        Away::Protocol,
+    ];
+
+    /// Its name in metrics and log lines.
+    pub fn label(self) -> &'static str {
+        match self {
+            Away::Kicked => "kicked",
+            Away::Revoked => "revoked",
+            Away::Deleted => "deleted",
+            Away::Silent => "silent",
+            Away::Stalled => "stalled",
+            Away::InFlight => "in_flight",
+            Away::Flood => "flood",
+            Away::Protocol => "protocol",
+        }
+    }
+
+    /// That of who broke a rule, by the close code.
+    pub fn of(code: u16) -> Away {
+        match code {
+            close::POLICY => Away::Flood,
+            _ => Away::Protocol,
+        }
+    }
+
+    /// For people.
+    pub fn text(self) -> &'static str {
+        match self {
+            Away::Kicked => "a host wanted it",
+            Away::Revoked => "what let it in holds no more",
+            Away::Deleted => "its topic was deleted",
+            Away::Silent => "it does not answer",
+            Away::Stalled => "it takes nothing",
+            Away::InFlight => "too much is in flight",
+            Away::Flood => "it sends too much",
+            Away::Protocol => "it broke the WebSocket protocol",
+        }
+    }
+}
+
+impl Notices {
+    /// Counts a refusal. Tells whether a line may be said of it.
+    #[must_use]
+    pub fn refused(&self, reason: Reason, address: IpAddr) -> bool {
+        self.refused[reason as usize].fetch_add(1, Ordering::Relaxed);
+        // That an address is locked out is told even after all that led to it.
+        let most = LINES_OF_ONE + u32::from(reason == Reason::LockedOut);
+        self.lines().take(address, most)
+    }
+
+    /// Counts a viewer that is sent away. Tells whether a line may be said of it.
+    #[must_use]
+    pub fn sent_away(&self, away: Away, address: IpAddr) -> bool {
+        self.away[away as usize].fetch_add(1, Ordering::Relaxed);
+        match away {
+            // No stranger can bring that about.
+            Away::Kicked => true,
+            // That is told of the topic.
+            Away::Deleted => false,
+            _ => self.lines().take(address, LINES_OF_ONE),
+        }
+    }
+
+    /// How much was refused, by the reasons' names.
+    pub fn refusals(&self) -> Vec<(&'static str, u64)> {
+        let labels = Reason::ALL.iter().map(|reason| reason.label());
+        labels.zip(self.refused.iter().map(read)).collect()
+    }
+
+    /// How many viewers were sent away, by the reasons' names.
+    pub fn departures(&self) -> Vec<(&'static str, u64)> {
+        let labels = Away::ALL.iter().map(|away| away.label());
+        labels.zip(self.away.iter().map(read)).collect()
+    }
+
+    /// Sums up each minute what was not told in it, until `stop`.
+    pub async fn sum_up(&self, stop: CancellationToken) {
+        while stop.run_until_cancelled(sleep(MINUTE)).await.is_some() {
+            self.end_minute();
+        }
+        self.end_minute();
+    }
+
+    fn end_minute(&self) {
+        let minute = std::mem::take(&mut *self.lines());
+        for (address, told) in minute.by.iter().filter(|(_, told)| told.more > 0) {
+            let (address, more) = (shown(*address), told.more);
+            tracing::info!(%address, more, "… and more that were refused or sent away");
+        }
+        if minute.others > 0 {
+            let more = minute.others;
+            tracing::info!(
+                more,
+                "… and more that were refused or sent away, from other addresses"
+            );
+        }
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lines {
+    /// Takes a line of an address, if there is one left; counts it otherwise.
+    fn take(&mut self, address: IpAddr, most: u32) -> bool {
+        let address = network(address);
+        if self.said == LINES_OF_ALL && !self.by.contains_key(&address) {
+            self.others += 1;
+            return false;
+        }
+        let told = self.by.entry(address).or_default();
+        let left = told.said < most && self.said < LINES_OF_ALL;
+        match left {
+            true => (told.said, self.said) = (told.said + 1, self.said + 1),
+            false => told.more += 1,
+        }
+        left
+    }
+}
+
+/// Under what an address is counted: who has one of IPv6 has all of its /64.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(
+            address.to_bits() & !u128::from(u64::MAX),
+        )),
+        v4 => v4,
+    }
+}
+
+fn shown(network: IpAddr) -> String {
+    match network {
+        IpAddr::V6(address) => format!("{address}/64"),
+        v4 => v4.to_string(),
+    }
+}
+
+/// The beginning of a text from outside, whose length a stranger may choose.
+pub fn cut(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
+    }
+}
+
+fn read(count: &AtomicU64) -> u64 {
+    count.load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(notices: &Notices, reason: Reason, addresses: impl Iterator<Item = String>) -> usize {
+        let addresses = addresses.map(|address| address.parse().unwrap());
+        addresses
+            .filter(|address| notices.refused(reason, *address))
+            .count()
+    }
+
+    #[test]
+    fn an_address_has_its_lines_and_the_rest_is_counted() {
+        let notices = Notices::default();
+        let one =
+            |reason, count| said(&notices, reason, vec!["10.0.0.1".into(); count].into_iter());
+        assert_eq!(one(Reason::Token, 1000), 5);
+        assert_eq!(one(Reason::LockedOut, 1000), 1, "it is told once");
+        let network = (0..1000).map(|host| format!("2001:db8::{host:x}"));
+        assert_eq!(said(&notices, Reason::Request, network), 5);
+        assert!(notices.sent_away(Away::Flood, [10, 0, 0, 2].into()));
+        let more: Vec<u64> = notices.lines().by.values().map(|told| told.more).collect();
+        assert_eq!(more, [995 + 999, 0, 995]);
+        assert!(notices.refusals().contains(&("token", 1000)));
+        assert!(notices.departures().contains(&("flood", 1)));
+        notices.end_minute();
+        assert_eq!(one(Reason::Token, 9), 5);
+    }
+
+    #[test]
+    fn many_addresses_have_few_lines_together() {
+        let notices = Notices::default();
+        let many = (0..10_000).map(|n| format!("10.0.{}.{}", n / 250, n % 250));
+        assert_eq!(said(&notices, Reason::Token, many), 30);
+        assert_eq!(notices.lines().by.len(), 30, "no more is remembered");
+        assert_eq!(notices.lines().others, 9970);
+        assert!(notices.sent_away(Away::Kicked, [10, 0, 0, 1].into()));
+    }
+
+    #[test]
+    fn labels_are_in_the_order_of_their_numbers() {
+        let reasons = Reason::ALL.iter().enumerate();
+        assert!(reasons.clone().all(|(at, reason)| at == *reason as usize));
+        let aways = Away::ALL.iter().enumerate();
+        assert!(aways.clone().all(|(at, away)| at == *away as usize));
+    }
+
+    #[test]
+    fn long_texts_are_cut() {
+        assert_eq!(cut("short"), "short");
+        let long = "é".repeat(10_000);
+        assert_eq!(cut(&long).chars().count(), LONGEST + 1);
+    }
+}

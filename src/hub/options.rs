@@ -1,0 +1,114 @@
+//! What can be set about topics.
+
+use std::time::Duration;
+
+use indexmap::IndexMap;
+
+use crate::state::fields::Field;
+use crate::state::name::TopicName;
+use crate::store::StoreFailure;
+
+/// How a hub is set up.
+#[derive(Clone, Debug)]
+pub struct HubOptions {
+    /// The default topic's name.
+    pub topic: TopicName,
+    /// The declared whitelist; none: it is learned.
+    pub fields: Option<IndexMap<String, Field>>,
+    /// JSON Pointers (RFC 6901) to parts of the session that stay on the host.
+    pub ignore: Vec<String>,
+    /// When changes leave, and how.
+    pub flow: Flow,
+    /// What a stranger cannot exceed.
+    pub limits: Limits,
+    /// What becomes of changes while the store cannot keep them.
+    pub store_failure: StoreFailure,
+}
+
+/// When changes leave, and how.
+#[derive(Clone, Debug)]
+pub struct Flow {
+    /// How long a pause in the changes must be before they leave; zero: at once.
+    pub debounce: Duration,
+    /// The longest wait under continuous change.
+    pub max_wait: Option<Duration>,
+    /// How many flushes the channel to the viewers holds; at least [`MIN_CAPACITY`].
+    pub capacity: usize,
+    /// How often a viewer is pinged; it is gone after two unanswered.
+    pub ping: Duration,
+    /// Whether viewers and readers see a change only when the store has made it durable.
+    pub after_durable: bool,
+}
+
+/// The smallest [`Flow::capacity`].
+pub const MIN_CAPACITY: usize = 16;
+
+/// What a stranger cannot exceed.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Viewers at a time; more get 503.
+    pub viewers: usize,
+    /// Connections at a time from one address.
+    pub per_address: usize,
+    /// Connections that have not shown yet what they may do.
+    pub unauthenticated: usize,
+    /// Topics at a time.
+    pub topics: usize,
+    /// Frames a viewer may send in ten seconds.
+    pub inbound_frames: u32,
+    /// Bytes a viewer may send in ten seconds, and in one message.
+    pub inbound_bytes: usize,
+    /// Bytes that all viewers together may not have taken yet; two sessions at least.
+    pub in_flight: usize,
+    /// Bytes of a request's head.
+    pub header: usize,
+    /// Bytes of a session, wherever it comes from.
+    pub session: usize,
+    /// How long a request's head may take.
+    pub head_timeout: Duration,
+    /// How long a peer may take nothing of what it is sent.
+    pub stall_timeout: Duration,
+}
+
+impl Default for HubOptions {
+    fn default() -> HubOptions {
+        HubOptions {
+            topic: TopicName::from_lossy("main"),
+            fields: None,
+            ignore: Vec::new(),
+            flow: Flow::default(),
+            limits: Limits::default(),
+            store_failure: StoreFailure::default(),
+        }
+    }
+}
+
+impl Default for Flow {
+    fn default() -> Flow {
+        Flow {
+            debounce: Duration::from_millis(250),
+            max_wait: None,
+            capacity: 64,
+            ping: Duration::from_secs(15),
+            after_durable: false,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            viewers: 10_000,
+            per_address: 1_000,
+            unauthenticated: 512,
+            topics: 1_000,
+            inbound_frames: 100,
+            inbound_bytes: 64 * 1024,
+            in_flight: 256 * 1024 * 1024,
+            header: 16 * 1024,
+            session: 16 * 1024 * 1024,
+            head_timeout: Duration::from_secs(10),
+            stall_timeout: Duration::from_secs(20),
+        }
+    }
+}

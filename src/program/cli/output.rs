@@ -1,0 +1,193 @@
+//! What a running daemon tells: people on stderr, programs on stdout.
+
+use std::path::Path;
+use std::time::Duration;
+
+use clap::ArgMatches;
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::signals::{Signal, Signals};
+use super::{Failure, arguments, print};
+use crate::hub::not_kept_since;
+use crate::options::{Options, Page, Source};
+use crate::program::config::{Loaded, Place, Qr};
+use crate::program::terminal;
+use crate::program::terminal::banner::{self, Banner};
+use crate::program::terminal::log::Verbosity;
+use crate::program::terminal::screen::Screen;
+use crate::program::terminal::status::{self, Facts};
+use crate::server::{Links, Server};
+
+/// The live line is not redrawn more often, however many changes there are.
+const CALM: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_secs(1);
+
+/// What is told about a run, and where.
+pub struct Output {
+    /// Where people look.
+    pub screen: Screen,
+    /// How much they are told.
+    pub verbosity: Verbosity,
+    json: bool,
+    qr: Qr,
+    qr_wanted: bool,
+    subject: String,
+    topic: String,
+}
+
+impl Output {
+    /// As the command line wants it.
+    pub fn of(loaded: &Loaded, matches: &ArgMatches) -> Output {
+        let verbose = matches.get_count("verbose");
+        let options = &loaded.settings.options;
+        Output {
+            screen: Screen::stderr(),
+            verbosity: Verbosity::of(verbose, arguments::is_set(matches, "quiet")),
+            json: arguments::is_set(matches, "json"),
+            qr: loaded.settings.qr,
+            qr_wanted: *loaded.place("qr") != Place::Default,
+            subject: subject(options),
+            topic: options.topic.to_string(),
+        }
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.verbosity == Verbosity::Quiet
+    }
+
+    /// Tells that it runs.
+    ///
+    /// # Errors
+    /// Stdout cannot be written.
+    pub fn announce(&self, server: &Server) -> Result<(), Failure> {
+        self.greet(server, None);
+        if self.json {
+            let mut ready =
+                json!({"event": "ready", "urls": server.status().urls, "port": server.port()});
+            if let Some(token) = server.host_token() {
+                ready["hostToken"] = token.reveal().into();
+            }
+            print(&format!("{ready}\n"))?;
+        }
+        Ok(())
+    }
+
+    /// Tells people where it is found; of a running one, what is not as it was `before`.
+    pub fn greet(&self, server: &Server, before: Option<&Links>) {
+        if self.is_quiet() {
+            return;
+        }
+        let links = server.links();
+        if self.screen.is_terminal() {
+            let banner = Banner {
+                subject: self.subject.clone(),
+                page: &links.page,
+                socket: &links.socket,
+                host: &links.host,
+                guarded: server.host_token().is_some(),
+                candidates: &links.candidates,
+            };
+            self.screen.print(&banner.text(self.screen.paint()));
+        } else if before.map(public) != Some(public(&links)) {
+            let (page, socket) = public(&links);
+            tracing::info!(page, socket, "serving {}", self.subject);
+        }
+        let code = self.code(&links);
+        if let Some(code) = code.filter(|_| before.map(|before| &before.page) != Some(&links.page))
+        {
+            self.screen.print(&code);
+        }
+    }
+
+    /// On a terminal, or where it was asked for.
+    fn code(&self, links: &Links) -> Option<String> {
+        let text: &str = match self.qr {
+            Qr::Page => &links.page,
+            Qr::Ws => &links.socket,
+            Qr::None => return None,
+        };
+        let is_terminal = self.screen.is_terminal();
+        let columns = terminal::width().filter(|_| is_terminal);
+        (is_terminal || self.qr_wanted).then(|| banner::code(text, columns) + "\n")
+    }
+
+    /// Keeps the live line true until a signal comes.
+    pub async fn watch(&self, server: &Server, signals: &mut Signals) -> Signal {
+        if !self.screen.is_terminal() || self.is_quiet() {
+            return signals.next().await;
+        }
+        let mut changes = server.changes();
+        loop {
+            self.screen.show(&self.line(server));
+            tokio::select! {
+                signal = signals.next() => return signal,
+                () = next(&mut changes) => tokio::time::sleep(CALM).await,
+                () = tokio::time::sleep(TICK) => {}
+            }
+        }
+    }
+
+    fn line(&self, server: &Server) -> String {
+        let status = server.status();
+        let own = status.topics.iter().find(|topic| topic.topic == self.topic);
+        let facts = Facts {
+            devices: status.client_count,
+            topics: status.topics.len(),
+            revision: own
+                .or(status.topics.first())
+                .map(|topic| topic.revision.clone()),
+            last_push: status.last_push,
+            failure: status
+                .store
+                .and_then(|store| store.failing_since_ms)
+                .map(not_kept_since),
+        };
+        status::line(&facts, terminal::width().unwrap_or(80))
+    }
+}
+
+/// Page and socket. Tokens stay out of log files: `onlooker token` prints the host's.
+fn public(links: &Links) -> (&str, &str) {
+    let page = links.page.split('#').next().unwrap_or_default();
+    (page, &links.socket)
+}
+
+/// A change; for ever, when there can be none any more.
+async fn next(changes: &mut watch::Receiver<()>) {
+    if changes.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// What is served, in a few words.
+fn subject(options: &Options) -> String {
+    let name = |source: &Source| match source {
+        Source::Stdin => "stdin".to_owned(),
+        Source::File(path) => path
+            .file_name()
+            .unwrap_or(Path::new(path).as_os_str())
+            .to_string_lossy()
+            .into_owned(),
+    };
+    match (&options.page, options.sources.as_slice()) {
+        (Page::Demo, _) => "the demo".to_owned(),
+        (_, []) => "no source: waiting for a host".to_owned(),
+        (_, sources) => sources.iter().map(name).collect::<Vec<_>>().join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_subject_is_what_is_served() {
+        let mut options = Options::default();
+        assert_eq!(subject(&options), "no source: waiting for a host");
+        options.sources = vec![Source::File("a/state.json".into()), Source::Stdin];
+        assert_eq!(subject(&options), "state.json, stdin");
+        options.page = Page::Demo;
+        assert_eq!(subject(&options), "the demo");
+    }
+}

@@ -1,0 +1,264 @@
+//! `onlooker push`: writes over the host socket, each write acknowledged before the next.
+
+use std::path::Path;
+
+use clap::ArgMatches;
+use futures_util::{SinkExt, StreamExt};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio_tungstenite::tungstenite::Message;
+
+use super::daemon::{Daemon, Socket};
+use super::{Exit, Failure, Printed, arguments, block_on, print};
+use crate::program::config::Loaded;
+use crate::program::terminal::neutral;
+use crate::source::document::{self, Format};
+use crate::state::json::Json;
+
+/// What the command line asks to write.
+struct Writes {
+    topic: Option<String>,
+    /// A whole session, as its JSON.
+    session: Option<String>,
+    fields: Vec<(String, Json)>,
+    stdin: bool,
+}
+
+/// `onlooker push`.
+pub fn push(loaded: &Loaded, matches: &ArgMatches) -> Result<(), Failure> {
+    let writes = Writes::read(matches)?;
+    let daemon = Daemon::to_write(loaded, matches)?;
+    block_on(writes.send(&daemon))
+}
+
+impl Writes {
+    fn read(matches: &ArgMatches) -> Result<Writes, Failure> {
+        let file = arguments::text(matches, "file");
+        let set = matches.get_many::<String>("set").into_iter().flatten();
+        let fields = set.map(|text| field(text)).collect::<Result<Vec<_>, _>>()?;
+        if file.is_none() && fields.is_empty() {
+            let text = "nothing to write: name a FILE, - for stdin, or --set field=value";
+            return Err(Failure::with(Exit::Usage, text));
+        }
+        Ok(Writes {
+            topic: arguments::text(matches, "of").map(str::to_owned),
+            session: file.filter(|file| *file != "-").map(session).transpose()?,
+            fields,
+            stdin: file == Some("-"),
+        })
+    }
+
+    async fn send(self, daemon: &Daemon) -> Result<(), Failure> {
+        let query = self
+            .topic
+            .as_ref()
+            .map(|topic| format!("?topic={}", utf8_percent_encode(topic, NON_ALPHANUMERIC)));
+        let socket = daemon
+            .socket(&format!("/host{}", query.unwrap_or_default()))
+            .await?;
+        let mut writer = Writer { socket };
+        if let Some(session) = &self.session {
+            writer
+                .must_write(message("session_update", session))
+                .await?;
+        }
+        if !self.fields.is_empty() {
+            let fields = self
+                .fields
+                .iter()
+                .map(|(field, value)| (field.as_str(), value));
+            let payload = Json::object(fields);
+            writer
+                .must_write(message("config_update", payload.as_str()))
+                .await?;
+        }
+        if self.stdin {
+            writer.stream().await?;
+        }
+        // The writes are acknowledged; a failing goodbye loses nothing.
+        let _ = writer.socket.close(None).await;
+        Ok(())
+    }
+}
+
+/// A connected host.
+struct Writer {
+    socket: Socket,
+}
+
+/// What became of a write.
+enum Outcome {
+    Accepted(String),
+    Refused(String),
+}
+
+impl Writer {
+    async fn must_write(&mut self, text: String) -> Result<Printed, Failure> {
+        match self.write(text).await? {
+            Outcome::Accepted(revision) => print(&format!("{revision}\n")),
+            Outcome::Refused(reason) => Err(Failure::new(reason)),
+        }
+    }
+
+    /// A write per line; a bad one is named and skipped.
+    async fn stream(&mut self) -> Result<(), Failure> {
+        let mut lines = BufReader::new(tokio::io::stdin()).split(b'\n');
+        let (mut number, mut bad) = (0_u64, 0_u64);
+        let unreadable = |error| Failure::new(format!("stdin: {error}"));
+        while let Some(line) = lines.next_segment().await.map_err(unreadable)? {
+            number += 1;
+            let outcome = match line.trim_ascii().is_empty() {
+                true => continue,
+                false => match line_message(&line) {
+                    Ok(text) => self.write(text).await?,
+                    Err(reason) => Outcome::Refused(reason),
+                },
+            };
+            match outcome {
+                Outcome::Accepted(revision) => {
+                    if print(&format!("{revision}\n"))? == Printed::NobodyReads {
+                        return Ok(());
+                    }
+                }
+                Outcome::Refused(reason) => {
+                    bad += 1;
+                    eprint(&format!("line {number}: {reason}"));
+                }
+            }
+        }
+        match bad {
+            0 => Ok(()),
+            bad => Err(Failure::new(format!(
+                "{bad} of {number} lines were not accepted"
+            ))),
+        }
+    }
+
+    async fn write(&mut self, text: String) -> Result<Outcome, Failure> {
+        let lost = |reason: String| Failure::new(format!("the daemon went away: {reason}"));
+        let sent = self.socket.send(Message::text(text)).await;
+        sent.map_err(|error| lost(error.to_string()))?;
+        loop {
+            match self.socket.next().await {
+                Some(Ok(Message::Text(answer))) => return Ok(outcome(&answer)),
+                Some(Ok(Message::Close(frame))) => {
+                    let reason = frame.map_or_else(String::new, |frame| frame.reason.to_string());
+                    return Err(lost(reason));
+                }
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(lost(error.to_string())),
+                None => return Err(lost("the connection ended".to_owned())),
+            }
+        }
+    }
+}
+
+fn eprint(line: &str) {
+    use std::io::Write;
+    // Nobody may be reading stderr.
+    let _ = writeln!(std::io::stderr(), "{}", neutral(line));
+}
+
+fn outcome(answer: &str) -> Outcome {
+    let answer: Value = serde_json::from_str(answer).unwrap_or_default();
+    let text = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
+    match answer["type"].as_str() {
+        Some("ack") => Outcome::Accepted(text("revision")),
+        _ => Outcome::Refused(refusal(&answer, text("detail"))),
+    }
+}
+
+fn refusal(answer: &Value, detail: String) -> String {
+    let faults = answer["errors"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|fault| {
+            let part = |key: &str| fault[key].as_str().unwrap_or_default();
+            format!(
+                "; {}: expected {}, got {}",
+                part("field"),
+                part("expected"),
+                part("got")
+            )
+        });
+    format!(
+        "refused ({}): {detail}{}",
+        answer["status"],
+        faults.collect::<String>()
+    )
+}
+
+fn message(kind: &str, payload: &str) -> String {
+    format!("{{\"type\":\"{kind}\",\"payload\":{payload}}}")
+}
+
+/// A line of NDJSON: a message as it is, anything else as a session.
+fn line_message(line: &[u8]) -> Result<String, String> {
+    let document = Json::parse(line).map_err(|error| error.to_string())?;
+    let members = document.members().unwrap_or_default();
+    Ok(match members.iter().any(|(key, _)| key == "type") {
+        true => document.as_str().to_owned(),
+        false => message("session_update", document.as_str()),
+    })
+}
+
+/// `speed=1.5`, `color=red`: JSON where it is JSON, a text where it is not.
+fn field(text: &str) -> Result<(String, Json), Failure> {
+    let Some((field, value)) = text.split_once('=').filter(|(field, _)| !field.is_empty()) else {
+        let text = format!("--set {text}: give a field and a value, like speed=1.5");
+        return Err(Failure::with(Exit::Usage, text));
+    };
+    let value = Json::parse(value.as_bytes()).unwrap_or_else(|_| Json::string(value));
+    Ok((field.to_owned(), value))
+}
+
+fn session(path: &str) -> Result<String, Failure> {
+    let bytes = std::fs::read(path)
+        .map_err(|error| Failure::with(Exit::InputMissing, format!("{path}: {error}")))?;
+    let path = Path::new(path);
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let session = document::session(&bytes, Format::of(path), &name);
+    session
+        .map(|session| session.to_json())
+        .map_err(|reason| Failure::new(format!("{}: {reason}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_json_or_else_a_text() {
+        let read = |text| field(text).map(|(field, value)| format!("{field} {value}"));
+        assert_eq!(read("speed=1.50").unwrap(), "speed 1.50");
+        assert_eq!(read("color=red").unwrap(), "color \"red\"");
+        assert_eq!(read("a=b=c").unwrap(), "a \"b=c\"");
+        assert_eq!(read("on=").unwrap(), "on \"\"");
+        assert_eq!(read("speed").unwrap_err().exit, Exit::Usage);
+        assert_eq!(read("=1").unwrap_err().exit, Exit::Usage);
+    }
+
+    #[test]
+    fn a_line_without_type_is_a_session() {
+        let session = "{\"type\":\"session_update\",\"payload\":{\"data\":1}}";
+        assert_eq!(line_message(b"{\"data\": 1}").unwrap(), session);
+        assert_eq!(line_message(session.as_bytes()).unwrap(), session);
+        assert!(
+            line_message(b"{\"a\":1,\"a\":2}")
+                .unwrap_err()
+                .contains("duplicate")
+        );
+        assert!(line_message(b"\"\xff\"").unwrap_err().contains("UTF-8"));
+    }
+
+    #[test]
+    fn a_refusal_names_every_field() {
+        let answer = "{\"type\":\"error\",\"status\":422,\"detail\":\"no\",\"errors\":[{\"field\":\"speed\",\"expected\":\"number\",\"got\":\"true\"}]}";
+        let Outcome::Refused(text) = outcome(answer) else {
+            panic!("accepted");
+        };
+        assert_eq!(text, "refused (422): no; speed: expected number, got true");
+    }
+}

@@ -1,0 +1,118 @@
+//! `onlooker store`: what a store keeps, as NDJSON, while no daemon has it open.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::ArgMatches;
+
+use super::{Exit, Failure, Printed, arguments, print};
+use crate::program::config::Loaded;
+use crate::program::terminal::neutral;
+use crate::store::{self, Found, Kept, WENT_BACK};
+
+/// Prints one line per topic.
+pub fn export(loaded: &Loaded) -> Result<(), Failure> {
+    let mut printed = Ok(Printed::Whole);
+    let mut line = |line: &str| {
+        if let Ok(Printed::Whole) = printed {
+            printed = print(&format!("{line}\n"));
+        }
+    };
+    let path = path(loaded)?;
+    let exported = store::export(path, unix_micros(), &mut line);
+    let found = exported.map_err(|error| Failure::new(error.to_string()))?;
+    printed?;
+    let of_file = found.damage.iter().map(ToString::to_string);
+    let back = found.went_back.then(|| WENT_BACK.to_owned());
+    of_file.chain(back).for_each(|note| tell(path, &note));
+    whole(path, &found)
+}
+
+/// Puts the topics of an export into the store: all of them, or none when a line is wrong.
+pub fn import(loaded: &Loaded, given: &ArgMatches) -> Result<(), Failure> {
+    let topics = match arguments::text(given, "file") {
+        None | Some("-") => read(io::stdin(), "stdin")?,
+        Some(name) => {
+            let missing = |error| Failure::with(Exit::InputMissing, format!("{name}: {error}"));
+            read(File::open(name).map_err(missing)?, name)?
+        }
+    };
+    let path = path(loaded)?;
+    let imported = store::import(path, &topics, unix_micros());
+    for note in imported.map_err(|error| Failure::new(error.to_string()))? {
+        tell(path, &note);
+    }
+    print(&format!("{} imported\n", topics_in_words(topics.len()))).map(drop)
+}
+
+/// Prints what each topic is like, then whether the file is whole.
+pub fn check(loaded: &Loaded) -> Result<(), Failure> {
+    let path = path(loaded)?;
+    let found = store::check(path).map_err(|error| Failure::new(error.to_string()))?;
+    let is_hurt = |kept: &&Kept| {
+        let name = Some(kept.topic.as_str());
+        found
+            .damage
+            .iter()
+            .any(|damage| damage.topic.as_deref() == name)
+    };
+    let mut lines = Vec::new();
+    for kept in found.kept.iter().filter(|kept| !is_hurt(kept)) {
+        let (name, revision) = (kept.topic.as_str(), kept.version.revision);
+        lines.push(format!("topic {name:?}: whole, at revision {revision}"));
+    }
+    lines.extend(found.damage.iter().map(ToString::to_string));
+    lines.extend(found.went_back.then(|| WENT_BACK.to_owned()));
+    lines.push(match found.is_empty {
+        true => "empty: a new store".to_owned(),
+        false => format!("{} can be read", topics_in_words(found.kept.len())),
+    });
+    for line in lines {
+        print(&format!("{}\n", neutral(&line)))?;
+    }
+    whole(path, &found)
+}
+
+/// Ends the program with a failure where something is damaged, which has been said.
+fn whole(path: &Path, found: &Found) -> Result<(), Failure> {
+    if found.damage.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "{} is damaged: a daemon that starts with it keeps the rest, and sets the file aside",
+        path.display()
+    )))
+}
+
+fn tell(path: &Path, note: &str) {
+    let _ = writeln!(io::stderr(), "{}: {}", path.display(), neutral(note));
+}
+
+fn topics_in_words(count: usize) -> String {
+    format!("{count} topic{}", if count == 1 { "" } else { "s" })
+}
+
+fn unix_micros() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    u64::try_from(since.unwrap_or_default().as_micros()).unwrap_or_default()
+}
+
+fn path(loaded: &Loaded) -> Result<&Path, Failure> {
+    let unnamed = || Failure::with(Exit::Usage, "which store? name its file with --store FILE");
+    loaded.settings.options.store.as_deref().ok_or_else(unnamed)
+}
+
+fn read(input: impl Read, name: &str) -> Result<Vec<Kept>, Failure> {
+    let mut topics = Vec::new();
+    for (index, line) in BufReader::new(input).split(b'\n').enumerate() {
+        let place = format!("{name}, line {}", index + 1);
+        let line = line.map_err(|error| Failure::new(format!("{place}: {error}")))?;
+        if !line.trim_ascii().is_empty() {
+            let kept = store::parse_line(&line);
+            topics.push(kept.map_err(|error| Failure::new(format!("{place}: {error}")))?);
+        }
+    }
+    Ok(topics)
+}

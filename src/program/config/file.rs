@@ -1,0 +1,238 @@
+//! The configuration file: TOML, every key known, every fault with its line.
+
+use std::fs;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+use super::keys::{KEYS, Key, Shape};
+use super::{ConfigError, Place, Settings};
+use crate::state::fields::Field;
+
+/// The table that declares the whitelist.
+const FIELDS: &str = "fields";
+
+/// What is larger was not meant.
+const LARGEST: u64 = 1024 * 1024;
+
+/// What a file says, checked for shape; the values are read by their keys. Without `Debug`:
+/// tokens are among them.
+#[derive(Clone)]
+pub struct File {
+    path: PathBuf,
+    entries: Vec<Entry>,
+    fields: Option<(usize, IndexMap<String, Field>)>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    key: &'static str,
+    values: Vec<String>,
+    line: usize,
+}
+
+/// The text while it is read, to know the line of a fault.
+struct Reader<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl File {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// It cannot be read, is no TOML, or has a key nobody knows.
+    pub fn read(path: &Path) -> Result<File, ConfigError> {
+        let text = read(path).map_err(|error| ConfigError {
+            place: Place::File(path.to_owned(), 0),
+            text: format!("cannot read the configuration {}: {error}", path.display()),
+        })?;
+        File::parse(path, &text)
+    }
+
+    /// Reads a file's text.
+    ///
+    /// # Errors
+    /// It is no TOML, or has a key nobody knows.
+    pub fn parse(path: &Path, text: &str) -> Result<File, ConfigError> {
+        let reader = Reader { path, text };
+        let table = DeTable::parse(text).map_err(|error| reader.not_toml(&error))?;
+        let mut file = File {
+            path: path.to_owned(),
+            entries: Vec::new(),
+            fields: None,
+        };
+        for (name, value) in table.into_inner() {
+            file.take(&reader, name, value)?;
+        }
+        Ok(file)
+    }
+
+    fn take(
+        &mut self,
+        reader: &Reader,
+        name: Spanned<std::borrow::Cow<str>>,
+        value: Spanned<DeValue>,
+    ) -> Result<(), ConfigError> {
+        let line = reader.line(name.span());
+        if name.get_ref() == FIELDS {
+            self.fields = Some((line, reader.fields(value)?));
+            return Ok(());
+        }
+        let key = known(name.get_ref()).ok_or_else(|| reader.unknown(&name))?;
+        let values = values(key, value.get_ref())
+            .map_err(|reason| reader.fault(value.span(), &format!("{}: {reason}", key.name)))?;
+        let values = values.into_iter().map(|text| self.located(key, text));
+        self.entries.push(Entry {
+            key: key.name,
+            values: values.collect(),
+            line,
+        });
+        Ok(())
+    }
+
+    /// A path in a file is meant from where the file is.
+    fn located(&self, key: &Key, text: String) -> String {
+        if !key.path || text.is_empty() || text == "-" {
+            return text;
+        }
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        folder.join(text).display().to_string()
+    }
+
+    /// Where it was.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the file says about a key.
+    pub fn written(&self, key: &Key) -> Option<(Place, Vec<String>)> {
+        let entry = self.entries.iter().find(|entry| entry.key == key.name)?;
+        Some((self.place(entry.line), entry.values.clone()))
+    }
+
+    /// Puts the declared whitelist where it belongs.
+    pub fn fields(&self, settings: &mut Settings) -> Option<Place> {
+        let (line, fields) = self.fields.as_ref()?;
+        settings.options.fields = Some(fields.clone());
+        Some(self.place(*line))
+    }
+
+    fn place(&self, line: usize) -> Place {
+        Place::File(self.path.clone(), line)
+    }
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let file = fs::File::open(path)?;
+    file.take(LARGEST + 1).read_to_string(&mut text)?;
+    match text.len() as u64 > LARGEST {
+        true => Err(io::Error::other("it is over the limit of 1 MiB")),
+        false => Ok(text),
+    }
+}
+
+impl Reader<'_> {
+    fn line(&self, span: Range<usize>) -> usize {
+        let before = self.text.as_bytes().iter().take(span.start);
+        before.filter(|byte| **byte == b'\n').count() + 1
+    }
+
+    fn fault(&self, span: Range<usize>, reason: &str) -> ConfigError {
+        let place = Place::File(self.path.to_owned(), self.line(span));
+        let text = format!("{place}: {reason}");
+        ConfigError { place, text }
+    }
+
+    fn not_toml(&self, error: &toml::de::Error) -> ConfigError {
+        let span = error.span().unwrap_or_default();
+        let line = self.text.lines().nth(self.line(span.clone()) - 1);
+        let value = line.and_then(|line| line.split_once('='));
+        let begins = |(_, value): (&str, &str)| value.trim_start().starts_with(char::is_alphabetic);
+        match value.is_some_and(begins) {
+            true => self.fault(span, &format!("{}: a text needs quotes", error.message())),
+            false => self.fault(span, error.message()),
+        }
+    }
+
+    fn unknown(&self, name: &Spanned<std::borrow::Cow<str>>) -> ConfigError {
+        let nearest = nearest(name.get_ref());
+        self.fault(
+            name.span(),
+            &format!(
+                "unknown key {:?}: the nearest known one is {nearest:?}",
+                name.get_ref()
+            ),
+        )
+    }
+
+    fn fields(&self, value: Spanned<DeValue>) -> Result<IndexMap<String, Field>, ConfigError> {
+        let span = value.span();
+        let DeValue::Table(table) = value.into_inner() else {
+            return Err(self.fault(
+                span,
+                "fields: give a table, like [fields] and speed = \"number\" under it",
+            ));
+        };
+        let field = |(name, written): (Spanned<std::borrow::Cow<str>>, Spanned<DeValue>)| {
+            let place = name.span();
+            let field = read_field(written).map_err(|reason| {
+                self.fault(place, &format!("fields.{}: {reason}", name.get_ref()))
+            })?;
+            Ok((name.get_ref().to_string(), field))
+        };
+        table.into_iter().map(field).collect()
+    }
+}
+
+fn read_field(written: Spanned<DeValue>) -> Result<Field, String> {
+    let value = serde_json::Value::deserialize(ValueDeserializer::from(written))
+        .map_err(|error| error.message().to_owned())?;
+    Field::from_written(value)
+}
+
+fn known(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// The known key that is written most alike.
+pub fn nearest(name: &str) -> &'static str {
+    let name = name.to_lowercase().replace('-', "_");
+    let likeness = |known: &&str| strsim::normalized_damerau_levenshtein(&name, known);
+    let names = KEYS.iter().map(|key| key.name).chain([FIELDS]);
+    names
+        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+        .unwrap_or(FIELDS)
+}
+
+/// A key's value as texts: what flags and variables give is text as well.
+fn values(key: &Key, value: &DeValue) -> Result<Vec<String>, String> {
+    match value {
+        DeValue::Array(items) if key.is_list() => {
+            items.iter().map(|item| scalar(item.get_ref())).collect()
+        }
+        DeValue::Array(_) => Err("expected one value, got a list".to_owned()),
+        DeValue::Boolean(on) if key.shape == Shape::Switch => Ok(vec![on.to_string()]),
+        value => scalar(value).map(|text| vec![text]),
+    }
+}
+
+fn scalar(value: &DeValue) -> Result<String, String> {
+    let kind = match value {
+        DeValue::String(text) => return Ok(text.to_string()),
+        DeValue::Integer(number) if number.radix() == 10 => return Ok(number.as_str().to_owned()),
+        DeValue::Integer(_) => "a number that is not decimal",
+        DeValue::Float(_) => "a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    };
+    Err(format!("expected a text or a whole number, got {kind}"))
+}

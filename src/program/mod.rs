@@ -1,0 +1,5 @@
+//! The program around the library: its command line, its configuration, its terminal.
+
+pub mod cli;
+pub mod config;
+pub mod terminal;

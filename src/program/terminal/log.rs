@@ -1,0 +1,186 @@
+//! Log lines: short ones for a terminal, dated ones for a file, JSON for a machine.
+
+use std::fmt;
+
+use tracing::{Event, Level};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Registry;
+use tracing_subscriber::fmt::format::{Format, Json, JsonFields, Writer};
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+
+use super::screen::Screen;
+use super::{Paint, neutral};
+use crate::program::config::LogFormat;
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verbosity {
+    /// `-q`: errors.
+    Quiet,
+    /// What a host wants to know.
+    #[default]
+    Normal,
+    /// `-v`.
+    Verbose,
+    /// `-vv`: libraries, too.
+    Everything,
+}
+
+impl Verbosity {
+    /// From how often `-v` and `-q` were given.
+    pub fn of(verbose: u8, quiet: bool) -> Verbosity {
+        match (verbose, quiet) {
+            (_, true) => Verbosity::Quiet,
+            (0, _) => Verbosity::Normal,
+            (1, _) => Verbosity::Verbose,
+            _ => Verbosity::Everything,
+        }
+    }
+
+    fn filter(self) -> &'static str {
+        match self {
+            Verbosity::Quiet => "error",
+            Verbosity::Normal => "warn,onlooker=info",
+            Verbosity::Verbose => "warn,onlooker=debug",
+            Verbosity::Everything => "debug,onlooker=trace",
+        }
+    }
+}
+
+/// Sends log lines to the screen from now on.
+pub fn start(screen: &Screen, format: LogFormat, verbosity: Verbosity) {
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(verbosity.filter()))
+        .with_writer(screen.clone())
+        .with_ansi(false);
+    let paint = screen.paint();
+    let dated = !screen.is_terminal();
+    // A second start in one process (a test) keeps the first one's.
+    let _ = match format {
+        LogFormat::Text => builder.event_format(Lines { paint, dated }).try_init(),
+        LogFormat::Json => builder
+            .fmt_fields(JsonFields::new())
+            .event_format(Objects(Format::default().json()))
+            .try_init(),
+    };
+}
+
+struct Lines {
+    paint: Paint,
+    dated: bool,
+}
+
+impl<N> FormatEvent<Registry, N> for Lines
+where
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, Registry, N>,
+        mut out: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut text = String::new();
+        context.format_fields(Writer::new(&mut text), event)?;
+        if self.dated {
+            SystemTime.format_time(&mut out)?;
+            out.write_char(' ')?;
+        }
+        writeln!(
+            out,
+            "{} {}",
+            self.level(*event.metadata().level()),
+            neutral(&text)
+        )
+    }
+}
+
+impl Lines {
+    fn level(&self, level: Level) -> String {
+        let (attribute, word) = match level {
+            Level::ERROR => ("1;31", "error"),
+            Level::WARN => ("1;33", " warn"),
+            Level::INFO => ("32", " info"),
+            Level::DEBUG => ("34", "debug"),
+            Level::TRACE => ("35", "trace"),
+        };
+        self.paint.with(attribute, word)
+    }
+}
+
+struct Objects(Format<Json>);
+
+impl<N> FormatEvent<Registry, N> for Objects
+where
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, Registry, N>,
+        mut out: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut text = String::new();
+        self.0
+            .format_event(context, Writer::new(&mut text), event)?;
+        writeln!(out, "{}", neutral(text.trim_end()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::terminal::tests::Page;
+
+    fn logged(format: LogFormat) -> String {
+        let page = Page::default();
+        let screen = Screen::over(Box::new(page.clone()), false);
+        let builder = tracing_subscriber::fmt()
+            .with_writer(screen)
+            .with_ansi(false);
+        let event = || tracing::warn!(topic = "a\x1b[2J", "bad \u{202e}name\n{}", "\x1b]0;x\x07");
+        match format {
+            LogFormat::Text => {
+                let lines = Lines {
+                    paint: Paint::plain(),
+                    dated: false,
+                };
+                tracing::subscriber::with_default(builder.event_format(lines).finish(), event);
+            }
+            LogFormat::Json => {
+                let objects = Objects(Format::default().json());
+                let builder = builder.fmt_fields(JsonFields::new()).event_format(objects);
+                tracing::subscriber::with_default(builder.finish(), event);
+            }
+        }
+        page.text()
+    }
+
+    #[test]
+    fn nothing_from_outside_controls_the_terminal() {
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let line = logged(format);
+            let controls = line
+                .trim_end_matches('\n')
+                .chars()
+                .filter(|c| c.is_control() || *c == '\u{202e}');
+            assert_eq!(controls.count(), 0, "{line:?}");
+            assert_eq!(line.lines().count(), 1);
+            assert!(line.contains("name"), "{line}");
+        }
+    }
+
+    #[test]
+    fn json_lines_are_json() {
+        let line: serde_json::Value = serde_json::from_str(&logged(LogFormat::Json)).unwrap();
+        assert_eq!(line["level"], "WARN");
+    }
+
+    #[test]
+    fn quiet_goes_before_verbose() {
+        assert_eq!(Verbosity::of(2, true), Verbosity::Quiet);
+        assert_eq!(Verbosity::of(0, false), Verbosity::Normal);
+        assert_eq!(Verbosity::of(3, false), Verbosity::Everything);
+    }
+}

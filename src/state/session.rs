@@ -1,0 +1,201 @@
+//! A topic's whole state.
+
+mod config;
+
+pub use config::{Config, FieldName};
+
+use crate::state::json::{Json, Kind, write_object};
+
+/// `{name, data, config, metadata}`. Cloning shares every part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// A JSON string.
+    pub name: Json,
+    /// Anything.
+    pub data: Json,
+    /// The parameters that may change without a redraw.
+    pub config: Config,
+    /// Anything.
+    pub metadata: Json,
+}
+
+/// A document that looks like a session and is none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{member}: expected {}, got {got}", expected.with_article())]
+pub struct ShapeError {
+    /// Which member of the session.
+    pub member: String,
+    /// What belongs there.
+    pub expected: Kind,
+    /// What was there.
+    pub got: Kind,
+}
+
+/// What a session has, in this order.
+pub const MEMBERS: [&str; 4] = ["name", "data", "config", "metadata"];
+
+impl Session {
+    /// A session that holds only data.
+    pub fn of_data(name: &str, data: Json) -> Session {
+        Session {
+            name: Json::string(name),
+            data,
+            config: Config::default(),
+            metadata: Json::empty_object(),
+        }
+    }
+
+    /// An object whose keys are all among `name data config metadata`, with `data`
+    /// or `config`, is a session; anything else is the data of a session called
+    /// `name`.
+    pub fn from_json(document: &Json, name: &str) -> Result<Session, ShapeError> {
+        Session::from_split(document, document.members(), name)
+    }
+
+    /// As [`Session::from_json`], of a document whose members were asked for already.
+    ///
+    /// # Errors
+    /// Names the member that no session can have so.
+    pub fn from_split(
+        document: &Json,
+        members: Option<Vec<(String, Json)>>,
+        name: &str,
+    ) -> Result<Session, ShapeError> {
+        match members {
+            Some(members) if is_session(&members) => Session::from_members(members, name),
+            _ => Ok(Session::of_data(name, document.clone())),
+        }
+    }
+
+    fn from_members(members: Vec<(String, Json)>, name: &str) -> Result<Session, ShapeError> {
+        let mut session = Session::of_data(name, Json::empty_object());
+        for (member, value) in members {
+            session.set_member(&member, value)?;
+        }
+        Ok(session)
+    }
+
+    fn set_member(&mut self, member: &str, value: Json) -> Result<(), ShapeError> {
+        match member {
+            "name" => self.name = expect(member, value, Kind::String)?,
+            "data" => self.data = value,
+            "config" => {
+                let config = expect(member, value, Kind::Object)?;
+                self.config = config.members().unwrap_or_default().into_iter().collect();
+            }
+            _ => self.metadata = value,
+        }
+        Ok(())
+    }
+
+    /// The session as one JSON text.
+    pub fn to_json(&self) -> String {
+        let mut out = String::with_capacity(self.text_len());
+        self.write_to(&mut out);
+        out
+    }
+
+    /// Appends the session's JSON text.
+    pub fn write_to(&self, out: &mut String) {
+        out.push_str("{\"name\":");
+        out.push_str(self.name.as_str());
+        out.push_str(",\"data\":");
+        out.push_str(self.data.as_str());
+        out.push_str(",\"config\":");
+        write_object(out, self.config.iter());
+        out.push_str(",\"metadata\":");
+        out.push_str(self.metadata.as_str());
+        out.push('}');
+    }
+
+    /// About how long [`Session::write_to`]'s text is, in bytes.
+    pub fn text_len(&self) -> usize {
+        let parts = [&self.name, &self.data, &self.metadata];
+        let parts: usize = parts.iter().map(|part| part.as_str().len()).sum();
+        parts + self.config.text_len() + 64
+    }
+
+    /// The first integer that JavaScript will round (above 2^53), if there is one.
+    pub fn first_rounded(&self) -> Option<&str> {
+        let fields = self.config.iter().map(|(_, value)| value);
+        [&self.data, &self.metadata]
+            .into_iter()
+            .chain(fields)
+            .find_map(Json::first_rounded)
+    }
+}
+
+/// Whether a session has a member of this name.
+pub fn is_member(name: &str) -> bool {
+    MEMBERS.contains(&name)
+}
+
+fn is_session(members: &[(String, Json)]) -> bool {
+    members.iter().all(|(key, _)| is_member(key))
+        && members
+            .iter()
+            .any(|(key, _)| key == "data" || key == "config")
+}
+
+/// The value, if it is of the type that a member of the session has.
+///
+/// # Errors
+/// Names the member.
+pub fn expect(member: &str, value: Json, kind: Kind) -> Result<Json, ShapeError> {
+    match value.kind() {
+        got if got == kind => Ok(value),
+        got => Err(ShapeError {
+            member: member.to_owned(),
+            expected: kind,
+            got,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(text: &str) -> Result<Session, ShapeError> {
+        Session::from_json(&Json::parse(text.as_bytes()).unwrap(), "source")
+    }
+
+    #[test]
+    fn a_session_is_told_by_its_keys() {
+        let whole =
+            r#"{"name":"Demo","data":{"z":1,"a":2},"config":{"speed":1.50},"metadata":{"by":"x"}}"#;
+        assert_eq!(session(whole).unwrap().to_json(), whole);
+        let defaults = r#"{"name":"source","data":{},"config":{"speed":1},"metadata":{}}"#;
+        assert_eq!(
+            session(r#"{"config":{"speed":1}}"#).unwrap().to_json(),
+            defaults
+        );
+    }
+
+    #[test]
+    fn anything_else_is_data() {
+        for text in [
+            "[1,2]",
+            "7",
+            "null",
+            r#"{"name":"x"}"#,
+            r#"{"data":1,"other":2}"#,
+        ] {
+            let expected =
+                format!(r#"{{"name":"source","data":{text},"config":{{}},"metadata":{{}}}}"#);
+            assert_eq!(session(text).unwrap().to_json(), expected);
+        }
+    }
+
+    #[test]
+    fn a_broken_session_names_its_member() {
+        assert_eq!(
+            session(r#"{"config":[1]}"#).unwrap_err().to_string(),
+            "config: expected an object, got array"
+        );
+        assert_eq!(
+            session(r#"{"data":1,"name":2}"#).unwrap_err().to_string(),
+            "name: expected a string, got number"
+        );
+    }
+}

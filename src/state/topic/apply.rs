@@ -1,0 +1,223 @@
+//! What a change makes of a session, and what differs then. Its cost follows the change: what
+//! the change does not name is shared, and not looked at.
+
+use std::collections::HashSet;
+use std::sync::atomic::AtomicBool;
+
+use super::{Change, Refusal, Rules, ignore, patch};
+use crate::state::fields::Whitelist;
+use crate::state::json::{Json, Kind, Work, is_reserved};
+use crate::state::session::{Config, FieldName, Session, ShapeError, expect};
+
+/// How much work a patch may be, in bytes looked at and array elements moved: some tenths of a
+/// second of a core. Sending the session anew takes less.
+const WORK: usize = 64 * 1024 * 1024;
+pub const TOO_MUCH: &str = "the patch is too much work: send the whole session instead";
+
+/// The session as a change would have it.
+pub struct Candidate {
+    pub session: Session,
+    pub named: Named,
+}
+
+/// Which fields a change may have touched.
+pub enum Named {
+    All,
+    Some(Vec<String>),
+}
+
+/// The session after a change that may stand.
+pub struct Next {
+    pub session: Session,
+    /// The fields that have other values.
+    pub changed: Vec<FieldName>,
+    /// About how long they are as text, in bytes.
+    pub changed_len: usize,
+    /// Whether more changed than whitelisted fields taking other values.
+    pub structural: bool,
+}
+
+/// Applies a change to the present session; `name` is what a session without a name is called.
+/// Once it is called off it ends at its next step, with any error.
+///
+/// # Errors
+/// Says why the change cannot stand.
+pub fn apply(
+    present: Option<&Session>,
+    change: &Change,
+    name: &str,
+    rules: &Rules,
+    called_off: &AtomicBool,
+) -> Result<Next, Refusal> {
+    let work = Work::new(WORK, called_off);
+    let Candidate { session, named } = candidate(present, change, name, rules, work)?;
+    let session = ignore::without_ignored(session, present, &rules.ignore, name);
+    check(&session, rules)?;
+    Ok(match present {
+        Some(present) => difference(present, session, &named, &rules.whitelist),
+        None => Next {
+            changed: session.config.names().cloned().collect(),
+            changed_len: session.config.text_len(),
+            session,
+            structural: true,
+        },
+    })
+}
+
+fn candidate(
+    present: Option<&Session>,
+    change: &Change,
+    name: &str,
+    rules: &Rules,
+    work: Work<'_>,
+) -> Result<Candidate, Refusal> {
+    let start = || {
+        present
+            .cloned()
+            .unwrap_or_else(|| Session::of_data(name, Json::empty_object()))
+    };
+    match change {
+        Change::Replace(session) => Ok(Candidate {
+            session: session.clone(),
+            named: Named::All,
+        }),
+        Change::Merge(patch) => merged(start(), patch, name, work),
+        Change::Patch(patch) => patch::patched(&start(), patch, name, rules, work),
+        Change::Fields(fields) => {
+            let mut session = start();
+            set_fields(&mut session.config, fields)?;
+            let named = fields.iter().map(|(field, _)| field.clone());
+            Ok(Candidate {
+                session,
+                named: Named::Some(named.collect()),
+            })
+        }
+    }
+}
+
+fn check(next: &Session, rules: &Rules) -> Result<(), Refusal> {
+    if next.text_len() > rules.max_session.saturating_add(64) {
+        return Err(Refusal::TooLarge(rules.max_session));
+    }
+    match rules.whitelist.check(&next.config) {
+        faults if faults.is_empty() => Ok(()),
+        faults => Err(Refusal::Fields(faults)),
+    }
+}
+
+fn difference(present: &Session, next: Session, named: &Named, whitelist: &Whitelist) -> Next {
+    let named = match named {
+        Named::All => None,
+        Named::Some(fields) => Some(&fields[..]),
+    };
+    let places = next.config.places_that_differ(&present.config, named);
+    let fields = || places.iter().filter_map(|place| next.config.at(*place));
+    let structural = present.name != next.name
+        || present.data != next.data
+        || present.metadata != next.metadata
+        || !present.config.has_names_of(&next.config)
+        || !fields().all(|(field, value)| whitelist.covers(field, value));
+    let changed: Vec<FieldName> = fields().map(|(field, _)| field.clone()).collect();
+    let changed_len = fields().map(|(field, value)| field.len() + value.as_str().len());
+    Next {
+        changed_len: changed_len.sum(),
+        session: match structural || next.config.has_order_of(&present.config) {
+            true => next,
+            false => in_order_of(present, &next, &changed),
+        },
+        changed,
+        structural,
+    }
+}
+
+/// The present session with the changed values. Another order of the fields alone is no change,
+/// so viewers, restarts and readers must not differ in it.
+fn in_order_of(present: &Session, next: &Session, changed: &[FieldName]) -> Session {
+    let mut session = present.clone();
+    for field in changed {
+        if let Some(value) = next.config.get(field) {
+            session.config.set(field, value.clone());
+        }
+    }
+    session
+}
+
+/// RFC 7396 on a session, whose members have types.
+fn merged(
+    mut session: Session,
+    patch: &Json,
+    name: &str,
+    mut work: Work<'_>,
+) -> Result<Candidate, Refusal> {
+    // RFC 7396 would replace the session by it: by accident a JSON Patch, most of the time.
+    let members = patch.members().ok_or_else(|| {
+        Refusal::Invalid(format!(
+            "a merge patch of a session is an object, got {}: a JSON Patch is application/json-patch+json",
+            patch.kind()
+        ))
+    })?;
+    let mut named = Named::Some(Vec::new());
+    let mut merge = |target: Option<&Json>, patch: &Json| {
+        let merged = Json::merged(target, patch, &mut work);
+        merged.ok_or_else(|| Refusal::Invalid(TOO_MUCH.to_owned()))
+    };
+    for (member, value) in members {
+        let null = value.kind() == Kind::Null;
+        match member.as_str() {
+            "name" if null => session.name = Json::string(name),
+            "name" => session.name = expect(&member, value, Kind::String)?,
+            "data" if null => session.data = Json::empty_object(),
+            "data" => session.data = merge(Some(&session.data), &value)?,
+            "metadata" if null => session.metadata = Json::empty_object(),
+            "metadata" => session.metadata = merge(Some(&session.metadata), &value)?,
+            "config" if null => (session.config, named) = (Config::default(), Named::All),
+            "config" => {
+                let patch = expect(&member, value, Kind::Object)?;
+                let mut fields = patch.members().unwrap_or_default();
+                for (field, value) in &mut fields {
+                    *value = merge(session.config.get(field), value)?;
+                }
+                set_fields(&mut session.config, &fields)?;
+                named = Named::Some(fields.into_iter().map(|(field, _)| field).collect());
+            }
+            _ => return Err(no_member(&member)),
+        }
+    }
+    Ok(Candidate { session, named })
+}
+
+/// Sets fields; null removes one.
+fn set_fields(config: &mut Config, fields: &[(String, Json)]) -> Result<(), Refusal> {
+    let (removed, set): (Vec<_>, Vec<_>) = fields
+        .iter()
+        .partition(|(_, value)| value.kind() == Kind::Null);
+    if !removed.is_empty() {
+        let removed: HashSet<&str> = removed.iter().map(|(field, _)| field.as_str()).collect();
+        config.retain(|field| !removed.contains(field));
+    }
+    for (field, value) in set {
+        may_be_named(field)?;
+        config.set(field, value.clone());
+    }
+    Ok(())
+}
+
+/// A field's name may have come in a path, and has to be one that a document may hold.
+pub fn may_be_named(field: &str) -> Result<(), Refusal> {
+    match is_reserved(field) {
+        true => Err(Refusal::Invalid(format!("the key {field:?} is reserved"))),
+        false => Ok(()),
+    }
+}
+
+impl From<ShapeError> for Refusal {
+    fn from(error: ShapeError) -> Refusal {
+        Refusal::Invalid(error.to_string())
+    }
+}
+
+pub fn no_member(name: &str) -> Refusal {
+    Refusal::Invalid(format!(
+        "{name:?} is no member of a session: expected name, data, config, metadata"
+    ))
+}

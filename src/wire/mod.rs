@@ -1,0 +1,14 @@
+//! How it is said: the wire's JSON and the bytes of a frame. Nothing else names a wire member.
+
+pub mod frame;
+mod heartbeat;
+mod host;
+mod patch;
+mod problem;
+mod protocol;
+
+pub use heartbeat::{UNANSWERED, patience};
+pub use host::{HostMessage, Identified, MAX_SOURCE_ID, MessageError, device_number, fields};
+pub use patch::patch;
+pub use problem::Problem;
+pub use protocol::*;
