@@ -37,7 +37,7 @@ use crate::state::json::{Json, JsonError};
 use crate::state::name::{NameError, TopicName};
 use crate::state::session::{Session, ShapeError, is_member};
 use crate::state::topic::Change;
-use crate::store::{Kept, Store, StoreError};
+use crate::store::{Store, StoreError, StoredTopic};
 use crate::viewer::Viewers;
 use crate::wire::{self, MessageError};
 
@@ -210,7 +210,7 @@ impl Server {
     pub fn broadcast(&self, text: impl Into<String>) -> usize {
         let hub = &self.app.hub;
         hub.topic(hub.default_topic())
-            .map_or(0, |cell| hub.try_broadcast(&cell, text.into()))
+            .map_or(0, |entry| hub.try_broadcast(&entry, text.into()))
     }
 
     /// Takes over what can change meanwhile: who may connect ([`Options::access`]), the
@@ -448,7 +448,9 @@ fn check_sources(options: &Options) -> Result<(), StartError> {
     Ok(())
 }
 
-async fn open_store(path: Option<PathBuf>) -> Result<Option<(Store, Vec<Kept>)>, StartError> {
+async fn open_store(
+    path: Option<PathBuf>,
+) -> Result<Option<(Store, Vec<StoredTopic>)>, StartError> {
     let Some(path) = path else { return Ok(None) };
     let opening = tokio::task::spawn_blocking(move || Store::open(&path));
     let opened = opening

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use onlooker::store::{self, Damage, Job, Kept, Ledger, Record, Store};
+use onlooker::store::{self, Damage, Job, StoredTopic, Ledger, Record, Store};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
@@ -50,7 +50,7 @@ fuzz_target!(
 /// What was taken is there, and comes back as it was given, under a newer revision.
 fn import(lines: &[u8]) {
     let lines = lines.split(|byte| *byte == b'\n').map(store::parse_line);
-    let mut given: Vec<Kept> = Vec::new();
+    let mut given: Vec<StoredTopic> = Vec::new();
     for kept in lines.flatten() {
         given.retain(|before| before.topic != kept.topic);
         given.push(kept);
@@ -72,7 +72,7 @@ fn import(lines: &[u8]) {
     }
 }
 
-fn exported(path: &Path) -> Result<(Vec<Kept>, Vec<Damage>), String> {
+fn exported(path: &Path) -> Result<(Vec<StoredTopic>, Vec<Damage>), String> {
     let mut kept = Vec::new();
     let mut line = |line: &str| kept.push(store::parse_line(line.as_bytes()).expect("our own"));
     let done = store::export(path, 0, &mut line);
@@ -109,7 +109,7 @@ impl File {
 }
 
 /// More than one page of them.
-fn topics() -> Vec<Kept> {
+fn topics() -> Vec<StoredTopic> {
     let line = |number: usize| {
         let fields: Vec<String> = (0..40)
             .map(|field| format!(r#""f{field}":{field}"#))
@@ -124,7 +124,7 @@ fn topics() -> Vec<Kept> {
     (10..20).map(kept).collect()
 }
 
-fn commit(store: &Store, kept: Kept) {
+fn commit(store: &Store, kept: StoredTopic) {
     let ledger = Ledger::new(kept.version.clone());
     let record = Record {
         topic: kept.topic,
@@ -186,7 +186,7 @@ fn damaged(file: &File, length: Option<u32>, changes: &[(u32, u8)]) {
 }
 
 /// Each topic is as it was written, or its damage is told.
-fn as_written(kept: &[Kept], damage: &[Damage]) {
+fn as_written(kept: &[StoredTopic], damage: &[Damage]) {
     let of_file = damage.iter().any(|damage| damage.topic.is_none());
     for written in topics() {
         let told = |damage: &&Damage| damage.topic.as_deref() == Some(written.topic.as_str());

@@ -23,7 +23,7 @@ use super::app::{App, Status, TopicStatus};
 use super::write::{self, FieldAnswer};
 use super::{operations, pages, upgrade};
 use crate::access::{self, Pass};
-use crate::hub::Cell;
+use crate::hub::TopicEntry;
 use crate::state::name::{NameError, TopicName};
 use crate::state::revision::Revision;
 use crate::viewer::ViewerInfo;
@@ -97,7 +97,7 @@ async fn topics(State(app): State<Arc<App>>) -> impl IntoResponse {
 ///
 /// # Errors
 /// 400 for a name that cannot be one, 404 for an unknown one.
-pub fn find(app: &App, name: &str) -> Result<Arc<Cell>, Problem> {
+pub fn find(app: &App, name: &str) -> Result<Arc<TopicEntry>, Problem> {
     let name = topic_name(name)?;
     app.hub.topic(&name).ok_or_else(|| no_topic(&name))
 }
@@ -128,8 +128,8 @@ async fn topic(
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let cell = find(&app, &name)?;
-    let (revision, _) = cell.session().ok_or_else(|| no_topic(cell.name()))?;
+    let entry = find(&app, &name)?;
+    let (revision, _) = entry.session().ok_or_else(|| no_topic(entry.name()))?;
     let tag = format!("\"{revision}\"");
     let known = access::list(&headers, IF_NONE_MATCH);
     let same = |known: &String| known == "*" || known.trim_start_matches("W/") == tag;
@@ -137,17 +137,17 @@ async fn topic(
         // Nothing is encoded for who has it already.
         return Ok((StatusCode::NOT_MODIFIED, [NO_STORE], [(ETAG, tag)]).into_response());
     }
-    session(&cell).await
+    session(&entry).await
 }
 
 /// `{"revision", "data"}` of a topic, from the bytes that viewers share.
 ///
 /// # Errors
 /// 404 while there is no session.
-async fn session(cell: &Arc<Cell>) -> Result<Response, Problem> {
-    let catchup = cell.since(None);
+async fn session(entry: &Arc<TopicEntry>) -> Result<Response, Problem> {
+    let catchup = entry.since(None);
     let (Some(frame), Some(revision)) = (catchup.frame, catchup.revision) else {
-        return Err(no_topic(cell.name()));
+        return Err(no_topic(entry.name()));
     };
     if !frame.is_encoded(Encoding::default()) && frame.is_large() {
         let frame = frame.clone();

@@ -129,7 +129,7 @@ impl App {
                 .hub
                 .topics()
                 .iter()
-                .filter_map(|cell| cell.last_push())
+                .filter_map(|entry| entry.last_push())
                 .min(),
         }
     }
@@ -144,19 +144,19 @@ impl App {
 
     /// Topics that have a session, the default one first, the others by name.
     pub fn topics(&self) -> Vec<TopicStatus> {
-        let mut cells = self.hub.topics();
-        cells.sort_by_key(|cell| cell.name() != self.hub.default_topic());
-        let status = |cell: &Arc<crate::hub::Cell>| {
-            let (revision, session) = cell.session()?;
+        let mut entries = self.hub.topics();
+        entries.sort_by_key(|entry| entry.name() != self.hub.default_topic());
+        let status = |entry: &Arc<crate::hub::TopicEntry>| {
+            let (revision, session) = entry.session()?;
             let name = session.name.as_string().unwrap_or_default();
             Some(TopicStatus {
-                topic: cell.name().to_string(),
+                topic: entry.name().to_string(),
                 revision: revision.to_string(),
-                viewers: cell.viewers(),
+                viewers: entry.viewers(),
                 name,
             })
         };
-        cells.iter().filter_map(status).collect()
+        entries.iter().filter_map(status).collect()
     }
 }
 

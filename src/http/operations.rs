@@ -24,7 +24,7 @@ pub async fn readyz(State(app): Shared) -> Result<String, Problem> {
     let shown = app
         .hub
         .topic(app.hub.default_topic())
-        .is_some_and(|cell| cell.session().is_some());
+        .is_some_and(|entry| entry.session().is_some());
     if !shown {
         return Err(super::answer::unavailable(
             "no session yet: the host has written nothing",

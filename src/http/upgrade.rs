@@ -25,7 +25,7 @@ use super::connection::Peer;
 use super::device;
 use super::patience::Patient;
 use crate::access::{self, Pass};
-use crate::hub::Cell;
+use crate::hub::TopicEntry;
 use crate::source::host::Host;
 use crate::state::name::TopicName;
 use crate::state::revision::Revision;
@@ -69,13 +69,13 @@ fn viewer(
         return Err(Problem::new(401, "Unauthorized", "watching needs a token"));
     };
     let mut response = switching(request)?;
-    let cell = topic(app, request)?;
+    let entry = topic(app, request)?;
     let since = parameter(request, "since")
         .map(|text| text.parse::<Revision>())
         .transpose();
     // What is no revision of ours is an unknown one: that means a snapshot.
     let since = since.unwrap_or_default();
-    let presence = app.hub.enter(&cell).ok_or_else(|| full(app))?;
+    let presence = app.hub.enter(&entry).ok_or_else(|| full(app))?;
     let protocol = choose_protocol(request.headers());
     let agreed = access::list(request.headers(), SEC_WEBSOCKET_EXTENSIONS)
         .iter()
@@ -314,7 +314,7 @@ fn topic_name(app: &App, request: &Request<()>) -> Result<TopicName, Problem> {
     name.parse().map_err(no_name)
 }
 
-fn topic(app: &App, request: &Request<()>) -> Result<std::sync::Arc<Cell>, Problem> {
+fn topic(app: &App, request: &Request<()>) -> Result<std::sync::Arc<TopicEntry>, Problem> {
     let name = topic_name(app, request)?;
     app.hub.topic(&name).ok_or_else(|| {
         let detail = format!("there is no topic {:?} yet", name.as_str());

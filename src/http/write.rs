@@ -159,14 +159,14 @@ pub async fn delete(State(app): Shared, Path(name): Name, host: Host) -> Answer 
 
 /// `POST /api/topics/{topic}/broadcast`.
 pub async fn broadcast(State(app): Shared, Path(name): Name, request: Incoming) -> Answer {
-    let cell = find(&app, &name)?;
+    let entry = find(&app, &name)?;
     let text = String::from_utf8(request.body?.into());
     let not_text = |_| {
         let detail = "the body is not UTF-8: viewers receive it as a text message";
         bad_request(detail, detail)
     };
     let text = text.map_err(not_text)?;
-    let delivered = app.hub.broadcast(&cell, text).await.delivered().await;
+    let delivered = app.hub.broadcast(&entry, text).await.delivered().await;
     let mut answer = json!({ "viewers": delivered.viewers });
     if delivered.passed_over > 0 {
         answer["passedOver"] = delivered.passed_over.into();
@@ -176,7 +176,7 @@ pub async fn broadcast(State(app): Shared, Path(name): Name, request: Incoming) 
 
 /// `POST /api/topics/{topic}/resend`.
 pub async fn resend(State(app): Shared, Path(name): Name, _host: Host) -> Answer {
-    let viewers = app.hub.send_again(&find(&app, &name)?);
+    let viewers = app.hub.resend_all(&find(&app, &name)?);
     Ok(Json(json!({ "viewers": viewers })).into_response())
 }
 

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::cell::{Cell, Life, State, Wrote, unix_micros};
+use super::entry::{Life, State, TopicEntry, Wrote, unix_micros};
 use super::{Receipt, WriteError, WriteOptions};
 use crate::state::json::{Kind, LARGE};
 use crate::state::revision::Revision;
 use crate::state::session::{FieldName, Session};
 use crate::state::topic::{Applied, Change, Version, Written};
-use crate::store::{Entry, Job, Ledger, Record};
+use crate::store::{Job, Ledger, LedgerEntry, Record};
 
 /// The store's promise of a place for one change.
 pub(super) type Permit = mpsc::OwnedPermit<Job>;
@@ -33,11 +33,11 @@ pub(super) enum Retired {
 /// A place in the store's queue, and the ledger's entry, held until the change is handed over.
 struct Handover<'a> {
     ledger: &'a Ledger,
-    entry: MutexGuard<'a, Entry>,
+    ledger_entry: MutexGuard<'a, LedgerEntry>,
     permit: Permit,
 }
 
-impl Cell {
+impl TopicEntry {
     /// Writes, and with `permit` hands the change to the store in the order of the revisions.
     pub(super) fn write(
         &self,
@@ -236,11 +236,11 @@ impl Cell {
     /// Under the entry's lock nothing is lost; what was lost just before is taken back first.
     fn handover(&self, state: &mut State, permit: Option<Permit>) -> Option<Handover<'_>> {
         let (ledger, permit) = (self.ledger.as_ref()?, permit?);
-        let entry = ledger.entry();
-        self.follow(state, &entry);
+        let ledger_entry = ledger.entry();
+        self.follow(state, &ledger_entry);
         Some(Handover {
             ledger,
-            entry,
+            ledger_entry,
             permit,
         })
     }
@@ -260,19 +260,24 @@ impl Cell {
 impl Handover<'_> {
     /// Whether a revision is durable already.
     fn has(&self, revision: Revision) -> bool {
-        let kept = self.entry.kept.as_ref();
-        !self.entry.unsure && kept.is_some_and(|kept| kept.revision == revision)
+        let kept = self.ledger_entry.kept.as_ref();
+        !self.ledger_entry.unsure && kept.is_some_and(|kept| kept.revision == revision)
     }
 
-    fn send(mut self, cell: &Cell, to: Option<Version>, fields: Option<Vec<FieldName>>) -> Commit {
+    fn send(
+        mut self,
+        entry: &TopicEntry,
+        to: Option<Version>,
+        fields: Option<Vec<FieldName>>,
+    ) -> Commit {
         if let Some(version) = &to {
-            self.entry.last = version.revision;
+            self.ledger_entry.last = version.revision;
         }
         let record = Record {
-            topic: cell.name.clone(),
+            topic: entry.name.clone(),
             to,
             fields,
-            generation: self.entry.generation,
+            generation: self.ledger_entry.generation,
             ledger: self.ledger.clone(),
         };
         let (answer, done) = oneshot::channel();

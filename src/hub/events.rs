@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 
-use super::{Cell, Delivery, Hub, Text};
-use crate::state::json::LARGE;
+use super::{Delivery, Hub, Text, TopicEntry};
 use crate::state::name::TopicName;
 use crate::state::revision::Revision;
 use crate::wire::frame::Frame;
@@ -19,9 +18,9 @@ pub enum Event {
     /// A host's own text for the viewers of a topic.
     Text(Arc<Text>),
     /// The whole session once more, for every viewer of a topic.
-    Again(Arc<Cell>),
+    Resend(Arc<TopicEntry>),
     /// The topic was deleted.
-    Gone(Arc<Cell>),
+    Deleted(Arc<TopicEntry>),
 }
 
 /// What every reader of `/sync` hears: a topic can be fetched at this revision.
@@ -38,7 +37,7 @@ pub struct Invalidated {
 /// One flush of one topic.
 pub struct Flushed {
     /// Whose.
-    pub cell: Arc<Cell>,
+    pub entry: Arc<TopicEntry>,
     /// Viewers at this revision need exactly `frame`.
     pub from: Revision,
     /// Where they are after it.
@@ -105,21 +104,21 @@ impl Hub {
 
     /// Sends a host's own text to the viewers of a topic. Waits while too many texts are on
     /// their way to the shards.
-    pub async fn broadcast(&self, cell: &Arc<Cell>, text: String) -> Delivery {
+    pub async fn broadcast(&self, entry: &Arc<TopicEntry>, text: String) -> Delivery {
         // Never closed.
         let permit = self.0.texts.clone().acquire_owned().await;
-        self.send_text(cell, text, permit.ok())
+        self.send_text(entry, text, permit.ok())
     }
 
     /// The same where nobody can wait: without a place the text is not sent.
-    pub fn try_broadcast(&self, cell: &Arc<Cell>, text: String) -> usize {
+    pub fn try_broadcast(&self, entry: &Arc<TopicEntry>, text: String) -> usize {
         match self.0.texts.clone().try_acquire_owned() {
             Ok(permit) => {
-                self.send_text(cell, text, Some(permit));
-                cell.viewers()
+                self.send_text(entry, text, Some(permit));
+                entry.viewers()
             }
             Err(_) => {
-                self.0.counts.pass_over(cell.viewers());
+                self.0.counts.pass_over(entry.viewers());
                 0
             }
         }
@@ -127,68 +126,26 @@ impl Hub {
 
     fn send_text(
         &self,
-        cell: &Arc<Cell>,
+        entry: &Arc<TopicEntry>,
         text: String,
         permit: Option<OwnedSemaphorePermit>,
     ) -> Delivery {
-        cell.sources.touch();
-        let (text, delivery) = Text::new(cell, text, permit, &self.0.counts);
+        entry.sources.touch();
+        let (text, delivery) = Text::new(entry, text, permit, &self.0.counts);
         self.send(Event::Text(text));
         delivery
     }
 
     /// Sends the whole session to every viewer of a topic once more, and tells to how many.
-    pub fn send_again(&self, cell: &Arc<Cell>) -> usize {
-        cell.resend();
-        self.send(Event::Again(cell.clone()));
-        cell.viewers()
+    pub fn resend_all(&self, entry: &Arc<TopicEntry>) -> usize {
+        entry.resend();
+        self.send(Event::Resend(entry.clone()));
+        entry.viewers()
     }
 
     pub(super) fn send(&self, event: Event) {
         // Nobody listens: then there is nobody to tell.
         let _ = self.0.events.send(event);
         self.0.changes.send_replace(());
-    }
-
-    pub(super) async fn flush(&self, cell: &Arc<Cell>) {
-        // A first session that was shown and then lost leaves nothing to flush, but its viewers.
-        if cell.is_ghost() && self.end(cell) {
-            let topic = cell.name();
-            tracing::info!(%topic, "topic gone: its first session could not be kept");
-            return;
-        }
-        // A flush that is leaving may hold the lock for long: it is not asked for then.
-        if !cell.is_flushing() && cell.waiting_len() <= LARGE {
-            return self.flush_now(cell);
-        }
-        let (hub, cell) = (self.clone(), cell.clone());
-        // Ends early only with the daemon.
-        let _ = tokio::task::spawn_blocking(move || hub.flush_now(&cell)).await;
-    }
-
-    fn flush_now(&self, cell: &Arc<Cell>) {
-        let _order = cell.order();
-        let Some(flushed) = cell.flush() else { return };
-        self.0.counts.flushes.fetch_add(1, Ordering::Relaxed);
-        // Nobody listens: then there is nobody to tell.
-        let _ = self.0.invalidated.send(Invalidated {
-            topic: cell.name().clone(),
-            revision: flushed.to,
-            source_id: flushed.source_id.clone(),
-        });
-        self.send(Event::Flush(Arc::new(flushed)));
-    }
-
-    /// One topic's flusher: ends with the topic, or with the daemon after a last flush.
-    pub(super) async fn flush_when_due(self, cell: Arc<Cell>) {
-        loop {
-            tokio::select! {
-                () = cell.due() => {}
-                () = self.0.stop.cancelled() => break,
-                () = cell.ended() => return,
-            }
-            self.flush(&cell).await;
-        }
-        self.flush(&cell).await;
     }
 }

@@ -1,10 +1,11 @@
 //! Topics by name, the channel to the viewers, and the tasks that flush.
 
-mod cell;
 mod change;
 mod entry;
 mod events;
 mod failure;
+mod flush;
+mod log;
 pub mod notices;
 mod options;
 mod receipt;
@@ -23,9 +24,10 @@ use tokio::sync::{Semaphore, broadcast, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use cell::{Catchup, Cell, Life};
+pub use entry::{Life, TopicEntry};
 pub use events::{Counts, Event, Flushed, Invalidated};
 pub use failure::{Failure, not_kept_since};
+pub use flush::Catchup;
 pub use options::{Flow, HubOptions, Limits, MIN_CAPACITY};
 pub use receipt::{Deleted, Receipt, WriteError, WriteOptions};
 pub use sources::{Place, Presence, SourceGuard};
@@ -35,15 +37,15 @@ use crate::state::fields::Whitelist;
 use crate::state::name::TopicName;
 use crate::state::revision::Revision;
 use crate::state::topic::{Rules, Topic};
-use crate::store::{Job, Kept, Ledger, Record, Store, StoreFailure};
-use cell::{believable, unix_micros};
+use crate::store::{Job, Ledger, Record, Store, StoreFailure, StoredTopic};
+use entry::{believable, unix_micros};
 use notices::Notices;
 use sources::Sources;
 
 /// How many large changes are applied at a time.
 const LARGE_CHANGES: usize = 2;
 
-type Topics = BTreeMap<TopicName, Arc<Cell>>;
+type Topics = BTreeMap<TopicName, Arc<TopicEntry>>;
 
 /// A cheap handle to everything that is shown.
 #[derive(Clone)]
@@ -84,7 +86,7 @@ impl Hub {
     /// what that has kept.
     pub fn new(
         options: &HubOptions,
-        store: Option<(Store, Vec<Kept>)>,
+        store: Option<(Store, Vec<StoredTopic>)>,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Hub {
@@ -132,7 +134,7 @@ impl Hub {
         hub
     }
 
-    fn restore(&self, kept: Vec<Kept>) {
+    fn restore(&self, kept: Vec<StoredTopic>) {
         let mut topics = self.topics_mut();
         // Without randomness a restart under a clock that is behind is a little less safe.
         let leap = getrandom::u32().unwrap_or_default() >> 2;
@@ -144,8 +146,8 @@ impl Hub {
         }
     }
 
-    fn restore_one(&self, topics: &mut Topics, kept: Kept, leap: u64) {
-        let Kept {
+    fn restore_one(&self, topics: &mut Topics, kept: StoredTopic, leap: u64) {
+        let StoredTopic {
             topic,
             mut version,
             is_last,
@@ -203,7 +205,7 @@ impl Hub {
     }
 
     /// All topics, by name; some may wait for their first session.
-    pub fn topics(&self) -> Vec<Arc<Cell>> {
+    pub fn topics(&self) -> Vec<Arc<TopicEntry>> {
         self.0
             .topics
             .read()
@@ -214,7 +216,7 @@ impl Hub {
     }
 
     /// One topic.
-    pub fn topic(&self, name: &TopicName) -> Option<Arc<Cell>> {
+    pub fn topic(&self, name: &TopicName) -> Option<Arc<TopicEntry>> {
         self.0
             .topics
             .read()
@@ -255,8 +257,8 @@ impl Hub {
     }
 
     /// Counts a viewer of a topic until the value is dropped; none when all places are taken.
-    pub fn enter(&self, cell: &Arc<Cell>) -> Option<Presence> {
-        Some(Presence::new(self.place()?, cell.clone()))
+    pub fn enter(&self, entry: &Arc<TopicEntry>) -> Option<Presence> {
+        Some(Presence::new(self.place()?, entry.clone()))
     }
 
     /// Counts a source that may change a topic, which need not exist yet, until the value is
@@ -266,28 +268,28 @@ impl Hub {
     /// When there are too many topics already.
     pub fn attach(&self, name: &TopicName) -> Result<SourceGuard, WriteError> {
         let mut topics = self.topics_mut();
-        let cell = self.open(&mut topics, name)?;
-        let sources = cell.sources.clone();
+        let entry = self.open(&mut topics, name)?;
+        let sources = entry.sources.clone();
         Ok(SourceGuard::new(self.clone(), name.clone(), sources))
     }
 
     /// Ends a topic that has to. Its name goes on where it is the default one, or a host is
     /// attached. Tells whether it has ended.
-    fn end(&self, cell: &Arc<Cell>) -> bool {
+    fn end(&self, entry: &Arc<TopicEntry>) -> bool {
         let mut topics = self.topics_mut();
-        let Some(reached) = cell.end() else {
+        let Some(reached) = entry.end() else {
             return false;
         };
         self.0.floor.fetch_max(reached.get(), Ordering::Relaxed);
-        let name = cell.name();
-        if topics.get(name).is_some_and(|now| Arc::ptr_eq(now, cell)) {
+        let name = entry.name();
+        if topics.get(name).is_some_and(|now| Arc::ptr_eq(now, entry)) {
             topics.remove(name);
-            if *name == self.0.default_topic || cell.sources.are_attached() {
-                self.insert_empty(&mut topics, name, cell.sources.clone());
+            if *name == self.0.default_topic || entry.sources.are_attached() {
+                self.insert_empty(&mut topics, name, entry.sources.clone());
             }
         }
         drop(topics);
-        self.send(Event::Gone(cell.clone()));
+        self.send(Event::Deleted(entry.clone()));
         true
     }
 
@@ -296,12 +298,12 @@ impl Hub {
         if *name == self.0.default_topic {
             return;
         }
-        let unused = |cell: &Arc<Cell>| cell.session().is_none() && cell.viewers() == 0;
-        if !self.topic(name).is_some_and(|cell| unused(&cell)) {
+        let unused = |entry: &Arc<TopicEntry>| entry.session().is_none() && entry.viewers() == 0;
+        if !self.topic(name).is_some_and(|entry| unused(&entry)) {
             return;
         }
         let mut topics = self.topics_mut();
-        if let Some(reached) = topics.get(name).and_then(|cell| cell.end_if_unused()) {
+        if let Some(reached) = topics.get(name).and_then(|entry| entry.end_if_unused()) {
             self.0.floor.fetch_max(reached.get(), Ordering::Relaxed);
             topics.remove(name);
         }
@@ -315,9 +317,9 @@ impl Hub {
     }
 
     /// The topic of a name, which may have to be made.
-    fn open(&self, topics: &mut Topics, name: &TopicName) -> Result<Arc<Cell>, WriteError> {
-        if let Some(cell) = topics.get(name) {
-            return Ok(cell.clone());
+    fn open(&self, topics: &mut Topics, name: &TopicName) -> Result<Arc<TopicEntry>, WriteError> {
+        if let Some(entry) = topics.get(name) {
+            return Ok(entry.clone());
         }
         if topics.len() >= self.0.limits.topics {
             return Err(WriteError::Full(self.0.limits.topics));
@@ -330,7 +332,7 @@ impl Hub {
         topics: &mut Topics,
         name: &TopicName,
         sources: Arc<Sources>,
-    ) -> Arc<Cell> {
+    ) -> Arc<TopicEntry> {
         let floor = Revision::new(self.0.floor.load(Ordering::Relaxed)).unwrap_or_default();
         let topic = Topic::new(name.as_str(), self.0.rules.clone(), floor);
         let ledger = self.0.store.is_some().then(Ledger::default);
@@ -344,13 +346,13 @@ impl Hub {
         topic: Topic,
         sources: Arc<Sources>,
         ledger: Option<Ledger>,
-    ) -> Arc<Cell> {
-        let cell = Cell::new(name.clone(), topic, &self.0.flow, sources, ledger);
-        let cell = Arc::new(cell);
-        topics.insert(name, cell.clone());
-        let flusher = self.clone().flush_when_due(cell.clone());
+    ) -> Arc<TopicEntry> {
+        let entry = TopicEntry::new(name.clone(), topic, &self.0.flow, sources, ledger);
+        let entry = Arc::new(entry);
+        topics.insert(name, entry.clone());
+        let flusher = self.clone().flush_when_due(entry.clone());
         self.0.tasks.spawn(flusher);
-        cell
+        entry
     }
 }
 

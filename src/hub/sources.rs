@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Cell, Hub};
+use super::{Hub, TopicEntry};
 use crate::state::name::TopicName;
 use crate::wire::SourceState;
 
@@ -106,32 +106,32 @@ impl Drop for Place {
 
 /// A connected viewer, counted while this lives.
 pub struct Presence {
-    cell: Arc<Cell>,
+    entry: Arc<TopicEntry>,
     place: Place,
 }
 
 impl Presence {
-    pub(super) fn new(place: Place, cell: Arc<Cell>) -> Presence {
+    pub(super) fn new(place: Place, entry: Arc<TopicEntry>) -> Presence {
         let inner = &place.0.0;
-        cell.viewers.fetch_add(1, Ordering::Relaxed);
+        entry.viewers.fetch_add(1, Ordering::Relaxed);
         inner.viewers.fetch_add(1, Ordering::Relaxed);
         inner.counts.viewers.fetch_add(1, Ordering::Relaxed);
         inner.changes.send_replace(());
-        Presence { cell, place }
+        Presence { entry, place }
     }
 
     /// What the viewer watches.
-    pub fn cell(&self) -> &Arc<Cell> {
-        &self.cell
+    pub fn entry(&self) -> &Arc<TopicEntry> {
+        &self.entry
     }
 }
 
 impl Drop for Presence {
     fn drop(&mut self) {
         let hub = &self.place.0;
-        self.cell.viewers.fetch_sub(1, Ordering::Relaxed);
+        self.entry.viewers.fetch_sub(1, Ordering::Relaxed);
         hub.0.viewers.fetch_sub(1, Ordering::Relaxed);
-        hub.forget_if_unused(self.cell.name());
+        hub.forget_if_unused(self.entry.name());
         hub.0.changes.send_replace(());
     }
 }

@@ -59,7 +59,7 @@ impl Room {
         Room::with(options, None, Disk::default())
     }
 
-    fn with(options: &HubOptions, store: Option<(Store, Vec<Kept>)>, disk: Disk) -> Room {
+    fn with(options: &HubOptions, store: Option<(Store, Vec<StoredTopic>)>, disk: Disk) -> Room {
         let stop = CancellationToken::new();
         let hub = Hub::new(options, store, TaskTracker::new(), stop);
         let topic = hub.default_topic().clone();
@@ -74,22 +74,22 @@ impl Room {
     /// A write that is on its way, and has not been answered.
     async fn begin(&self, change: Change) -> tokio::task::JoinHandle<Result<Receipt, WriteError>> {
         let (hub, topic) = (self.hub.clone(), self.topic.clone());
-        let before = self.cell().revision();
+        let before = self.entry().revision();
         let written =
             tokio::spawn(async move { hub.write(&topic, change, WriteOptions::default()).await });
-        while self.cell().revision() == before {
+        while self.entry().revision() == before {
             tokio::task::yield_now().await;
         }
         written
     }
 
-    fn cell(&self) -> Arc<Cell> {
+    fn entry(&self) -> Arc<TopicEntry> {
         self.hub.topic(&self.topic).expect("it is there")
     }
 
     fn data(&self) -> Option<String> {
-        let cell = self.hub.topic(&self.topic)?;
-        Some(cell.session()?.1.data.to_string())
+        let entry = self.hub.topic(&self.topic)?;
+        Some(entry.session()?.1.data.to_string())
     }
 
     /// What another daemon finds when this one is killed now.
@@ -104,7 +104,7 @@ impl Room {
     fn assert_kept(&self) {
         let kept = self.after_kill();
         let kept = kept.map(|version| (version.revision, version.session));
-        assert_eq!(kept, self.cell().session());
+        assert_eq!(kept, self.entry().session());
     }
 }
 
@@ -119,7 +119,7 @@ async fn what_cannot_be_kept_is_taken_back() {
         assert_eq!(room.data().as_deref(), Some("[1]"));
     }
     assert!(
-        room.cell().revision() > first.revision,
+        room.entry().revision() > first.revision,
         "viewers are told the truth again"
     );
     room.disk.set_full(false);
@@ -142,10 +142,10 @@ async fn a_change_on_top_of_a_lost_one_is_not_acknowledged() {
     assert!(first.await.expect("it ran").is_err());
     assert!(second.await.expect("it ran").is_err());
     assert_eq!(
-        room.cell().field("a").map(|(a, _)| a.to_string()),
+        room.entry().field("a").map(|(a, _)| a.to_string()),
         Some("1".to_owned())
     );
-    assert_eq!(room.cell().field("b"), None);
+    assert_eq!(room.entry().field("b"), None);
     room.assert_kept();
     room.write("[4]").await.expect("there is room again");
     room.assert_kept();
@@ -215,7 +215,7 @@ async fn a_writer_that_goes_away_takes_nothing_with_it() {
             panic!("only flushes come");
         };
         let shown = room.data();
-        if flushed.to == room.cell().revision() && shown.as_deref() == Some("[1]") {
+        if flushed.to == room.entry().revision() && shown.as_deref() == Some("[1]") {
             break;
         }
     }
@@ -236,14 +236,14 @@ async fn a_first_session_that_is_lost_closes_who_saw_it() {
     room.disk.fail_after(0);
     let source = room.hub.attach(&other.topic).expect("there is room");
     let first = other.begin(data("[1]")).await;
-    let shown = other.cell();
+    let shown = other.entry();
     let viewer = room.hub.enter(&shown);
     drop(source);
     room.disk.hold(false);
     first.await.expect("it ran").expect_err("the disk fails");
     loop {
-        if let Event::Gone(cell) = events.recv().await.expect("an event") {
-            assert!(Arc::ptr_eq(&cell, &shown));
+        if let Event::Deleted(entry) = events.recv().await.expect("an event") {
+            assert!(Arc::ptr_eq(&entry, &shown));
             break;
         }
     }
@@ -256,16 +256,16 @@ async fn a_first_session_that_is_lost_closes_who_saw_it() {
 async fn a_topic_that_cannot_be_forgotten_stays_as_it_is() {
     let room = Room::new();
     room.write("[1]").await.expect("there is room");
-    let cell = room.cell();
-    let before = cell.revision();
+    let entry = room.entry();
+    let before = entry.revision();
     room.disk.set_full(true);
     let refused = room.hub.delete(&room.topic, None, None).await;
     assert!(matches!(refused, Err(WriteError::Store(_))), "{refused:?}");
     assert!(
-        Arc::ptr_eq(&cell, &room.cell()),
+        Arc::ptr_eq(&entry, &room.entry()),
         "its viewers watch what is written"
     );
-    assert!(!cell.has_ended() && cell.revision() >= before);
+    assert!(!entry.has_ended() && entry.revision() >= before);
     assert_eq!(room.data().as_deref(), Some("[1]"));
     room.disk.set_full(false);
     room.write("[2]").await.expect("the next one is kept");
@@ -274,7 +274,7 @@ async fn a_topic_that_cannot_be_forgotten_stays_as_it_is() {
         Ok(Deleted::Gone)
     );
     assert_eq!(room.data(), None);
-    assert!(cell.has_ended());
+    assert!(entry.has_ended());
 }
 
 #[tokio::test]
@@ -288,8 +288,8 @@ async fn a_write_waits_for_what_becomes_of_a_deletion() {
         }
         let (hub, topic) = (room.hub.clone(), room.topic.clone());
         let deleted = tokio::spawn(async move { hub.delete(&topic, None, None).await });
-        let cell = room.cell();
-        cell.until(|life| life == Life::Leaving).await;
+        let entry = room.entry();
+        entry.until(|life| life == Life::Leaving).await;
         let (hub, topic) = (room.hub.clone(), room.topic.clone());
         let written = tokio::spawn(async move {
             let options = WriteOptions::default();
@@ -340,7 +340,7 @@ async fn names_of_writers_are_kept() {
     let unnamed = room.hub.write(&room.topic, change, unnamed).await;
     unnamed.expect("there is room");
     let again = Room::on(room.disk.after_kill().expect("memory"));
-    let origin = |field| again.cell().field(field).expect("it is there").1;
+    let origin = |field| again.entry().field(field).expect("it is there").1;
     assert_eq!(origin("a").revision, first.revision);
     assert_eq!(origin("a").writer.source_id.as_deref(), Some("panel"));
     assert!(!origin("b").is_named(), "the last one gave no name");
@@ -448,7 +448,7 @@ async fn flushes_leave_in_their_order() {
     for writer in writers {
         writer.await.expect("it ran");
     }
-    let last = room.cell().revision();
+    let last = room.entry().revision();
     let mut before = Revision::ZERO;
     while before < last {
         let event = told.recv().await.expect("an event");
@@ -462,8 +462,8 @@ async fn a_text_that_no_shard_takes_has_passed_everybody_over() {
     let room = Room::without_store(&HubOptions::default());
     room.write("1").await.expect("it is taken");
     let shard = room.hub.subscribe();
-    let viewer = room.hub.enter(&room.cell()).expect("there is room");
-    let delivery = room.hub.broadcast(&room.cell(), "hello".to_owned()).await;
+    let viewer = room.hub.enter(&room.entry()).expect("there is room");
+    let delivery = room.hub.broadcast(&room.entry(), "hello".to_owned()).await;
     drop(shard);
     let missed = Delivered {
         viewers: 0,
@@ -475,10 +475,10 @@ async fn a_text_that_no_shard_takes_has_passed_everybody_over() {
     let _shard = room.hub.subscribe();
     let places = HubOptions::default().flow.capacity / 2;
     for _ in 0..places {
-        drop(room.hub.broadcast(&room.cell(), "x".to_owned()).await);
+        drop(room.hub.broadcast(&room.entry(), "x".to_owned()).await);
     }
-    let cell = room.cell();
-    let more = room.hub.broadcast(&cell, "x".to_owned());
+    let entry = room.entry();
+    let more = room.hub.broadcast(&entry, "x".to_owned());
     let waited = tokio::time::timeout(Duration::from_millis(1), more).await;
     assert!(waited.is_err());
 }
@@ -517,7 +517,7 @@ async fn what_is_ignored_now_is_dropped_from_what_was_kept() {
     let store = disk.store().expect("it can be opened");
     let again = Room::with(&options, Some(store), disk);
     assert_eq!(again.data().as_deref(), Some(r#"{"x":1}"#));
-    assert!(again.cell().revision() > before.revision);
+    assert!(again.entry().revision() > before.revision);
     let set = again.hub.write(&again.topic, field("a", "1"), by("x"));
     set.await.expect("there is room");
     again.assert_kept();
@@ -532,10 +532,10 @@ async fn what_is_to_be_durable_first_is_shown_after_that() {
     let room = Room::with(&options, Some(store), disk);
     let receipt = room.write(r#"{"data":1,"config":{"a":1,"b":1}}"#).await;
     let first = receipt.expect("it can be kept").revision;
-    let cell = room.cell();
-    assert!(cell.flush().is_some_and(|flushed| flushed.to == first));
+    let entry = room.entry();
+    assert!(entry.flush().is_some_and(|flushed| flushed.to == first));
     room.disk.hold(true);
-    let revision = |cell: &Cell| cell.state().topic.revision();
+    let revision = |entry: &TopicEntry| entry.state().topic.revision();
     let mut writes = Vec::new();
     let other = r#"{"config":{"secret":1}}"#;
     for change in [
@@ -544,36 +544,37 @@ async fn what_is_to_be_durable_first_is_shown_after_that() {
         field("a", "3"),
         data(other),
     ] {
-        let (hub, topic, before) = (room.hub.clone(), room.topic.clone(), revision(&cell));
+        let (hub, topic, before) = (room.hub.clone(), room.topic.clone(), revision(&entry));
         writes.push(tokio::spawn(async move {
             hub.write(&topic, change, by("panel")).await
         }));
-        while revision(&cell) == before {
+        while revision(&entry) == before {
             tokio::task::yield_now().await;
         }
     }
-    assert_eq!(cell.session().map(|(revision, _)| revision), Some(first));
-    assert_eq!(cell.revision(), first);
-    let value = |cell: &Cell| cell.field("a").map(|(value, _)| value.to_string());
-    assert_eq!(value(&cell).as_deref(), Some("1"));
-    let fields = |cell: &Cell| {
-        cell.whitelist()
+    assert_eq!(entry.session().map(|(revision, _)| revision), Some(first));
+    assert_eq!(entry.revision(), first);
+    let value = |entry: &TopicEntry| entry.field("a").map(|(value, _)| value.to_string());
+    assert_eq!(value(&entry).as_deref(), Some("1"));
+    let fields = |entry: &TopicEntry| {
+        entry
+            .whitelist()
             .fields()
             .keys()
             .cloned()
             .collect::<Vec<_>>()
     };
-    assert_eq!(fields(&cell), ["a", "b"]);
-    assert!(cell.flush().is_none());
-    assert!(cell.since(Some(first)).frame.is_none());
-    assert_eq!(cell.since(None).revision, Some(first));
+    assert_eq!(fields(&entry), ["a", "b"]);
+    assert!(entry.flush().is_none());
+    assert!(entry.since(Some(first)).frame.is_none());
+    assert_eq!(entry.since(None).revision, Some(first));
     room.disk.hold(false);
     for write in writes {
         write.await.expect("it ran").expect("it can be kept");
     }
-    assert_eq!(fields(&cell), ["secret"]);
+    assert_eq!(fields(&entry), ["secret"]);
     room.assert_kept();
-    assert!(cell.flush().is_some_and(|flushed| flushed.from == first));
+    assert!(entry.flush().is_some_and(|flushed| flushed.from == first));
 }
 
 #[tokio::test]
@@ -581,9 +582,9 @@ async fn a_life_that_did_not_end_in_order_is_outrun() {
     let room = Room::new();
     let kept = room.write("[1]").await.expect("there is room");
     let again = Room::on(room.disk.after_kill().expect("memory"));
-    let cell = again.cell();
-    assert!(cell.revision() > kept.revision);
-    let current = cell.since(Some(kept.revision));
+    let entry = again.entry();
+    assert!(entry.revision() > kept.revision);
+    let current = entry.since(Some(kept.revision));
     assert!(current.frame.is_none(), "who holds it is sent nothing");
     let options = WriteOptions {
         if_match: Some(kept.revision),
@@ -593,7 +594,7 @@ async fn a_life_that_did_not_end_in_order_is_outrun() {
     written.expect("nothing has changed since");
     again.hub.close_store().await;
     let ended = Room::on(again.disk.clone());
-    assert_eq!(ended.cell().session(), again.cell().session());
+    assert_eq!(ended.entry().session(), again.entry().session());
 }
 
 #[test]
@@ -639,7 +640,7 @@ async fn large_changes_get_through_among_small_ones() {
     for large in large {
         large.await.expect("it ran").expect("it is taken");
     }
-    let (_, session) = room.cell().session().expect("a session");
+    let (_, session) = room.entry().session().expect("a session");
     assert!(session.data.to_string().ends_with("0,1,1,1]"));
     let last = session.config.get("a").map(ToString::to_string);
     assert_eq!(last, Some(count.to_string()));

@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::{Cell, Counts};
+use super::{Counts, TopicEntry};
 use crate::wire::frame::Frame;
 
 /// One text. It has arrived when the last copy is dropped.
 pub struct Text {
     /// Whose viewers are meant.
-    pub cell: Arc<Cell>,
+    pub entry: Arc<TopicEntry>,
     /// The message.
     pub frame: Arc<Frame>,
     viewers: usize,
@@ -26,15 +26,15 @@ pub struct Text {
 
 impl Text {
     pub(super) fn new(
-        cell: &Arc<Cell>,
+        entry: &Arc<TopicEntry>,
         text: String,
         permit: Option<OwnedSemaphorePermit>,
         counts: &Arc<Counts>,
     ) -> (Arc<Text>, Delivery) {
         let (done, given) = oneshot::channel();
-        let viewers = cell.viewers();
+        let viewers = entry.viewers();
         let text = Text {
-            cell: cell.clone(),
+            entry: entry.clone(),
             frame: Arc::new(Frame::verbatim(text)),
             viewers,
             given: AtomicUsize::new(0),

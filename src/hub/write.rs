@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::change::{Commit, Permit, Retired};
-use super::entry::{self, WriteLine};
-use super::{Cell, Deleted, Hub, Life, Receipt, WriteError, WriteOptions};
+use super::log::{self, WriteLine};
+use super::{Deleted, Hub, Life, Receipt, TopicEntry, WriteError, WriteOptions};
 use crate::state::name::TopicName;
 use crate::state::revision::Revision;
 use crate::state::topic::{Applied, Change};
@@ -24,12 +24,12 @@ struct Attempt(Hub, TopicName);
 impl Attempt {
     fn write(
         self: &Arc<Attempt>,
-        cell: &Cell,
+        entry: &TopicEntry,
         (change, options): &(Change, WriteOptions),
         applied: Option<Applied>,
         permit: Option<Permit>,
     ) -> Result<(Receipt, Option<Commit>, Accepted), WriteError> {
-        let (receipt, commit) = cell.write(change, options, applied, permit)?;
+        let (receipt, commit) = entry.write(change, options, applied, permit)?;
         let accepted = Accepted {
             attempt: self.clone(),
             created: receipt.created,
@@ -62,7 +62,7 @@ impl Drop for Accepted {
             hub.0.counts.writes.fetch_add(1, Ordering::Relaxed);
         }
         if self.stands && self.created {
-            entry::made(name, self.address);
+            log::made(name, self.address);
         }
     }
 }
@@ -102,25 +102,25 @@ impl Hub {
         change: &Arc<(Change, WriteOptions)>,
     ) -> Result<Receipt, WriteError> {
         let attempt = Arc::new(Attempt(self.clone(), name.clone()));
-        let (cell, written) = loop {
+        let (entry, written) = loop {
             if self.0.stop.is_cancelled() {
                 return Err(WriteError::Stopping);
             }
-            let cell = self.to_write(name, &change.1)?;
-            let written = self.write_durably(&cell, change, &attempt).await;
+            let entry = self.to_write(name, &change.1)?;
+            let written = self.write_durably(&entry, change, &attempt).await;
             let gone = matches!(written, Err(WriteError::NoTopic(_)));
-            if !gone || *cell.life.borrow() == Life::Live {
-                break (cell, written);
+            if !gone || *entry.life.borrow() == Life::Live {
+                break (entry, written);
             }
             // Deleted in between: the name stands for another topic then, or for none.
-            let waited = cell.until(|life| life != Life::Leaving);
+            let waited = entry.until(|life| life != Life::Leaving);
             self.0.stop.run_until_cancelled(waited).await;
         };
         if written.is_err() {
             self.0.counts.refusals.fetch_add(1, Ordering::Relaxed);
         }
         if self.0.flow.debounce.is_zero() {
-            self.flush(&cell).await;
+            self.flush(&entry).await;
         }
         self.0.changes.send_replace(());
         written
@@ -129,20 +129,26 @@ impl Hub {
     /// Tells those who fetch for themselves that a write to a topic was refused before it came
     /// to be a change.
     pub async fn announce(&self, name: &TopicName) {
-        let Some(cell) = self.topic(name) else { return };
+        let Some(entry) = self.topic(name) else {
+            return;
+        };
         // Without a place in the store's queue the daemon is stopping.
         let Ok(permit) = self.permit().await else {
             return;
         };
-        cell.announce(permit);
+        entry.announce(permit);
         if self.0.flow.debounce.is_zero() {
-            self.flush(&cell).await;
+            self.flush(&entry).await;
         }
     }
 
-    fn to_write(&self, name: &TopicName, options: &WriteOptions) -> Result<Arc<Cell>, WriteError> {
+    fn to_write(
+        &self,
+        name: &TopicName,
+        options: &WriteOptions,
+    ) -> Result<Arc<TopicEntry>, WriteError> {
         match self.topic(name) {
-            Some(cell) => Ok(cell),
+            Some(entry) => Ok(entry),
             None if options.existing || options.if_match.is_some() => {
                 Err(WriteError::NoTopic(name.to_string()))
             }
@@ -152,16 +158,16 @@ impl Hub {
 
     async fn write_durably(
         &self,
-        cell: &Arc<Cell>,
+        entry: &Arc<TopicEntry>,
         change: &Arc<(Change, WriteOptions)>,
         attempt: &Arc<Attempt>,
     ) -> Result<Receipt, WriteError> {
-        let (mut receipt, commit, mut accepted) = match cell.is_large(&change.0) {
-            true => self.write_large(cell, change, attempt).await?,
+        let (mut receipt, commit, mut accepted) = match entry.is_large(&change.0) {
+            true => self.write_large(entry, change, attempt).await?,
             false => {
                 let permit = self.permit().await?;
-                let _others = cell.writers.read().await;
-                attempt.write(cell, change, None, permit)?
+                let _others = entry.writers.read().await;
+                attempt.write(entry, change, None, permit)?
             }
         };
         if let Some(commit) = commit {
@@ -186,7 +192,7 @@ impl Hub {
     /// that is done again, and then writers of this topic do wait.
     async fn write_large(
         &self,
-        cell: &Arc<Cell>,
+        entry: &Arc<TopicEntry>,
         change: &Arc<(Change, WriteOptions)>,
         attempt: &Arc<Attempt>,
     ) -> Result<(Receipt, Option<Commit>, Accepted), WriteError> {
@@ -197,18 +203,18 @@ impl Hub {
         let mut alone = None;
         loop {
             let permit = self.permit().await?;
-            let (cell, change, called_off) = (cell.clone(), change.clone(), called_off.clone());
+            let (entry, change, called_off) = (entry.clone(), change.clone(), called_off.clone());
             let (attempt, turn) = (attempt.clone(), turn.clone());
-            let writers = cell.writers.clone();
+            let writers = entry.writers.clone();
             let write = move || {
                 let _turn = turn;
-                let applied = cell.apply(&change.0, &called_off);
+                let applied = entry.apply(&change.0, &called_off);
                 // Nobody hears of this error.
                 let applied = applied.ok_or(WriteError::Stopping)?;
-                if alone.is_none() && cell.has_changed_since(&applied) {
+                if alone.is_none() && entry.has_changed_since(&applied) {
                     return Ok(None);
                 }
-                let written = attempt.write(&cell, &change, Some(applied), permit);
+                let written = attempt.write(&entry, &change, Some(applied), permit);
                 written.map(Some)
             };
             // Ends early only with the daemon.
@@ -254,13 +260,13 @@ impl Hub {
     ) -> Result<Deleted, WriteError> {
         loop {
             let permit = self.permit().await?;
-            let Some(cell) = self.topic(name) else {
+            let Some(entry) = self.topic(name) else {
                 return Ok(Deleted::Nothing);
             };
-            let kept = match cell.retire(expected, permit) {
+            let kept = match entry.retire(expected, permit) {
                 Ok(Retired::Empty) => return Ok(Deleted::Nothing),
                 Ok(Retired::Now) => {
-                    self.end_deleted(&cell, address);
+                    self.end_deleted(&entry, address);
                     true
                 }
                 Ok(Retired::With(commit)) => {
@@ -269,15 +275,15 @@ impl Hub {
                     let gone = self.0.tasks.spawn(async move {
                         let kept = hub.durable(commit).await;
                         match kept {
-                            Ok(_) => hub.end_deleted(&cell, address),
-                            Err(_) => cell.stay(),
+                            Ok(_) => hub.end_deleted(&entry, address),
+                            Err(_) => entry.stay(),
                         }
                         kept
                     });
                     gone.await.map_err(|_| WriteError::Stopping)??
                 }
                 Err(WriteError::NoTopic(_)) => {
-                    cell.until(|life| life != Life::Leaving).await;
+                    entry.until(|life| life != Life::Leaving).await;
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -286,10 +292,10 @@ impl Hub {
         }
     }
 
-    fn end_deleted(&self, cell: &Arc<Cell>, address: Option<IpAddr>) {
-        let viewers = cell.viewers();
-        if self.end(cell) {
-            entry::deleted(cell.name(), viewers, address);
+    fn end_deleted(&self, entry: &Arc<TopicEntry>, address: Option<IpAddr>) {
+        let viewers = entry.viewers();
+        if self.end(entry) {
+            log::deleted(entry.name(), viewers, address);
         }
     }
 }

@@ -198,9 +198,9 @@ impl Host {
                 written.map(|receipt| Ack::Written(receipt.revision, receipt.kept))
             }
             HostMessage::Broadcast(text) => {
-                let cell = self.hub.topic(&self.topic);
-                let cell = cell.ok_or_else(|| WriteError::NoTopic(self.topic.to_string()))?;
-                let delivered = self.hub.broadcast(&cell, text).await.delivered().await;
+                let entry = self.hub.topic(&self.topic);
+                let entry = entry.ok_or_else(|| WriteError::NoTopic(self.topic.to_string()))?;
+                let delivered = self.hub.broadcast(&entry, text).await.delivered().await;
                 Ok(Ack::Broadcast(delivered.passed_over))
             }
         }

@@ -76,7 +76,7 @@ async fn obey(
         }
         HostMessage::Broadcast(text) => match hub.topic(topic) {
             // Nobody is there to be told what becomes of it, so the next line need not wait.
-            Some(cell) => Ok(_ = hub.broadcast(&cell, text).await),
+            Some(entry) => Ok(_ = hub.broadcast(&entry, text).await),
             None => Err(WriteError::NoTopic(topic.to_string())),
         },
     };

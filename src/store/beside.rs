@@ -11,7 +11,7 @@ use redb::Database;
 use super::locked::{Locked, lock};
 use super::overlay::MAGIC;
 use super::place::{cannot, caught, explain};
-use super::{Kept, file};
+use super::{StoredTopic, file};
 
 /// A name that nobody has. Whatever becomes of the file, the name goes.
 struct Beside(PathBuf);
@@ -26,7 +26,7 @@ impl Drop for Beside {
 /// it is on the disk.
 pub(super) fn create(
     path: &Path,
-    topics: &[Kept],
+    topics: &[StoredTopic],
     before: Option<&Metadata>,
     place: impl FnOnce(&Path) -> io::Result<()>,
 ) -> Result<(Locked, Database), String> {

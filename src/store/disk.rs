@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use redb::backends::InMemoryBackend;
 use redb::{Database, DatabaseError, StorageBackend};
 
-use super::{Kept, Store, file};
+use super::{Store, StoredTopic, file};
 
 /// Its file stays when it is closed.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +25,7 @@ struct Mood {
 
 impl Disk {
     /// A store on this disk, and what it holds.
-    pub fn store(&self) -> Result<(Store, Vec<Kept>), redb::Error> {
+    pub fn store(&self) -> Result<(Store, Vec<StoredTopic>), redb::Error> {
         let database = self.open()?;
         file::prepare(&database)?;
         let (closed, rows) = file::read(&database)?;

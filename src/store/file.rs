@@ -7,7 +7,7 @@ use redb::{
 };
 
 use super::rows::{self, Row, Rows, Sum, part_key, parts_end, seal};
-use super::{Kept, Record, origins};
+use super::{Record, StoredTopic, origins};
 use crate::state::session::FieldName;
 use crate::state::topic::Version;
 
@@ -167,9 +167,9 @@ pub(super) fn close(database: &Database) -> Result<(), redb::Error> {
 }
 
 /// Puts whole topics into the file: all of them or none.
-pub(super) fn put_all(database: &Database, topics: &[Kept]) -> Result<(), redb::Error> {
+pub(super) fn put_all(database: &Database, topics: &[StoredTopic]) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
-    for Kept { topic, version, .. } in topics {
+    for StoredTopic { topic, version, .. } in topics {
         put(&transaction, topic.as_str(), Some(version))?;
     }
     Ok(transaction.commit()?)

@@ -15,7 +15,7 @@ pub struct Ledger(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    entry: Mutex<Entry>,
+    entry: Mutex<LedgerEntry>,
     /// As in the entry, to be read without the lock.
     generation: AtomicU64,
     changed: Notify,
@@ -23,7 +23,7 @@ struct Shared {
 
 /// What is written in a ledger.
 #[derive(Debug, Default)]
-pub struct Entry {
+pub struct LedgerEntry {
     /// How often changes were lost. A record of an older generation rests on one of them.
     pub generation: u64,
     /// The revision that was handed over last.
@@ -40,17 +40,17 @@ impl Ledger {
     /// Of a topic as it was loaded.
     pub fn new(kept: Version) -> Ledger {
         let ledger = Ledger::default();
-        *ledger.entry() = Entry {
+        *ledger.entry() = LedgerEntry {
             last: kept.revision,
             kept: Some(kept),
-            ..Entry::default()
+            ..LedgerEntry::default()
         };
         ledger
     }
 
     /// The entry, which stays as it is for as long as this is held. A topic that changes and
     /// hands over under it cannot build on what is being lost.
-    pub fn entry(&self) -> MutexGuard<'_, Entry> {
+    pub fn entry(&self) -> MutexGuard<'_, LedgerEntry> {
         self.0.entry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

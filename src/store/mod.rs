@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use redb::{Database, DatabaseError};
 use tokio::sync::{Notify, mpsc, oneshot};
 
-pub use ledger::{Entry, Ledger};
+pub use ledger::{Ledger, LedgerEntry};
 pub use place::{Found, WENT_BACK};
 pub use rows::Damage;
 pub use transfer::{check, export, import, parse_line};
@@ -66,7 +66,7 @@ pub enum StoreFailure {
 
 /// A topic as it was kept.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Kept {
+pub struct StoredTopic {
     /// Its name.
     pub topic: TopicName,
     /// Its last state.
@@ -133,7 +133,7 @@ impl Store {
     ///
     /// # Errors
     /// A file that is not ours, of a newer format or in use is left as it is.
-    pub fn open(path: &Path) -> Result<(Store, Vec<Kept>), StoreError> {
+    pub fn open(path: &Path) -> Result<(Store, Vec<StoredTopic>), StoreError> {
         let opened = open(path)?;
         for damage in opened.damage() {
             tracing::error!("{}: {damage}", path.display());

@@ -10,7 +10,7 @@ use crate::state::topic::{Origin, Origins, Version, Writer};
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Kept {
+struct StoredTopic {
     revision: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     source_id: Option<String>,
@@ -20,9 +20,9 @@ struct Kept {
     local_revision: Option<u64>,
 }
 
-impl From<&Origin> for Kept {
-    fn from(origin: &Origin) -> Kept {
-        Kept {
+impl From<&Origin> for StoredTopic {
+    fn from(origin: &Origin) -> StoredTopic {
+        StoredTopic {
             revision: origin.revision.get(),
             source_id: origin.writer.source_id.clone(),
             device_id: origin.writer.device_id,
@@ -31,7 +31,7 @@ impl From<&Origin> for Kept {
     }
 }
 
-impl Kept {
+impl StoredTopic {
     fn origin(self) -> Option<Origin> {
         let writer = Writer {
             source_id: self.source_id,
@@ -47,7 +47,7 @@ impl Kept {
 
 /// Of all fields of a session, by field; empty when there are none.
 pub(super) fn text(version: &Version) -> String {
-    let named: IndexMap<&str, Kept> = version
+    let named: IndexMap<&str, StoredTopic> = version
         .named_origins()
         .map(|(field, origin)| (field, origin.into()))
         .collect();
@@ -59,7 +59,9 @@ pub(super) fn text(version: &Version) -> String {
 
 /// Of one field; empty when its writer gave no name.
 pub(super) fn text_of_one(origin: Option<&Origin>) -> String {
-    let named = origin.filter(|origin| origin.is_named()).map(Kept::from);
+    let named = origin
+        .filter(|origin| origin.is_named())
+        .map(StoredTopic::from);
     named.map_or_else(String::new, |kept| written(&kept))
 }
 
@@ -70,7 +72,7 @@ fn written(kept: &impl Serialize) -> String {
 
 /// What [`text`] wrote; a name that cannot be read is none.
 pub(super) fn parse(text: &str) -> Origins {
-    let named: IndexMap<String, Kept> = serde_json::from_str(text).unwrap_or_default();
+    let named: IndexMap<String, StoredTopic> = serde_json::from_str(text).unwrap_or_default();
     named
         .into_iter()
         .filter_map(|(field, kept)| Some((field.into(), kept.origin()?)))
@@ -79,6 +81,6 @@ pub(super) fn parse(text: &str) -> Origins {
 
 /// What [`text_of_one`] wrote.
 pub(super) fn parse_one(text: &str) -> Option<Origin> {
-    let kept: Kept = serde_json::from_str(text).ok()?;
+    let kept: StoredTopic = serde_json::from_str(text).ok()?;
     kept.origin()
 }

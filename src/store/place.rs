@@ -13,13 +13,13 @@ use redb::Database;
 use super::locked::{IN_USE, Locked, lock};
 use super::overlay::{HEAD, MAGIC, Overlay};
 use super::rows::{Damage, Rows};
-use super::{Kept, beside, file, salvage};
+use super::{StoredTopic, beside, file, salvage};
 
 /// What was found in a file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Found {
     /// The topics, without what is damaged of them.
-    pub kept: Vec<Kept>,
+    pub kept: Vec<StoredTopic>,
     /// What is damaged; nothing in a whole file.
     pub damage: Vec<Damage>,
     /// The last commit could not be verified, so the file goes on from the one before it.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{Kept, origins};
+use super::{StoredTopic, origins};
 use crate::state::json::Json;
 use crate::state::name::TopicName;
 use crate::state::revision::Revision;
@@ -130,7 +130,7 @@ impl Sum {
 impl Rows {
     /// The topics that are there, and what is not as it was written. A topic comes without
     /// damaged fields; it is left out if it is not known which those are.
-    pub fn read(&self) -> (Vec<Kept>, Vec<Damage>) {
+    pub fn read(&self) -> (Vec<StoredTopic>, Vec<Damage>) {
         let mut drafts = BTreeMap::<String, Draft>::new();
         for (key, row) in &self.heads {
             match read_head(row) {
@@ -190,7 +190,12 @@ fn read_part(row: &[u8]) -> Option<(&str, Part)> {
 
 impl Draft {
     /// `lacks_parts`: without a head it is not known then whether they are all there.
-    fn finish(self, name: &str, lacks_parts: bool, damage: &mut Vec<Damage>) -> Option<Kept> {
+    fn finish(
+        self,
+        name: &str,
+        lacks_parts: bool,
+        damage: &mut Vec<Damage>,
+    ) -> Option<StoredTopic> {
         let mut tell = |field, what: &str| {
             let (topic, what) = (Some(name.to_owned()), what.to_owned());
             damage.push(Damage { topic, field, what });
@@ -229,7 +234,7 @@ impl Draft {
             origins,
         };
         let is_last = false;
-        Some(Kept {
+        Some(StoredTopic {
             topic,
             version,
             is_last,

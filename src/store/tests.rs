@@ -79,7 +79,7 @@ fn what_was_committed_is_there_again() {
     let again = record(6, r#"{"data":[1E+2],"config":{"b":3,"a":2}}"#, None);
     assert_eq!(
         kept,
-        [Kept {
+        [StoredTopic {
             topic: again.topic.clone(),
             version: again.to.clone().unwrap(),
             is_last: true,
@@ -239,7 +239,7 @@ fn an_export_can_be_imported() {
     );
     let kept = parse_line(lines[0].as_bytes()).unwrap();
     import(&to, std::slice::from_ref(&kept), 8).unwrap();
-    let again = Kept {
+    let again = StoredTopic {
         version: Version {
             revision: Revision::new(8).unwrap(),
             ..kept.version

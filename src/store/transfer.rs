@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Found, Kept, StoreError, file, open, origins, place};
+use super::{Found, StoreError, StoredTopic, file, open, origins, place};
 use crate::state::json::Json;
 use crate::state::name::TopicName;
 use crate::state::revision::Revision;
@@ -30,7 +30,7 @@ pub fn export(
 ) -> Result<Found, StoreError> {
     let found = check(path)?;
     for kept in &found.kept {
-        let Kept { topic, version, .. } = kept;
+        let StoredTopic { topic, version, .. } = kept;
         let revision = match version.revision {
             Revision::ZERO => Revision::ZERO.next(unix_micros),
             known => known,
@@ -54,13 +54,17 @@ pub fn export(
 ///
 /// # Errors
 /// As [`super::Store::open`], or when the disk is full.
-pub fn import(path: &Path, topics: &[Kept], unix_micros: u64) -> Result<Vec<String>, StoreError> {
+pub fn import(
+    path: &Path,
+    topics: &[StoredTopic],
+    unix_micros: u64,
+) -> Result<Vec<String>, StoreError> {
     let opened = open(path)?;
     let had = &opened.found.kept;
     let lost = had
         .iter()
         .filter(|kept| kept.version.revision == Revision::ZERO);
-    let renewed = |given: &Kept| {
+    let renewed = |given: &StoredTopic| {
         let mut new = given.clone();
         let before = had.iter().find(|kept| kept.topic == given.topic);
         let before = before.map(|kept| kept.version.revision);
@@ -69,7 +73,7 @@ pub fn import(path: &Path, topics: &[Kept], unix_micros: u64) -> Result<Vec<Stri
         new.version.origins = Origins::new_sync();
         new
     };
-    let topics: Vec<Kept> = lost.chain(topics).map(renewed).collect();
+    let topics: Vec<StoredTopic> = lost.chain(topics).map(renewed).collect();
     let write = || {
         // What says that it was closed in order may be of the commit before the last one.
         if opened.found.went_back {
@@ -86,7 +90,7 @@ pub fn import(path: &Path, topics: &[Kept], unix_micros: u64) -> Result<Vec<Stri
 ///
 /// # Errors
 /// Says what is wrong with it.
-pub fn parse_line(line: &[u8]) -> Result<Kept, String> {
+pub fn parse_line(line: &[u8]) -> Result<StoredTopic, String> {
     let document = Json::parse_kept(line).map_err(|error| error.to_string())?;
     let members = document.members().unwrap_or_default();
     let get = |key: &str| {
@@ -119,7 +123,7 @@ pub fn parse_line(line: &[u8]) -> Result<Kept, String> {
         origins,
     };
     let is_last = true;
-    Ok(Kept {
+    Ok(StoredTopic {
         topic,
         version,
         is_last,

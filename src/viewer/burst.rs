@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use tokio::sync::broadcast::{self, error::TryRecvError};
 
-use crate::hub::{Cell, Event, Text};
+use crate::hub::{Event, Text, TopicEntry};
 use crate::state::revision::Revision;
 use crate::wire::frame::{Encoding, Frame};
 
@@ -15,7 +15,7 @@ const JOINED_BYTES: usize = 256 * 1024;
 /// Consecutive events of one topic.
 pub struct Burst {
     /// Whose.
-    pub cell: Arc<Cell>,
+    pub entry: Arc<TopicEntry>,
     /// What they are.
     pub load: Load,
     frames: Vec<Arc<Frame>>,
@@ -33,9 +33,9 @@ pub enum Load {
     /// A host's own texts.
     Text,
     /// Everything once more.
-    Again,
+    Resend,
     /// The topic is deleted.
-    Gone,
+    Deleted,
 }
 
 impl Burst {
@@ -61,24 +61,24 @@ impl Burst {
 
     fn of(event: Event) -> Burst {
         let mut texts = Vec::new();
-        let (cell, load, frame) = match event {
+        let (entry, load, frame) = match event {
             Event::Flush(flushed) => {
                 let load = Load::Flush {
                     from: flushed.from,
                     to: flushed.to,
                 };
-                (flushed.cell.clone(), load, flushed.frame.clone())
+                (flushed.entry.clone(), load, flushed.frame.clone())
             }
             Event::Text(text) => {
-                let (cell, frame) = (text.cell.clone(), text.frame.clone());
+                let (entry, frame) = (text.entry.clone(), text.frame.clone());
                 texts.push(text);
-                (cell, Load::Text, Some(frame))
+                (entry, Load::Text, Some(frame))
             }
-            Event::Again(cell) => (cell, Load::Again, None),
-            Event::Gone(cell) => (cell, Load::Gone, None),
+            Event::Resend(entry) => (entry, Load::Resend, None),
+            Event::Deleted(entry) => (entry, Load::Deleted, None),
         };
         Burst {
-            cell,
+            entry,
             load,
             frames: frame.into_iter().collect(),
             texts,
@@ -101,7 +101,7 @@ impl Burst {
             (Load::Text, Load::Text) => true,
             _ => false,
         };
-        follows && Arc::ptr_eq(&self.cell, &next.cell)
+        follows && Arc::ptr_eq(&self.entry, &next.entry)
     }
 
     fn append(&mut self, next: Burst) {

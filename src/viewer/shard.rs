@@ -20,7 +20,7 @@ use super::reader::{LINGER, Reader};
 use super::write_side::{HEARTBEAT, Viewer};
 use super::{NewViewer, ViewerInfo};
 use crate::hub::notices::Away;
-use crate::hub::{Catchup, Cell, Event, Hub, millis};
+use crate::hub::{Catchup, Event, Hub, TopicEntry, millis};
 use crate::state::name::TopicName;
 use crate::state::revision::Revision;
 use crate::wire::frame::{Frame, close as close_frame, control};
@@ -151,12 +151,12 @@ impl Shard {
     }
 
     async fn deliver(&mut self, burst: &Burst) {
-        let Some(keys) = self.topics.remove(burst.cell.name()) else {
+        let Some(keys) = self.topics.remove(burst.entry.name()) else {
             return;
         };
         let mut given = 0;
         for (count, &key) in keys.iter().enumerate() {
-            if Arc::ptr_eq(self.viewers[key].presence.cell(), &burst.cell) {
+            if Arc::ptr_eq(self.viewers[key].presence.entry(), &burst.entry) {
                 given += usize::from(self.offer(key, burst));
             }
             if count % TURN == TURN - 1 {
@@ -164,7 +164,7 @@ impl Shard {
             }
         }
         burst.given_to(given);
-        self.topics.insert(burst.cell.name().clone(), keys);
+        self.topics.insert(burst.entry.name().clone(), keys);
     }
 
     /// The hot path: usually a comparison and one write of shared bytes. Tells whether the
@@ -186,7 +186,7 @@ impl Shard {
                 let bytes = burst.bytes(viewer.encoding);
                 return bytes.is_some_and(|bytes| viewer.send_text(bytes));
             }
-            Load::Flush { .. } | Load::Again | Load::Gone => self.catch_up(key),
+            Load::Flush { .. } | Load::Resend | Load::Deleted => self.catch_up(key),
         }
         true
     }
@@ -198,17 +198,17 @@ impl Shard {
         if viewer.closing.is_some() {
             return;
         }
-        let cell = viewer.presence.cell();
-        if cell.has_ended() {
+        let entry = viewer.presence.entry();
+        if entry.has_ended() {
             viewer.tell(Away::Deleted, self.hub.notices());
             return viewer.leave("deleted", close::TOPIC_GONE, 15_000);
         }
-        let resends = cell.resends();
+        let resends = entry.resends();
         if viewer.resends != resends {
             (viewer.resends, viewer.revision) = (resends, None);
         }
         if !viewer.outbox.is_busy() {
-            let catchup = viewer.presence.cell().since(viewer.revision);
+            let catchup = viewer.presence.entry().since(viewer.revision);
             self.bring(key, catchup);
         }
     }
@@ -302,7 +302,7 @@ impl Shard {
     fn join(&mut self, new: NewViewer, since: Instant) {
         let list = self
             .topics
-            .entry(new.presence.cell().name().clone())
+            .entry(new.presence.entry().name().clone())
             .or_default();
         self.joined += 1;
         let id = self.joined * self.shards as u64 + self.index as u64;
@@ -337,10 +337,10 @@ impl Shard {
             viewer.tell(Away::Revoked, self.hub.notices());
             return viewer.leave("revoked", close::POLICY, back_in(key, key));
         }
-        let catchup = viewer.presence.cell().since(viewer.revision);
+        let catchup = viewer.presence.entry().since(viewer.revision);
         viewer.greet(&catchup);
         // Its topic may have ended before it came here; a greeting may not fit the socket.
-        match viewer.outbox.is_busy() || viewer.presence.cell().has_ended() {
+        match viewer.outbox.is_busy() || viewer.presence.entry().has_ended() {
             true => self.catch_up(key),
             false => self.bring(key, catchup),
         }
@@ -365,7 +365,7 @@ impl Shard {
 
     fn remove(&mut self, key: usize) {
         let viewer = self.viewers.remove(key);
-        let name = viewer.presence.cell().name();
+        let name = viewer.presence.entry().name();
         let Some(list) = self.topics.get_mut(name) else {
             return;
         };
@@ -416,10 +416,10 @@ impl Shard {
             .iter_mut()
             .filter(|(_, viewer)| viewer.own && viewer.closing.is_none())
         {
-            let cell = viewer.presence.cell();
+            let entry = viewer.presence.entry();
             let frame = frames
-                .entry(cell.name().clone())
-                .or_insert_with(|| heartbeat(cell));
+                .entry(entry.name().clone())
+                .or_insert_with(|| heartbeat(entry));
             let bytes = frame.bytes(viewer.encoding);
             if !viewer.outbox.is_busy() {
                 viewer.send(bytes);
@@ -466,9 +466,9 @@ fn back_in(key: usize, viewers: usize) -> u64 {
     500 + (key as u64 * 7_919) % (1_000 + viewers as u64)
 }
 
-fn heartbeat(cell: &Cell) -> Frame {
-    let (silence, source) = cell.host();
-    let revision = cell.revision().to_string();
+fn heartbeat(entry: &TopicEntry) -> Frame {
+    let (silence, source) = entry.host();
+    let revision = entry.revision().to_string();
     Frame::json(
         Own::Heartbeat {
             revision,

@@ -89,10 +89,10 @@ impl Feed {
     }
 
     fn announce_all(&mut self) {
-        for cell in self.hub.topics() {
-            if let Some((revision, _)) = cell.session() {
+        for entry in self.hub.topics() {
+            if let Some((revision, _)) = entry.session() {
                 self.take(Invalidated {
-                    topic: cell.name().clone(),
+                    topic: entry.name().clone(),
                     revision,
                     source_id: None,
                 });

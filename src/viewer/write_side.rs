@@ -153,7 +153,7 @@ impl Viewer {
         place: usize,
         held: &Arc<Held>,
     ) -> (Viewer, Bytes) {
-        let resends = new.presence.cell().resends();
+        let resends = new.presence.entry().resends();
         let viewer = Viewer {
             resends,
             link: Arc::new(Link::new(new.wire)),
@@ -249,7 +249,7 @@ impl Viewer {
         let hello = Own::Hello {
             protocol: 1,
             server: SERVER,
-            topic: self.presence.cell().name().to_string(),
+            topic: self.presence.entry().name().to_string(),
             revision: catchup.revision.unwrap_or_default().to_string(),
             resumed: catchup.resumed,
             heartbeat_ms: millis(HEARTBEAT),
@@ -332,7 +332,7 @@ impl Viewer {
     pub fn tell(&self, away: Away, notices: &Notices) {
         let address = self.address.ip().to_canonical();
         if notices.sent_away(away, address) {
-            let topic = self.presence.cell().name();
+            let topic = self.presence.entry().name();
             let (device, reason) = (&*self.device, away.label());
             tracing::info!(%address, %topic, id = self.id, device, %reason, "viewer sent away: {}", away.text());
         }
@@ -374,15 +374,15 @@ impl Viewer {
 
     /// For the list of viewers.
     pub fn info(&self) -> ViewerInfo {
-        let cell = self.presence.cell();
+        let entry = self.presence.entry();
         ViewerInfo {
             id: self.id,
-            topic: cell.name().to_string(),
+            topic: entry.name().to_string(),
             device: self.device.to_string(),
             address: self.address.ip().to_string(),
             connected_ms: millis(self.since.elapsed()),
             revision: self.revision.map(|revision| revision.to_string()),
-            current: self.revision == cell.session().map(|(revision, _)| revision),
+            current: self.revision == entry.session().map(|(revision, _)| revision),
             bytes: self.bytes,
         }
     }

@@ -10,7 +10,7 @@ use clap::ArgMatches;
 use super::{Exit, Failure, Printed, arguments, print};
 use crate::program::config::Loaded;
 use crate::program::terminal::neutral;
-use crate::store::{self, Found, Kept, WENT_BACK};
+use crate::store::{self, Found, StoredTopic, WENT_BACK};
 
 /// Prints one line per topic.
 pub fn export(loaded: &Loaded) -> Result<(), Failure> {
@@ -51,7 +51,7 @@ pub fn import(loaded: &Loaded, given: &ArgMatches) -> Result<(), Failure> {
 pub fn check(loaded: &Loaded) -> Result<(), Failure> {
     let path = path(loaded)?;
     let found = store::check(path).map_err(|error| Failure::new(error.to_string()))?;
-    let is_hurt = |kept: &&Kept| {
+    let is_hurt = |kept: &&StoredTopic| {
         let name = Some(kept.topic.as_str());
         found
             .damage
@@ -104,7 +104,7 @@ fn path(loaded: &Loaded) -> Result<&Path, Failure> {
     loaded.settings.options.store.as_deref().ok_or_else(unnamed)
 }
 
-fn read(input: impl Read, name: &str) -> Result<Vec<Kept>, Failure> {
+fn read(input: impl Read, name: &str) -> Result<Vec<StoredTopic>, Failure> {
     let mut topics = Vec::new();
     for (index, line) in BufReader::new(input).split(b'\n').enumerate() {
         let place = format!("{name}, line {}", index + 1);

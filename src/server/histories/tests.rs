@@ -22,7 +22,7 @@ use crate::state::name::TopicName;
 use crate::state::revision::Revision;
 use crate::state::session::Session;
 use crate::state::topic::{Change, Writer};
-use crate::store::{Kept, disk::Disk};
+use crate::store::{StoredTopic, disk::Disk};
 use crate::viewer::sync::Feed;
 use crate::wire::frame::Encoding;
 
@@ -215,8 +215,8 @@ impl World {
                 self.deletions.push(deletion);
             }
             Step::Resend => {
-                if let Some(cell) = self.hub.topic(&self.topic) {
-                    self.hub.send_again(&cell);
+                if let Some(entry) = self.hub.topic(&self.topic) {
+                    self.hub.resend_all(&entry);
                 }
             }
             Step::Pass => self.pass().await,
@@ -297,8 +297,8 @@ impl World {
             .extract_if(.., |deletion| deletion.is_finished())
         {
             if let Some(Ok(Ok(Deleted::Gone | Deleted::Unkept))) = deletion.now_or_never() {
-                let cell = self.hub.topic(&self.topic).expect("the default topic");
-                (self.acknowledged, self.deleted) = (None, cell.revision());
+                let entry = self.hub.topic(&self.topic).expect("the default topic");
+                (self.acknowledged, self.deleted) = (None, entry.revision());
                 self.kept = None;
             }
         }
@@ -337,7 +337,7 @@ impl World {
         let truth = self
             .hub
             .topic(&self.topic)
-            .and_then(|cell| cell.field("speed"));
+            .and_then(|entry| entry.field("speed"));
         let device = &mut self.devices[index];
         if let Some((value, origin)) = truth.filter(|_| device.local == local || device.foreign) {
             device.confirmed = Some(value.value());
@@ -363,12 +363,12 @@ impl World {
     }
 
     fn join(&mut self, index: usize) {
-        let Some(cell) = self.hub.topic(&self.topic) else {
+        let Some(entry) = self.hub.topic(&self.topic) else {
             return;
         };
         let viewer = &mut self.viewers[index];
-        viewer.resends = cell.resends();
-        viewer.presence = self.hub.enter(&cell);
+        viewer.resends = entry.resends();
+        viewer.presence = self.hub.enter(&entry);
         viewer.catch_up();
         self.look_through(index);
     }
@@ -397,8 +397,8 @@ impl World {
             let own = event.source_id == Some(format!("window {index}"));
             fetch |= newer && !own;
         }
-        let cell = self.hub.topic(&self.topic).filter(|_| fetch);
-        if let Some((revision, session)) = cell.and_then(|cell| cell.session()) {
+        let entry = self.hub.topic(&self.topic).filter(|_| fetch);
+        if let Some((revision, session)) = entry.and_then(|entry| entry.session()) {
             window.hold(revision, session);
         }
     }
@@ -441,7 +441,10 @@ impl World {
                 self.go_on(index, local);
             }
         }
-        let kept = self.hub.topic(&self.topic).and_then(|cell| cell.session());
+        let kept = self
+            .hub
+            .topic(&self.topic)
+            .and_then(|entry| entry.session());
         let kept = kept.map(|(revision, _)| revision);
         if self.disk.is_some() && !unsure {
             assert!(kept >= self.kept, "an acknowledged write is lost");
@@ -449,7 +452,7 @@ impl World {
         let truth = self
             .hub
             .topic(&self.topic)
-            .and_then(|cell| cell.field("speed"));
+            .and_then(|entry| entry.field("speed"));
         for device in &mut self.devices {
             // What was acknowledged as not kept may be lost.
             let unkept = self.options.store_failure == StoreFailure::Serve;
@@ -472,7 +475,7 @@ impl World {
         let copy = disk.after_kill().expect("memory");
         let (_, kept) = copy.store().expect("it opens");
         let kept = kept.into_iter().find(|kept| kept.topic == self.topic);
-        let Some(Kept { version, .. }) = kept.filter(|_| !self.unsure) else {
+        let Some(StoredTopic { version, .. }) = kept.filter(|_| !self.unsure) else {
             return;
         };
         for viewer in &self.viewers {
@@ -489,8 +492,8 @@ impl World {
 
     /// A topic's revision never goes back while a daemon runs.
     fn look(&mut self) {
-        let cell = self.hub.topic(&self.topic);
-        if let Some((revision, _)) = cell.and_then(|cell| cell.session()) {
+        let entry = self.hub.topic(&self.topic);
+        if let Some((revision, _)) = entry.and_then(|entry| entry.session()) {
             assert!(revision >= self.seen, "the revision went back");
             self.seen = revision;
         }
@@ -541,12 +544,15 @@ impl World {
             .expect("it opens");
         let kept = kept.into_iter().find(|kept| kept.topic == self.topic);
         let kept = kept.map(|kept| (kept.version.revision, kept.version.session));
-        kept == self.hub.topic(&self.topic).and_then(|cell| cell.session())
+        kept == self
+            .hub
+            .topic(&self.topic)
+            .and_then(|entry| entry.session())
     }
 
     fn check(&self) {
-        let cell = self.hub.topic(&self.topic).expect("the default topic");
-        let Some((revision, session)) = cell.session() else {
+        let entry = self.hub.topic(&self.topic).expect("the default topic");
+        let Some((revision, session)) = entry.session() else {
             return assert_eq!(self.acknowledged, None, "an acknowledged write is lost");
         };
         assert!(Some(revision) >= self.acknowledged);
@@ -559,7 +565,7 @@ impl World {
             let held = window.held.as_ref().expect("a session");
             assert_eq!(held.1.to_json(), text, "window");
         }
-        let Some((value, origin)) = cell.field("speed") else {
+        let Some((value, origin)) = entry.field("speed") else {
             return;
         };
         for device in &self.devices {
@@ -604,12 +610,12 @@ impl Viewer {
             let Some(presence) = &self.presence else {
                 continue;
             };
-            let cell = match &event {
-                Event::Flush(flushed) => &flushed.cell,
-                Event::Text(text) => &text.cell,
-                Event::Again(cell) | Event::Gone(cell) => cell,
+            let entry = match &event {
+                Event::Flush(flushed) => &flushed.entry,
+                Event::Text(text) => &text.entry,
+                Event::Resend(entry) | Event::Deleted(entry) => entry,
             };
-            if !Arc::ptr_eq(presence.cell(), cell) {
+            if !Arc::ptr_eq(presence.entry(), entry) {
                 continue;
             }
             match event {
@@ -629,15 +635,15 @@ impl Viewer {
         let Some(presence) = &self.presence else {
             return;
         };
-        let cell = presence.cell().clone();
-        if cell.has_ended() {
+        let entry = presence.entry().clone();
+        if entry.has_ended() {
             self.presence = None;
             return;
         }
-        if self.resends != cell.resends() {
-            (self.resends, self.revision) = (cell.resends(), None);
+        if self.resends != entry.resends() {
+            (self.resends, self.revision) = (entry.resends(), None);
         }
-        let catchup = cell.since(self.revision);
+        let catchup = entry.since(self.revision);
         self.revision = catchup.revision;
         if let Some(frame) = catchup.frame {
             self.apply(frame.bytes(Encoding::default()));

@@ -107,7 +107,7 @@ fn told(path: &Path, closed: bool) -> Told {
 
 /// Holds what was found against what was told.
 fn hold(told: &Told, found: &Found, fault: &str) {
-    let topics = |kept: &[Kept]| -> Topics {
+    let topics = |kept: &[StoredTopic]| -> Topics {
         let pairs = kept
             .iter()
             .map(|kept| (kept.topic.to_string(), kept.version.clone()));

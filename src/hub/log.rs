@@ -1,0 +1,94 @@
+//! The log's entries of what hosts do: topics that come and go, and at `-v` every write. Never a
+//! value, whose text may be a secret.
+
+use std::net::IpAddr;
+
+use super::{Receipt, WriteError, WriteOptions};
+use crate::hub::notices::cut;
+use crate::state::name::TopicName;
+use crate::state::revision::Revision;
+use crate::state::topic::Change;
+
+/// So many fields are named.
+const NAMED: usize = 8;
+
+/// A write that is being made. Its line is said when this is dropped: a writer may go away
+/// before it is answered.
+pub(super) struct WriteLine<'a> {
+    topic: &'a TopicName,
+    change: &'a Change,
+    options: &'a WriteOptions,
+    status: Option<u16>,
+    revision: Option<Revision>,
+}
+
+impl WriteLine<'_> {
+    pub(super) fn new<'a>(
+        topic: &'a TopicName,
+        (change, options): &'a (Change, WriteOptions),
+    ) -> WriteLine<'a> {
+        WriteLine {
+            topic,
+            change,
+            options,
+            status: None,
+            revision: None,
+        }
+    }
+
+    /// What it is answered, as HTTP has it.
+    pub(super) fn answered(&mut self, written: &Result<Receipt, WriteError>) {
+        let (status, revision) = match written {
+            Ok(receipt) => (200 + u16::from(receipt.created), Some(receipt.revision)),
+            Err(WriteError::Stale(present)) => (412, Some(*present)),
+            Err(error) => (error.problem().status, None),
+        };
+        (self.status, self.revision) = (Some(status), revision);
+    }
+}
+
+impl Drop for WriteLine<'_> {
+    fn drop(&mut self) {
+        let writer = &self.options.writer;
+        tracing::debug!(
+            topic = %self.topic,
+            address = self.options.address.map(tracing::field::display),
+            source_id = writer.source_id,
+            device_id = writer.device_id,
+            change = kind(self.change),
+            size = self.change.text_len(),
+            fields = fields(self.change),
+            status = self.status,
+            revision = self.revision.map(tracing::field::display),
+            "write"
+        );
+    }
+}
+
+/// A topic has its first session.
+pub(super) fn made(topic: &TopicName, address: Option<IpAddr>) {
+    tracing::info!(%topic, address = address.map(tracing::field::display), "topic made");
+}
+
+/// A topic was deleted, and its viewers were sent away.
+pub(super) fn deleted(topic: &TopicName, viewers: usize, address: Option<IpAddr>) {
+    tracing::info!(%topic, viewers, address = address.map(tracing::field::display), "topic deleted");
+}
+
+fn kind(change: &Change) -> &'static str {
+    match change {
+        Change::Replace(_) => "session",
+        Change::Merge(_) => "merge patch",
+        Change::Patch(_) => "JSON Patch",
+        Change::Fields(_) => "fields",
+    }
+}
+
+/// The names of fields that were named, if they are few.
+fn fields(change: &Change) -> Option<String> {
+    let Change::Fields(fields) = change else {
+        return None;
+    };
+    let names = || fields.iter().map(|(field, _)| cut(field));
+    (fields.len() <= NAMED).then(|| names().collect::<Vec<_>>().join(","))
+}
