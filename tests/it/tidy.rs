@@ -229,6 +229,28 @@ fn no_unbounded_queue_and_no_blocking_sleep() {
     none("against the house rules", found.collect());
 }
 
+/// What tells how long something took.
+const TIMES: [&str; 3] = [".elapsed()", "performance.now()", "Date.now()"];
+
+/// On a paused clock, where time is exact; and a long form of its own, whose subject is time.
+const TIMED: [&str; 2] = ["tests/it/attack.rs", "tests/it/narrow.rs"];
+
+#[test]
+fn no_test_asserts_a_time() {
+    let mut found = Vec::new();
+    for folder in ["tests/it", "tests/browser", "client/test"] {
+        for (path, text) in files(&root().join(folder), &["rs", "js"]) {
+            let is_test = folder == "tests/it" || path.contains(".test.");
+            let is_free =
+                TIMED.iter().any(|free| path.ends_with(free)) || path.ends_with("tidy.rs");
+            let lines = text.lines().enumerate().filter(|_| is_test && !is_free);
+            let timed = lines.filter(|(_, line)| TIMES.iter().any(|word| line.contains(word)));
+            found.extend(timed.map(|(at, line)| format!("{path}:{}: {}", at + 1, line.trim())));
+        }
+    }
+    none("machines are busy, figures are for bench/run", found);
+}
+
 /// The words that the glossary replaces, and what does not belong into a project.
 const BANNED: [&str; 7] = [
     "publisher",
@@ -250,7 +272,7 @@ fn one_word_per_idea() {
         .map(|source| (source.path.display().to_string(), source.text))
         .collect();
     for folder in ["", "docs", "config", "examples"] {
-        texts.extend(papers(&root().join(folder)));
+        texts.extend(files(&root().join(folder), &["md", "toml", "rs"]));
     }
     let mut found = Vec::new();
     for (path, text) in &texts {
@@ -276,17 +298,18 @@ fn words_of(line: &str) -> Vec<String> {
         .collect()
 }
 
-fn papers(folder: &Path) -> Vec<(String, String)> {
+/// The files of a folder, by the ends of their names, and what is in them.
+fn files(folder: &Path, ends: &[&str]) -> Vec<(String, String)> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Vec::new();
     };
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let is_paper = |path: &PathBuf| {
+    let is_wanted = |path: &PathBuf| {
         path.extension()
-            .is_some_and(|extension| extension == "md" || extension == "toml" || extension == "rs")
+            .is_some_and(|extension| ends.iter().any(|end| extension == *end))
     };
     let texts = paths
-        .filter(is_paper)
+        .filter(is_wanted)
         .filter_map(|path| Some((path.display().to_string(), fs::read_to_string(&path).ok()?)));
     texts.collect()
 }
