@@ -1,7 +1,7 @@
 /**
  * onlooker/host: makes a store the host of a topic. Pushes only what changed, over the host socket.
  *
- * One message is under way at a time; whatever changes meanwhile, or while offline, becomes one message with the newest
+ * One message is in flight at a time; all changes in the meantime, or while offline, become one message with the newest
  * state. So nothing queues up, however fast the store changes.
  * @module
  */
@@ -10,12 +10,12 @@ import { connect, target } from "./onlooker.js";
 
 /** An ack that takes longer (ms) means a dead connection: the host socket has no heartbeats. */
 const ACK_TIMEOUT = 10_000;
-/** A daemon that is full or stopping (429, 5xx) is asked again after this long (ms). */
+/** How long (ms) to wait before retrying a daemon that is full or stopping (429, 5xx). */
 const RETRY = 2000;
 
 /**
  * @template S
- * @typedef {{getState(): S, subscribe(listener: () => void): () => void}} PlainStore zustand, redux and their like
+ * @typedef {{getState(): S, subscribe(listener: () => void): () => void}} PlainStore zustand, redux and similar stores
  */
 /**
  * @template S
@@ -28,26 +28,26 @@ const RETRY = 2000;
 /**
  * @template S
  * @typedef {object} AttachOptions
- * @property {string} url the daemon's; a host link (`http://…/host#h=TOKEN`) carries its token
+ * @property {string} url the daemon's URL; a host link (`http://…/host#h=TOKEN`) carries its token
  * @property {string} [token] the host token
  * @property {string} [topic]
- * @property {(state: S) => any} [select] the session, or what becomes its data; the whole state unless given
- * @property {string} [sourceId] names this writer in `origins`
- * @property {number} [deviceId] names this writer in `origins`, at most 10^14
+ * @property {(state: S) => any} [select] selects the session, or what becomes its data; defaults to the whole state
+ * @property {string} [sourceId] identifies this writer in `origins`
+ * @property {number} [deviceId] identifies this device in `origins`, at most 10^14
  * @property {(error: HostError) => void} [onError]
- * @property {(attachment: Attachment) => void} [onChange] its status, `synced` or `error` changed
+ * @property {(attachment: Attachment) => void} [onChange] called when its status, `synced` or `error` has changed
  */
 /**
  * @typedef {object} Attachment
  * @property {LinkState} state
- * @property {boolean} synced the daemon holds the newest state
+ * @property {boolean} synced whether the daemon holds the newest state
  * @property {number | null} revision of the last acknowledged message
- * @property {HostError | null} error of the newest state; null once it is acknowledged
- * @property {() => void} close leaves the store and the daemon for ever
+ * @property {HostError | null} error what went wrong with the newest state; null once it is acknowledged
+ * @property {() => void} close detaches from the store and the daemon for good
  */
 
 /**
- * A session as text, by parts, to be compared with the next.
+ * A session's parts as text, to compare with the next session.
  * @typedef {{session: any, rest: string, fields: Map<string, string>}} Image
  */
 
@@ -88,10 +88,10 @@ export function attach(store, options) {
   const read = () => ("$state" in store ? store.$state : store.getState());
   const to = target(options.url, { topic: options.topic, token: options.token });
   const url = to.url.replace(/(\/host|\/)?(\?.*)?$/, "/host$2");
-  // A host writes on while its page is hidden.
+  // A host keeps writing while its page is hidden.
   const { WebSocket, now, random, window } = options;
   const link = connect(null, { WebSocket, now, random, setTimeout, clearTimeout, window, document: null });
-  /** What the daemon holds; null: unknown. @type {Image | null} */
+  /** What the daemon holds; null if unknown. @type {Image | null} */
   let held = null;
   /** @type {{id: number, image: Image} | null} */
   let underway = null;
@@ -118,14 +118,14 @@ export function attach(store, options) {
     synced = false;
     if (scheduled) return;
     scheduled = true;
-    // Many changes in one go are one message.
+    // Many changes in one turn become one message.
     Promise.resolve().then(() => {
       scheduled = false;
       push();
     });
   }
 
-  /** Sends what the daemon lacks, unless a message is under way. */
+  /** Sends what the daemon lacks, unless a message is in flight. */
   function push() {
     if (underway || !changed || link.state.status !== "live") return;
     changed = false;
@@ -182,7 +182,7 @@ export function attach(store, options) {
   const unsubscribe = "$subscribe" in store ? store.$subscribe(changes, { detached: true, flush: "sync" }) : store.subscribe(changes);
   link.subscribe((event) => {
     if (event.type === "message") hear(event.text);
-    // Heartbeats change the state too; only another status is another connection.
+    // Heartbeats change the state too; only a change of status is a change of connection.
     if (event.type !== "state" || event.state.status === status) return;
     status = event.state.status;
     clearTimeout(timer);

@@ -1,6 +1,6 @@
 /** `step` decides, `connect` acts; shapes and words: types.js. @import * as T from "./types.js" */
 
-// ms open and delivering, then the backoff starts anew
+// ms of delivering after which the backoff starts over
 const PROOF = 4000;
 const REASONS = { 1001: "stopping", 1008: "refused", 1013: "busy", 4404: "deleted" };
 const ADDRESS = /^(?:(ws|http)(s?):\/\/)?(\[[\da-f:.]+]|[^\s:/?#@]+)(:\d+)?(\/[^?#]*)?(\?[^#]*)?(#.*)?$/i;
@@ -22,7 +22,7 @@ const ask = (url, key, value) => `${url}${url.includes("?") ? "&" : "?"}${key}=$
 export function target(url, { topic, token, fields, resume = true, plain = false } = {}) {
   const parts = ADDRESS.exec(url);
   // Cut where a token may begin.
-  if (!parts) throw TypeError(`onlooker: "${url.split(/[?#]/)[0]}" is no http(s), ws(s) or host:port address`);
+  if (!parts) throw TypeError(`onlooker: "${url.split(/[?#]/)[0]}" is not an http(s), ws(s) or host:port address`);
   const [, scheme, secure = "", host, port = scheme ? "" : ":9876", path = "/", query = "", fragment = ""] = parts;
   const wire = `ws${secure}://${host}${port}${path}${query}`;
   token ??= decodeURIComponent(/[#&][ht]=([^&]*)/.exec(fragment)?.[1] ?? "");
@@ -85,14 +85,14 @@ function wait(m, e, at) {
 
 /** @type {T.Rule} */
 function lose(m, e, reason, code = null, retryAfter) {
-  // No subprotocol there? Browsers do not say: ask once more, plainly (a token is for our daemon).
+  // No subprotocol there? Browsers do not say: retry once without (a token is for our daemon).
   if (m.link.status !== "live" && code && !m.plain && !m.spoken && !m.target?.token) return dial(m, e, true);
   const attempt = tries(m, e);
   const at = e.now + (retryAfter ?? delay(attempt, e.random));
   return wait({ ...m, attempt: attempt + 1, lost: { reason, code }, notBefore: retryAfter ? at : 0 }, e, at);
 }
 
-/** Trust no socket that was quiet. @type {T.Rule} */
+/** Trust no quiet socket. @type {T.Rule} */
 function wake(m, e) {
   const { status } = m.link;
   const beats = m.heartbeatMs;
@@ -165,7 +165,7 @@ export function connect(url, options = {}) {
     WebSocket: Socket = globalThis.WebSocket, now = Date.now, random = Math.random, setTimeout = globalThis.setTimeout,
     clearTimeout = globalThis.clearTimeout, document = globalThis.document, window = globalThis.window, appState,
   } = options;
-  if (!Socket) throw TypeError("onlooker: no WebSocket here: pass one, such as that of the package ws");
+  if (!Socket) throw TypeError("onlooker: no WebSocket here: pass one, such as the ws package");
   let machine = initial;
   let socket, alarm, telling;
   const listeners = new Set();
@@ -199,7 +199,7 @@ export function connect(url, options = {}) {
     }
   }
 
-  // A dropped socket keeps its listeners: `ws` throws errors nobody hears.
+  // A dropped socket keeps its listeners: `ws` throws unheard errors.
   function open({ id, url, protocols }) {
     const close = (e) => dispatch({ type: "close", id, code: e.code, reason: e.reason || fault });
     let fault = "";

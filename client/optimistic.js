@@ -1,40 +1,40 @@
 /**
- * onlooker/optimistic: a control that answers the finger at once and ends on the truth, with several writers at work.
+ * onlooker/optimistic: a control that responds to the finger at once and converges on the truth, even with several writers.
  *
- * A tap shows its value at once. One request per field is under way; taps meanwhile become one follow-up with the newest
- * value. The last write wins across devices: another's write that is newer than ours, and comes after the newest tap, cancels
- * the follow-up.
+ * A tap shows its value at once. One request per field is in flight; taps in the meantime become one follow-up with the
+ * newest value. The last write wins across devices: somebody else's write that is newer than ours, and arrives after the
+ * newest tap, cancels the follow-up.
  * @module
  */
 /** @import { Origin, Viewer } from "./types.js" */
 
 /**
- * A field's value as the daemon has it. Revisions only ever compare.
+ * A field's value as the daemon has it. Revisions are only ever compared.
  * @typedef {object} Truth
  * @property {any} [value]
  * @property {number} serverRevision
  */
 /**
- * A truth that was pushed, with the name of its writer if it gave one.
+ * A truth that was pushed, with its writer if that identified itself.
  * @typedef {Truth & {deviceId?: number, localRevision?: number}} Push
  */
 /**
  * @typedef {object} FieldOptions
- * @property {() => any} get the value on show
+ * @property {() => any} get returns the value on screen
  * @property {(value: any) => void} set shows a value
  * @property {(value: any, from: {deviceId: number, localRevision: number}) => Promise<Truth>} send writes it; rejects when refused
- * @property {() => Promise<Truth>} [reload] reads the truth after an error; without it the last confirmed value comes back
- * @property {(error: unknown) => void} [onError] hears of refused writes and failed reloads
- * @property {number} [deviceId] this writer, at most 10^14; random unless given. Not to be kept across page loads: local revisions start anew
+ * @property {() => Promise<Truth>} [reload] reads the truth after an error; without it, the last confirmed value is restored
+ * @property {(error: unknown) => void} [onError] called for refused writes and failed reloads
+ * @property {number} [deviceId] this writer's id, at most 10^14; random by default. Do not keep it across page loads: local revisions start over
  */
 /**
  * @typedef {object} Field
- * @property {(value: any) => void} tap the user's wish: shown at once, sent when it can be
+ * @property {(value: any) => void} tap the user's wish: shown at once, sent when possible
  * @property {(push: Push) => void} push a delta from the daemon
  * @property {(truth: Truth, origin?: Origin) => void} snapshot the field in a whole session from the daemon, at the session's revision, and who
- *   wrote it if it says so; a revision lower than what was pushed before is a restarted daemon's and counts
- * @property {(viewer: Viewer) => () => void} follow feeds on a viewer's events; returns what ends it
- * @property {boolean} busy a request is under way
+ *   wrote it, if known; a revision lower than an earlier push comes from a restarted daemon, and counts
+ * @property {(viewer: Viewer) => () => void} follow consumes a viewer's events; returns a function that stops it
+ * @property {boolean} busy whether a request is in flight
  * @property {number} deviceId
  */
 
@@ -46,19 +46,19 @@
  */
 export function field(key, { get, set, send, reload, onError = () => {}, deviceId = Math.floor(Math.random() * 1e14) }) {
   let localRevision = 0;
-  /** The newest truth known, from answers and from the viewer alike. */
+  /** The revision of the newest known truth, from responses and from the viewer alike. */
   let serverRevision = -1;
   let confirmed = get();
   /** The newest tap's value. */
   let wish = confirmed;
-  /** The newest revision the viewer told of. Answers may be ahead of it; only a restarted daemon is behind. */
+  /** The newest revision seen by the viewer. Responses may be ahead of it; only a restarted daemon is behind. */
   let heard = -1;
   let pushes = 0;
   let busy = false;
-  /** The newest truth is another's, and came after the newest tap. */
+  /** The newest truth is somebody else's, and arrived after the newest tap. */
   let foreign = false;
 
-  /** The wish while it is on its way, unless another's write has overtaken it. */
+  /** Shows the wish while it is on its way, unless somebody else's write has overtaken it. */
   const show = () => {
     const value = busy && !foreign ? wish : confirmed;
     if (!same(value, get())) set(value);
@@ -70,10 +70,10 @@ export function field(key, { get, set, send, reload, onError = () => {}, deviceI
     confirmed = truth.value;
   };
 
-  /** A greater local revision is of a device's former life. @param {Push} push */
+  /** A greater local revision is from the device's previous life. @param {Push} push */
   const isOwn = (push) => push.deviceId === deviceId && (push.localRevision ?? Infinity) <= localRevision;
 
-  /** A write newer than all that is known. After our own, a newer tap is still to be sent. @param {Push} push */
+  /** Takes in a write newer than everything known. After one of our own, a newer tap still has to be sent. @param {Push} push */
   function learn(push) {
     confirm(push);
     foreign = !isOwn(push);
@@ -88,7 +88,7 @@ export function field(key, { get, set, send, reload, onError = () => {}, deviceI
       try {
         const value = wish;
         const reply = { value, ...(await send(value, { deviceId, localRevision: sent })), deviceId, localRevision: sent };
-        // What is older than a push is history. As old as one: it was our value already.
+        // A reply older than a push is out of date. If it is as old as the push, that push carried our value already.
         if (reply.serverRevision >= serverRevision) learn(reply);
       } catch (error) {
         onError(error);
@@ -99,12 +99,12 @@ export function field(key, { get, set, send, reload, onError = () => {}, deviceI
     show();
   }
 
-  /** After an error nobody has granted the wish: back to the truth, unless there is a newer wish. */
+  /** After an error the wish was not granted: returns to the truth, unless there is a newer wish. */
   async function recover() {
     const known = pushes;
     try {
       const truth = await reload?.();
-      // A push that came meanwhile may be newer than this answer; alone, the answer counts at any revision.
+      // A push that arrived meanwhile may be newer than this response; without one, the response counts at any revision.
       if (!truth || (known !== pushes && truth.serverRevision < serverRevision)) return;
       confirm(truth);
       if (isOwn(truth)) foreign = false;
@@ -133,7 +133,7 @@ export function field(key, { get, set, send, reload, onError = () => {}, deviceI
       heard = Math.max(heard, at);
       if (at <= serverRevision) return;
       pushes++;
-      // Without a device the revision may be the frame's: another value is another's write, the same one is no news.
+      // Without a device the revision may be the frame's: a different value is somebody else's write, the same value is no news.
       if (by === undefined && same(value, confirmed)) serverRevision = at;
       else learn(push);
     },
@@ -143,7 +143,7 @@ export function field(key, { get, set, send, reload, onError = () => {}, deviceI
       this.push(origin ? { ...origin, value: truth.value, serverRevision: origin.revision } : truth);
     },
     follow(viewer) {
-      /** @param {number | null} revision none from a plain recipe server */
+      /** @param {number | null} revision null from a plain recipe server */
       const at = (revision) => revision ?? serverRevision + 1;
       const { session, revision } = viewer;
       if (session) this.snapshot({ value: session.config[key], serverRevision: at(revision) });
@@ -161,9 +161,9 @@ export function field(key, { get, set, send, reload, onError = () => {}, deviceI
 
 /**
  * `send` and `reload` over the daemon's HTTP interface.
- * @param {string} url the daemon's, such as `http://192.168.1.5:9876`
+ * @param {string} url the daemon's URL, such as `http://192.168.1.5:9876`
  * @param {string} key the field's name
- * @param {{token?: string, topic?: string, fetch?: typeof fetch}} [options] host token; `main` unless a topic is given
+ * @param {{token?: string, topic?: string, fetch?: typeof fetch}} [options] the host token; the topic defaults to `main`
  * @returns {Pick<Required<FieldOptions>, "send" | "reload">}
  */
 export function endpoint(url, key, { token, topic = "main", fetch = globalThis.fetch } = {}) {

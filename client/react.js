@@ -7,7 +7,7 @@ import { useMemo, useSyncExternalStore } from "react";
 import { connect } from "./onlooker.js";
 
 /**
- * What a component sees. A new object with every change, so React can compare.
+ * What a component sees: a new object for every change, so that React can compare.
  * @typedef {object} View
  * @property {LinkState} state
  * @property {Session | null} session
@@ -18,7 +18,7 @@ import { connect } from "./onlooker.js";
 const IDLE = { state: { status: "idle" }, session: null, revision: null };
 
 /**
- * A viewer that lives as long as somebody watches it.
+ * A viewer that lives as long as it has a subscriber.
  * @param {string | null | undefined} url
  * @param {Options} [options]
  * @returns {{subscribe: (listener: () => void) => () => void, getSnapshot: () => View}}
@@ -60,9 +60,9 @@ export function watching(url, options) {
 const look = ({ state, session, revision }) => ({ state, session, revision });
 
 /**
- * Watches a topic while the component is mounted. Another address, topic or token begins anew; other options count when
- * it connects. `session.data` stays the same object while only fields change: `useEffect(rebuild, [session?.data])`.
- * @param {string | null | undefined} url idle while there is none
+ * Watches a topic while the component is mounted. A change of address, topic or token starts over; other options take effect
+ * when it connects. `session.data` stays the same object while only fields change: `useEffect(rebuild, [session?.data])`.
+ * @param {string | null | undefined} url the viewer is idle while there is none
  * @param {Options} [options]
  * @returns {View}
  */

@@ -1,12 +1,12 @@
 /**
- * The shapes of the client's core, for reading and for `tsc`; nothing here runs.
+ * The types of the client's core, for readers and for `tsc`; nothing here runs.
  * Instants are milliseconds since 1970 (`Date.now()`), durations are milliseconds.
  * @module
  */
 export {};
 
 /**
- * A topic's whole state. Never changed in place: every change is a new object, and after a `config_update`
+ * A topic's whole state. It never changes in place: every change makes a new object, and after a `config_update`
  * `data` and `metadata` are still the same objects, so `useEffect(rebuild, [session.data])` rebuilds only when it must.
  * @typedef {object} Session
  * @property {string} name
@@ -16,24 +16,24 @@ export {};
  */
 
 /**
- * How a viewer stands with its daemon.
+ * The state of a viewer's connection.
  * - `idle`: no address yet. - `connecting`: a socket is being opened. - `live`: it is open.
- * - `waiting`: it was lost or never opened; tried again at `retryAt`. - `closed`: `close()` was called; final.
+ * - `waiting`: it was lost or never opened; the next attempt is at `retryAt`. - `closed`: `close()` was called; final.
  * @typedef {Idle | Connecting | Live | Waiting | Closed} LinkState
  */
 /** @typedef {{status: "idle"}} Idle */
 /**
  * @typedef {object} Connecting
  * @property {"connecting"} status
- * @property {number} attempt failed tries since a connection last proved itself
- * @property {number} heardAt when the last frame came; 0 if none ever did
+ * @property {number} attempt failed attempts since a connection last proved itself
+ * @property {number} heardAt when the last frame arrived; 0 if none ever did
  */
 /**
  * @typedef {object} Live
  * @property {"live"} status
  * @property {number} openedAt
- * @property {string | null} server what `hello` said, such as "onlooker/0.1.0"; null from a plain recipe server
- * @property {HostSeen | null} host the newest heartbeat's word on the host; null before one
+ * @property {string | null} server the server named in `hello`, such as "onlooker/0.1.0"; null from a plain recipe server
+ * @property {HostSeen | null} host what the newest heartbeat said about the host; null before the first one
  */
 /**
  * @typedef {object} HostSeen
@@ -43,27 +43,27 @@ export {};
 /**
  * @typedef {object} Waiting
  * @property {"waiting"} status
- * @property {number} attempt failed tries since a connection last proved itself
- * @property {number | null} retryAt null while hidden: tried at once when shown again
+ * @property {number} attempt failed attempts since a connection last proved itself
+ * @property {number | null} retryAt null while hidden: it reconnects at once when shown again
  * @property {string} reason why there is no connection: the daemon's own words (a `bye`, a close reason), or `unreachable`,
  *   `lost`, `timeout` (did not open in time), `silent` (missed its heartbeats), `deleted` (4404), `refused` (1008), `busy` (1013), `hidden`
  * @property {number | null} code the close code, if the socket closed
- * @property {number} heardAt when the last frame came ("frozen since …"); 0 if none ever did
+ * @property {number} heardAt when the last frame arrived ("frozen since …"); 0 if none ever did
  */
 /** @typedef {{status: "closed"}} Closed */
 
 /** @typedef {SessionEvent | ConfigEvent | StateEvent | MessageEvent} ViewerEvent */
 /**
- * Everything is new: rebuild. `origins` has the fields whose writer named itself.
+ * Everything is new: rebuild. `origins` has the fields whose writer identified itself.
  * @typedef {{type: "session", session: Session, revision: number | null, origins: Record<string, Origin>}} SessionEvent
  */
 /**
- * Only `changed` fields are new: retune. `origins` has those whose writer named itself.
+ * Only `changed` fields are new: retune. `origins` has those whose writer identified itself.
  * @typedef {{type: "config", session: Session, revision: number | null, changed: Record<string, any>, origins: Record<string, Origin>}} ConfigEvent
  */
 /** @typedef {{type: "state", state: LinkState}} StateEvent */
 /**
- * A text that is no frame of ours: what the host broadcast, verbatim.
+ * A text that is not one of our frames: a host's broadcast, verbatim.
  * @typedef {{type: "message", text: string}} MessageEvent
  */
 /**
@@ -77,21 +77,21 @@ export {};
 /**
  * Where to connect to.
  * @typedef {object} Where
- * @property {string} [topic] the daemon's default topic unless given
+ * @property {string} [topic] defaults to the daemon's default topic
  * @property {string} [token] a viewer token; also read from the address's fragment (`#t=…`, as in the QR code)
  */
 
 /**
  * @typedef {object} Environment
- * @property {Fields} [fields] only these config fields, and only with these types, are let in
- * @property {boolean} [resume] ask only for what changed after a lost connection (default true)
- * @property {boolean} [plain] offer no subprotocol at all (default false: a server that refuses it is asked plainly at once)
- * @property {new (url: string, protocols?: string[]) => any} [WebSocket] the global one unless given; in Node 20 that of `ws`
- * @property {AppState} [appState] React Native's `AppState`, in place of the document
- * @property {{hidden: boolean, addEventListener: Function, removeEventListener: Function} | null} [document] whose visibility counts; null: always visible
- * @property {{addEventListener?: Function, removeEventListener?: Function} | null} [window] where `pageshow` and `online` are heard
+ * @property {Fields} [fields] accept only these config fields, and only with these types
+ * @property {boolean} [resume] after a lost connection, request only what changed (default true)
+ * @property {boolean} [plain] offer no subprotocol at all (default false: if a server refuses it, the viewer retries without one at once)
+ * @property {new (url: string, protocols?: string[]) => any} [WebSocket] defaults to the global one; in Node 20, pass that of `ws`
+ * @property {AppState} [appState] React Native's `AppState`, used instead of the document
+ * @property {{hidden: boolean, addEventListener: Function, removeEventListener: Function} | null} [document] the document whose visibility counts; null means always visible
+ * @property {{addEventListener?: Function, removeEventListener?: Function} | null} [window] where to listen for `pageshow` and `online`
  * @property {() => number} [now] the clock, milliseconds since 1970
- * @property {() => number} [random] from 0 up to 1
+ * @property {() => number} [random] returns a number from 0 up to, but not including, 1
  * @property {(run: () => void, ms: number) => any} [setTimeout]
  * @property {(timer: any) => void} [clearTimeout]
  */
@@ -103,37 +103,37 @@ export {};
  * @property {LinkState} state
  * @property {Session | null} session null until the first snapshot
  * @property {number | null} revision of `session`; null from a plain recipe server
- * @property {(listener: (event: ViewerEvent, viewer: Viewer) => void) => () => void} subscribe returns what ends it
- * @property {(url: string, where?: Where) => void} connect leaves for another address or topic and never comes back to the old one
- * @property {(text: string) => boolean} send false when not live. Only `/host` listens: a viewer's words are dropped
- * @property {() => void} close for ever: no socket, no timer, no listener on the page remains
+ * @property {(listener: (event: ViewerEvent, viewer: Viewer) => void) => () => void} subscribe returns a function that unsubscribes
+ * @property {(url: string, where?: Where) => void} connect moves to another address or topic and never comes back to the old one
+ * @property {(text: string) => boolean} send returns false when not live. Only `/host` listens: what a viewer sends is discarded
+ * @property {() => void} close ends the viewer for good: no socket, timer or listener on the page remains
  */
 
 /** @typedef {{url: string, token: string | null, fields?: Fields, resume: boolean, plain: boolean}} Target */
 
 /**
- * All a viewer remembers; what `step` works on.
+ * Everything a viewer remembers; what `step` works on.
  * @typedef {object} Machine
  * @property {LinkState} link
  * @property {Target | null} target
- * @property {number} id of the socket in use; events of any other are late and mean nothing
- * @property {boolean} spoken this target has accepted `onlooker.v1` before
- * @property {boolean} plain this dial offers no subprotocol
- * @property {number} attempt failed tries since a connection last proved itself
- * @property {number} notBefore a `bye` asked not to dial earlier
+ * @property {number} id the socket in use; events from any other are late and ignored
+ * @property {boolean} spoken whether this target has accepted `onlooker.v1` before
+ * @property {boolean} plain whether this dial offers no subprotocol
+ * @property {number} attempt failed attempts since a connection last proved itself
+ * @property {number} notBefore when the daemon's `bye` allows the next dial
  * @property {{reason: string, code: number | null}} lost why there is no connection
  * @property {number} dialedAt
  * @property {number} openedAt
  * @property {number} heardAt 0: never
- * @property {number} heartbeatMs 0: none promised
+ * @property {number} heartbeatMs 0: none announced
  * @property {number | null} hiddenAt null: shown
- * @property {boolean} fresh the next snapshot counts whatever its revision: it opens a connection, and the daemon may have restarted
+ * @property {boolean} fresh whether the next snapshot counts whatever its revision: it is the first of a connection, and the daemon may have restarted
  * @property {Session | null} session
  * @property {number | null} revision
  */
 
 /**
- * What happens to a viewer. Every event carries the time, and a random number from 0 up to 1.
+ * What happens to a viewer. Every event carries the time and a random number from 0 up to 1.
  * @typedef {{now: number, random: number} & Happening} StepEvent
  */
 /**
@@ -145,7 +145,7 @@ export {};
  *   | {type: "wake", open: boolean, online?: boolean}} Happening
  */
 /**
- * What is to be done: `drop` the socket, `dial` a new one, set the one timer (null: none), tell the listeners.
+ * What to do: `drop` the socket, `dial` a new one, set the only timer (null: none), `tell` the listeners.
  * @typedef {{type: "drop"}
  *   | {type: "dial", id: number, url: string, protocols: string[]}
  *   | {type: "timer", ms: number | null}
@@ -158,12 +158,12 @@ export {};
 /** @typedef {(part: any) => Effect} ToEffect */
 
 /**
- * Reads an address: http(s) or ws(s) URL, or bare `host:port` (9876 unless given). Throws a TypeError on any other;
+ * Reads an address: an http(s) or ws(s) URL, or a bare `host:port` (the port defaults to 9876). Throws a TypeError for anything else;
  * its message leaves out the query and the fragment, which may hold a token.
  * @typedef {(url: string, options?: Options) => Target} ReadTarget
  */
 /**
- * What follows from an event. Pure: the time and a random number come with it, and what is to be done goes back as effects.
+ * What follows from an event. Pure: the time and a random number come with the event, and what to do is returned as effects.
  * @typedef {(machine: Machine, event: StepEvent) => Step} StepFunction
  */
 /**
@@ -171,7 +171,7 @@ export {};
  * @typedef {(url: string | null, options?: Options) => Viewer} Connect
  */
 /**
- * Milliseconds before the next try, given how many failed and a random number from 0 up to 1. Steps of 2 s × 1.5ⁿ up to 15 s;
- * jitter spreads each over the whole way from the step before it: viewers scatter, and gaps do not shrink on the way up.
+ * Milliseconds before the next attempt, given how many failed and a random number from 0 up to 1. Steps of 2 s × 1.5ⁿ up to 15 s;
+ * jitter spreads each step down to the one before it, so viewers scatter and gaps do not shrink on the way up.
  * @typedef {(attempt: number, random: number) => number} Delay
  */

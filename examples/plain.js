@@ -1,7 +1,7 @@
-// Five lines are enough to watch; the rest puts what was seen on the page, as text.
+// Five lines are enough to watch; the rest puts the state on the page, as text.
 import { connect } from "/onlooker.js";
 
-// The fragment carries the viewer token, when the host wants one.
+// The fragment carries the viewer token, if the host requires one.
 const viewer = connect(`${location.origin}/${location.hash}`);
 viewer.subscribe(show);
 show();

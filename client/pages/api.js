@@ -3,7 +3,7 @@
 const KEPT = "onlooker.host-token";
 
 /**
- * The host token: from the link's fragment, which is then taken out of the address bar, or as kept for this tab.
+ * The host token: from the link's fragment, which is then removed from the address bar, or as kept for this tab.
  * @returns {string} empty when there is none
  */
 export function takeHostToken() {
@@ -22,13 +22,13 @@ export function keepHostToken(token) {
   sessionStorage.setItem(KEPT, token);
 }
 
-/** @typedef {{ ok: boolean, status: number, body: any }} Answer `status` 0: no host answered */
+/** @typedef {{ ok: boolean, status: number, body: any }} Answer `status` 0: no host responded */
 
 /** @typedef {(method: string, path: string, body?: unknown) => Promise<Answer>} Api */
 
 /**
  * @param {() => string} token
- * @param {string} sourceId how this page names itself as a writer
+ * @param {string} sourceId how this page identifies itself as a writer
  * @returns {Api}
  */
 export function createApi(token, sourceId) {
@@ -57,13 +57,13 @@ function parseOr(text) {
 }
 
 /**
- * Why a request failed, for reading.
+ * Why a request failed, in words for people.
  * @param {Answer} answer
  * @returns {string}
  */
 export function whyNot({ status, body }) {
-  if (status === 0) return "The host does not answer.";
-  return body?.detail ?? body?.title ?? `The host refused (${status}).`;
+  if (status === 0) return "The host does not respond.";
+  return body?.detail ?? body?.title ?? `The host refused the request (${status}).`;
 }
 
 /** @param {string} topic */

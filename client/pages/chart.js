@@ -1,4 +1,4 @@
-// Line charts and sparklines: SVG stretched to its box, so drawing needs no measuring and resizing no redrawing.
+// Line charts and sparklines: SVG stretched to its box, so drawing needs no measuring and resizing needs no redrawing.
 
 import { counted, h, readable, setText, svg } from "./dom.js";
 
@@ -14,7 +14,7 @@ export function pointsOf(numbers) {
 }
 
 /**
- * The least and the greatest of something; a loop, for spreading a long array overflows the stack.
+ * The smallest and the largest value; a loop, because spreading a long array overflows the stack.
  * @template T
  * @param {T[]} items
  * @param {(item: T) => number} value
@@ -58,7 +58,7 @@ export function thin(points, columns) {
  * @param {Point[]} points
  * @param {number} width
  * @param {number} height
- * @param {number} [margin] kept free above and below, so that the stroke is not cut
+ * @param {number} [margin] space above and below, so that the stroke is not clipped
  */
 export function linePath(points, width, height, margin = 4) {
   if (points.length === 0) return "";
@@ -75,7 +75,7 @@ export function linePath(points, width, height, margin = 4) {
     .join("");
 }
 
-/** @param {Point[]} points whether the line only goes to the right, so that there is an area beneath it */
+/** Whether the line only runs to the right, so that there is an area beneath it. @param {Point[]} points */
 function isSorted(points) {
   return points.every((point, i) => i === 0 || point.x >= points[i - 1].x);
 }

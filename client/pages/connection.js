@@ -1,20 +1,20 @@
-// How things stand between this page and its host, in plain words.
+// The state of the connection between this page and its host, in plain words.
 
 import { clock } from "./dom.js";
 
 /**
  * @typedef {object} Link what a page knows about its connection
  * @property {"connecting" | "live" | "waiting" | "closed"} kind
- * @property {boolean} wasLive whether it ever was live
+ * @property {boolean} wasLive whether it was ever live
  * @property {number} lostAt when it stopped being live; 0 while it is or never was
- * @property {"alive" | "silent" | "ended"} source what the heartbeat says of the host
- * @property {number} hostSeenAt when the host was last heard of, as far as known
- * @property {string | null} reason why the host's side ended the connection, when it said so
+ * @property {"alive" | "silent" | "ended"} source what the heartbeat says about the host
+ * @property {number} hostSeenAt when the host was last heard from, as far as known
+ * @property {string | null} reason why the host's side ended the connection, if it said so
  */
 
 /** @typedef {{ tone: "live" | "wait" | "stop", text: string, detail: string }} Sentence */
 
-/** How long a page says "reconnecting…" before it says since when it has been showing old state. */
+/** How long a page says "reconnecting…" before it says how old its state is. */
 export const FROZEN_AFTER = 15_000;
 
 /**
@@ -30,7 +30,7 @@ export function sentence(link, now) {
   if (!link.wasLive) return { tone: "wait", text: "connecting…", detail: "" };
   const since = clock(link.lostAt);
   if (link.reason === "stopping") return { tone: "stop", text: "the host has stopped", detail: `last state from ${since}` };
-  // By then, whoever may still watch is back.
+  // By then, viewers that may still watch have reconnected.
   const replaced = link.reason === "revoked" && now - link.lostAt >= FROZEN_AFTER;
   if (replaced) return { tone: "stop", text: "the host has a new link", detail: `last state from ${since}` };
   if (now - link.lostAt >= FROZEN_AFTER) return { tone: "wait", text: `frozen since ${since}`, detail: "reconnecting…" };
@@ -52,7 +52,7 @@ function closedSentence(link) {
 }
 
 /**
- * Shows the sentence in the page's connection line, and keeps it true as time passes.
+ * Shows the sentence in the page's connection line, and keeps it up to date as time passes.
  * @param {HTMLElement} line
  * @param {(sentence: Sentence) => void} onSentence what else the page does with it
  * @returns {(link: Link) => void}
@@ -64,7 +64,7 @@ export function connectionLine(line, onSentence) {
     clearTimeout(later);
     const now = Date.now();
     const said = sentence(link, now);
-    // A live region speaks whenever it is written to, so it is written to only when the sentence is another one.
+    // A live region is read out whenever it is written to, so write only when the sentence changes.
     if (line.textContent !== said.text) line.textContent = said.text;
     line.dataset.tone = said.tone;
     onSentence(said);

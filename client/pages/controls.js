@@ -1,4 +1,4 @@
-// Controls made from the declared fields. A control shows the host's true value, except while a hand is on it.
+// Controls made from the declared fields. A control shows the host's value, except while somebody is using it.
 
 import { h, readable, setText } from "./dom.js";
 import { whyNot } from "./api.js";
@@ -74,7 +74,7 @@ function createControl(name, field, send) {
 }
 
 /**
- * Sends one write at a time; of those that come meanwhile only the newest, so that a slider cannot flood the host.
+ * Sends one write at a time, and of those that arrive meanwhile only the newest, so that a slider cannot flood the host.
  * @param {(value: any) => Promise<import("./api.js").Answer>} send
  * @param {(answer: import("./api.js").Answer) => void} settled
  */
@@ -163,7 +163,7 @@ function selectFace(options, write) {
   return { kind: "select", element: h("div", { class: "input" }, input), input, isHeld: () => false, show: (value) => void (input.selectedIndex = place(value)) };
 }
 
-/** Text; with a colour well beside it while it is a colour. @param {Write} write @returns {Face} */
+/** Text, with a colour picker beside it while it is a colour. @param {Write} write @returns {Face} */
 function textFace(write) {
   const input = h("input", { type: "text", spellcheck: "false", autocomplete: "off" });
   const well = h("input", { type: "color", "aria-label": "choose a colour", hidden: true });
@@ -200,7 +200,7 @@ function jsonFace(write) {
   return { kind: "json", element: h("div", { class: "input" }, input), input, isHeld: () => isTyping(input), show: (value) => void (input.value = JSON.stringify(value ?? null)) };
 }
 
-/** @param {HTMLInputElement | HTMLTextAreaElement} input being edited: somebody else's write must not take the text away */
+/** Whether it is being edited: somebody else's write must not replace its text. @param {HTMLInputElement | HTMLTextAreaElement} input */
 function isTyping(input) {
   return document.activeElement === input && input.dataset.typed === "true";
 }

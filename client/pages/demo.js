@@ -1,5 +1,5 @@
-// The demo's page, and the reason for two kinds of message made visible: a config_update retunes the running wave,
-// a session_update builds its scene anew.
+// The demo's page. It shows why there are two kinds of message: a config_update retunes the running wave,
+// a session_update rebuilds its scene.
 
 import { connectionLine } from "./connection.js";
 import { byId, counted, readable, setText } from "./dom.js";
@@ -54,10 +54,10 @@ function tune(config) {
   setText(byId("amplitude"), readable(tuning.amplitude));
   setText(byId("color"), tuning.color);
   setText(byId("builds"), `scene built ${counted(builds, "time")}`);
-  setText(byId("retunes"), `${counted(retunes, "change")} of a field`);
+  setText(byId("retunes"), counted(retunes, "field change"));
 }
 
-/** @param {number} width @param {number} height the canvas in pixels of the page, whatever those of the screen are */
+/** Sizes the canvas in CSS pixels, whatever the screen's are. @param {number} width @param {number} height */
 function fit(width, height) {
   const density = Math.min(2, devicePixelRatio || 1);
   if (canvas.width === Math.round(width * density) && canvas.height === Math.round(height * density)) return;
@@ -74,7 +74,7 @@ function frame(now) {
   before = now;
   facts.phase = pose.phase.toFixed(4);
   if (scene && pen) {
-    // Where motion is unwelcome the wave stands still, and still shows every change.
+    // With reduced motion the wave stands still, but still shows every change.
     pose = advance(pose, calm.matches || stopped ? { ...tuning, paused: true } : tuning, seconds);
     fit(innerWidth, innerHeight);
     draw(pen, scene, pose, innerWidth, innerHeight);

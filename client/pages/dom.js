@@ -1,7 +1,7 @@
-// Small helpers every page uses. Text only ever enters the document as text nodes.
+// Small helpers that every page uses. Text enters the document only as text nodes.
 
 /**
- * Makes an element. Strings among the children become text nodes: nothing a host sends is read as markup.
+ * Makes an element. Strings among the children become text nodes: nothing that a host sends is parsed as markup.
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} tag
  * @param {Record<string, string | number | boolean | null | undefined>} [attributes] `null`, `undefined` and `false` are left out
@@ -34,7 +34,7 @@ export function svg(tag, attributes, ...children) {
 }
 
 /**
- * The element with this id, which the page is known to have.
+ * The element with this id, which the page must have.
  * @template {typeof HTMLElement} [T=typeof HTMLElement]
  * @param {string} id
  * @param {T} [type]
@@ -47,7 +47,7 @@ export function byId(id, type) {
 }
 
 /**
- * Sets the text only when it differs, so that unchanged parts cost no layout.
+ * Sets the text only if it differs, so that unchanged parts cause no layout.
  * @param {Node} node
  * @param {string} text
  * @returns {boolean} whether it changed
@@ -61,7 +61,7 @@ export function setText(node, text) {
 const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 /**
- * Marks a changed value for a moment; without fading where motion is unwelcome.
+ * Highlights a changed value for a moment; without fading if the user prefers reduced motion.
  * @param {Element} element
  */
 export function flash(element) {
@@ -72,7 +72,7 @@ export function flash(element) {
 }
 
 /**
- * Runs a task at the next frame, once however often it was asked for.
+ * Runs a task once in the next frame, however often it was requested.
  * @param {() => void} task
  * @returns {() => void}
  */
@@ -89,7 +89,7 @@ export function oncePerFrame(task) {
 }
 
 /**
- * A number for reading: at most seven significant digits, so that 0.30000000000000004 is 0.3.
+ * A number for people: at most seven significant digits, so that 0.30000000000000004 is 0.3.
  * @param {number} value
  */
 export function readable(value) {
@@ -105,7 +105,7 @@ export function counted(count, one, many = `${one}s`) {
   return `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
 }
 
-/** @param {number | Date} time the hour and minute, as 14:03 */
+/** The hour and minute, such as 14:03. @param {number | Date} time */
 export function clock(time) {
   return new Date(time).toLocaleTimeString("en", { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 }

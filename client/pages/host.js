@@ -1,4 +1,4 @@
-// The host panel: the code to scan, the fields to move, and who is watching.
+// The host panel: the QR code, the controls, and who is watching.
 
 import { createApi, keepHostToken, takeHostToken, topicPath, whyNot } from "./api.js";
 import { connectionLine } from "./connection.js";
@@ -8,7 +8,7 @@ import { createRoster } from "./roster.js";
 import { pageTopic, watch } from "./watch.js";
 
 const POLL = 2_000;
-/** Until the daemon has counted a viewer that just came. */
+/** How long the daemon may take to list a viewer that has just connected. */
 const SOON = 200;
 
 const sourceId = `host-panel-${Math.random().toString(36).slice(2, 8)}`;
@@ -16,9 +16,9 @@ let token = takeHostToken();
 const api = createApi(() => token, sourceId);
 
 let topic = pageTopic();
-/** Where the code leads who asks for no topic. */
+/** The topic that the QR code leads to without `?topic=`. */
 let defaultTopic = "main";
-/** What can be picked. @type {string[]} */
+/** The topics to choose from. @type {string[]} */
 let topics = [];
 /** @type {import("./watch.js").Seen | undefined} */
 let seen;
@@ -33,7 +33,7 @@ const projector = byId("projector", HTMLDialogElement);
 
 open();
 
-/** Shows the panel if the token is good, else asks for it. */
+/** Shows the panel if the token is valid, otherwise asks for it. */
 async function open() {
   const answer = await api("GET", "/api/viewers");
   const locked = answer.status === 401 || answer.status === 403;
@@ -120,7 +120,7 @@ async function loadFields() {
 async function loadTopics() {
   const { ok, body } = await api("GET", "/api/topics");
   if (!ok) return;
-  // The list has only those with a session.
+  // The list has only topics with a session.
   const next = [...new Set([defaultTopic, ...body.map((/** @type {{ topic: string }} */ entry) => entry.topic), topic])];
   if (JSON.stringify(next) === JSON.stringify(topics)) return;
   topics = next;
@@ -129,7 +129,7 @@ async function loadTopics() {
   byId("topic-label").hidden = topics.length < 2;
 }
 
-/** @returns {Promise<string | null>} the viewers' address; null when no host answers */
+/** @returns {Promise<string | null>} the viewers' address; null when no host responds */
 async function loadAddress() {
   const { ok, body } = await api("GET", "/api/status");
   if (!ok) return null;
@@ -137,7 +137,7 @@ async function loadAddress() {
   return body.urls[0] ?? location.origin;
 }
 
-/** The code and its address: fetched with the token, for with a viewer token the code is a secret of the host's. */
+/** The QR code and its address: fetched with the token, because with a viewer token the code is the host's secret. */
 async function loadCode() {
   const address = await loadAddress();
   const query = topic === defaultTopic ? "" : `?topic=${encodeURIComponent(topic)}`;
@@ -166,7 +166,7 @@ function showCode(code) {
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let nextPoll;
 
-/** Asks who is watching, now and every two seconds while somebody looks at this page. */
+/** Asks who is watching, now and every two seconds while this page is visible. */
 async function poll() {
   clearTimeout(nextPoll);
   if (document.hidden) return;
@@ -226,7 +226,7 @@ byId("copy").addEventListener("click", async (event) => {
   setTimeout(() => setText(button, "Copy the link"), 2_000);
 });
 
-/** @param {string} text @returns {Promise<boolean>} browsers let a page do this only on localhost and https */
+/** @param {string} text @returns {Promise<boolean>} whether it worked: browsers allow it only on localhost and https */
 async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);

@@ -1,4 +1,4 @@
-// What a JSON value is best shown as. Pure, and cheap also for values of many megabytes.
+// The best way to show a JSON value. Pure, and cheap even for values of many megabytes.
 
 /** @typedef {"null" | "boolean" | "number" | "string" | "color" | "image" | "numbers" | "points" | "table" | "array" | "object"} Kind */
 
@@ -39,7 +39,7 @@ function isPoint(item) {
   return isContainer(item) && typeof item.x === "number" && typeof item.y === "number" && Object.keys(item).length === 2;
 }
 
-/** @param {any} item an object with something in it, and nothing nested */
+/** Whether it is an object with at least one member and nothing nested. @param {any} item */
 function isFlat(item) {
   if (!isContainer(item) || Array.isArray(item)) return false;
   const values = Object.values(item);
@@ -57,8 +57,8 @@ export function columnsOf(rows) {
 }
 
 /**
- * Whether two JSON values are the same, within a budget of comparisons; out of budget the answer is yes, since it
- * only decides about a highlight on something folded away.
+ * Whether two JSON values are the same, within a budget of comparisons. Out of budget the answer is yes, since it
+ * decides only whether to highlight something collapsed.
  * @param {any} a
  * @param {any} b
  * @param {{ left: number }} [budget]

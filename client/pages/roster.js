@@ -1,4 +1,4 @@
-// Who is watching, kept in place so that a button never moves from under a finger.
+// Who is watching. Entries keep their place, so that a button never moves from under a finger.
 
 import { bytesText, durationText, h, setText } from "./dom.js";
 

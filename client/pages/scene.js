@@ -1,16 +1,16 @@
-// The wave. Building the scene is the expensive part, done once per session; tuning it is cheap and never interrupts it.
+// The wave. Building the scene is expensive and done once per session; tuning it is cheap and never interrupts it.
 
 /** @typedef {{ speed: number, amplitude: number, color: string, paused: boolean }} Tuning */
 /** @typedef {{ points: number, shape: string }} Plan */
-/** @typedef {{ phase: number, amplitude: number, color: Color }} Pose what of the tuning is on the screen; it glides to where it should be */
+/** @typedef {{ phase: number, amplitude: number, color: Color }} Pose the tuning as it appears on the screen, which glides to its target */
 /** @typedef {[number, number, number]} Color red, green and blue, 0 to 255 */
 
 const LAYERS = 5;
 const CREST = 2.2;
-/** Where the wave's middle is, from the top: a little high, for the readings are at the foot. */
+/** Where the wave's middle is, from the top: a little high, because the readings are at the bottom. */
 const MIDDLE = 0.46;
 
-/** One period of each shape: for 0 up to 1, between -1 and 1. @type {Record<string, (turn: number) => number>} */
+/** One period of each shape: maps 0 up to 1 to between -1 and 1. @type {Record<string, (turn: number) => number>} */
 const SHAPES = {
   sine: (turn) => Math.sin(turn * 2 * Math.PI),
   triangle: (turn) => 1 - 4 * Math.abs(((turn + 0.25) % 1) - 0.5),
@@ -19,7 +19,7 @@ const SHAPES = {
 };
 
 /**
- * The scene for a session's data: where the points stand, and which shape they follow.
+ * The scene for a session's data: where the points are, and which shape they follow.
  * @param {any} data
  * @returns {Plan & { turns: Float32Array, swell: Float32Array, wave: (turn: number) => number }}
  */
@@ -32,7 +32,7 @@ export function buildScene(data) {
 }
 
 /**
- * The tuning in a session's config, with something sensible where a field is missing or odd.
+ * The tuning in a session's config, with defaults where a field is missing or invalid.
  * @param {Record<string, any>} config
  * @returns {Tuning}
  */
@@ -51,7 +51,7 @@ export function firstPose(tuning) {
 }
 
 /**
- * The pose a moment later. The phase adds up, so that a new speed changes how fast the wave moves and not where it is.
+ * The pose a moment later. The phase accumulates, so that a new speed changes how fast the wave moves, not where it is.
  * @param {Pose} pose
  * @param {Tuning} tuning
  * @param {number} seconds
@@ -91,7 +91,7 @@ export function draw(pen, scene, pose, width, height) {
  * @param {Pose} pose
  * @param {number} width
  * @param {number} height
- * @param {number} layer 0 is the wave itself, the others its echoes
+ * @param {number} layer 0 is the wave itself, the others are its echoes
  * @param {string} color
  */
 function drawLayer(pen, { points, shape, turns, swell, wave }, pose, width, height, layer, color) {

@@ -1,4 +1,4 @@
-// Arrays of flat objects as a table, a page of rows at a time.
+// Arrays of flat objects as a table, one page of rows at a time.
 
 import { counted, flash, h, setText } from "./dom.js";
 import { columnsOf, isContainer, kindOf } from "./kind.js";
@@ -92,7 +92,7 @@ function createPager(onPage) {
   on.addEventListener("click", () => onPage(turn(page + 1)));
   return {
     element,
-    /** @param {number} count @param {number} rows @returns {number} the page that is shown now */
+    /** @param {number} count @param {number} rows @returns {number} the page that is now shown */
     fit(count, rows) {
       pages = Math.max(1, count);
       total = rows;

@@ -1,4 +1,4 @@
-// Config fields as tiles: each shown as what it is, in a box whose size its values never change.
+// Config fields as tiles: each shown according to its kind, in a box whose size never depends on the value.
 
 import { createSparkline } from "./chart.js";
 import { flash, h, readable, setText } from "./dom.js";
@@ -173,7 +173,7 @@ function textFace() {
   };
 }
 
-/** @param {unknown[]} options @returns {View} the chosen one, among what it could be */
+/** @param {unknown[]} options @returns {View} the chosen option among all of them */
 function choicesFace(options) {
   const items = options.map((option) => h("li", {}, String(option)));
   const { element, value } = frame(h("ul", { class: "choices", "aria-hidden": "true" }, ...items));

@@ -1,5 +1,5 @@
-// Any JSON value as a collapsible tree. Nothing folded away is built, long lists are folded into ranges of a hundred,
-// and an update only touches what is open: so the cost follows what is on the screen, not the size of the session.
+// Any JSON value as a collapsible tree. Nothing collapsed is built, long lists are grouped into ranges of a hundred,
+// and an update touches only what is open: so the cost depends on what is on the screen, not on the size of the session.
 
 import { createChart, pointsOf } from "./chart.js";
 import { counted, flash, h, setText } from "./dom.js";
@@ -41,7 +41,7 @@ export function createTree() {
 }
 
 /**
- * What stands under a key: a list of entries, or a picture of them with the list behind it.
+ * What is under a key: a list of entries, or a picture of them with the list behind it.
  * @param {Kind} kind
  * @param {number} depth
  * @returns {View}
@@ -55,7 +55,7 @@ function createBody(kind, depth) {
 }
 
 /**
- * A chart or table, and its values one by one for who wants to read them.
+ * A chart or table, with its individual values for those who want to read them.
  * @param {{ element: HTMLElement, update(value: any): void }} picture
  * @param {(value: any) => any} shape
  * @param {number} depth
@@ -130,7 +130,7 @@ function entriesOf(value) {
 }
 
 /**
- * How many entries each part of a range stands for: 1 while they fit on a page, else the smallest power of a hundred that does.
+ * How many entries each part of a range covers: 1 if they fit on a page, otherwise the smallest power of a hundred that makes them fit.
  * @param {number} count
  */
 export function rangeStep(count) {
@@ -175,7 +175,7 @@ function createRange(depth) {
   };
 }
 
-/** @param {number} depth a fold over a part of a long list */
+/** A fold over part of a long list. @param {number} depth */
 function createRangeRow(depth) {
   const label = h("span", { class: "key mono" });
   /** @type {{ entries: Entries, from: number, to: number }} */
@@ -232,7 +232,7 @@ function isFolded(kind) {
 }
 
 /**
- * A key whose value folds open. Small ones near the top start open, so that most sessions are readable at a glance.
+ * A key whose value can be expanded. Small values near the top start open, so that most sessions are readable at a glance.
  * @param {string} key
  * @param {Kind} kind
  * @param {any} value
@@ -258,12 +258,12 @@ function createContainerRow(key, kind, value, depth) {
   };
 }
 
-/** @param {any} value what a folded value says about itself */
+/** The summary of a collapsed value. @param {any} value */
 function gistOf(value) {
   return counted(sizeOf(value), Array.isArray(value) ? "item" : "key");
 }
 
-/** @param {any} value how many entries it has */
+/** How many entries a value has. @param {any} value */
 function sizeOf(value) {
   return Array.isArray(value) ? value.length : Object.keys(value).length;
 }
@@ -278,7 +278,7 @@ function createScalarRow(key) {
 }
 
 /**
- * A single value; changes of value flash, changes of kind redraw it.
+ * A single value; it flashes when its value changes, and is redrawn when its kind does.
  * @param {Kind} [kind]
  * @returns {View}
  */
@@ -312,7 +312,7 @@ export function fillScalar(element, value, kind) {
   setText(element, value === "" ? "“”" : String(value));
 }
 
-/** @param {string} url kept in a box of fixed height, so that a late picture moves nothing */
+/** An image in a box of fixed height, so that one that loads late moves nothing. @param {string} url */
 export function imageOf(url) {
   const name = url.startsWith("data:") ? "image in the session" : url;
   const image = h("img", { src: url, alt: name, decoding: "async", loading: "lazy", referrerpolicy: "no-referrer" });

@@ -6,7 +6,7 @@ import { createTiles } from "./tiles.js";
 import { createTree } from "./tree.js";
 import { pageTopic, viewerToken, watch } from "./watch.js";
 
-/** How long nothing may answer here before the page asks for another address. */
+/** How long the page waits for a response before it asks for another address. */
 const ASK_AFTER = 4_000;
 
 const topic = pageTopic();
@@ -91,7 +91,7 @@ function setTitle(said) {
   document.title = said === "live" ? title || "onlooker" : `${said} · ${title || "onlooker"}`;
 }
 
-/** The session is on the screen; what can wait until then follows. */
+/** The session is on the screen: loads what could wait until then. */
 async function firstSession() {
   performance.mark("onlooker-first-state");
   const fields = await fetchFields().catch(() => null);
@@ -110,21 +110,21 @@ function ask(path) {
   return fetch(path, { headers: token ? { authorization: `Bearer ${token}` } : {} });
 }
 
-/** Nothing has answered yet: find out why, and offer the way out that fits. */
+/** Nothing has responded yet: finds out why, and offers the right way out. */
 async function askForAddress() {
   if (seen?.link.wasLive || seen?.link.kind === "live") return;
   const status = await ask("/api/status").then((answer) => answer.status, () => 0);
   if (seen?.link.wasLive) return;
   const needsToken = status === 401 || status === 403;
   const why = needsToken
-    ? "This host wants a token that this page's address does not carry. Scan the host's code again, or enter the address of another host."
-    : "No host answers here. Enter the address the host shows beside its code.";
+    ? "This host requires a token that this page's address does not carry. Scan the host's QR code again, or enter the address of another host."
+    : "No host responds here. Enter the address that the host shows beside its QR code.";
   setText(byId("elsewhere-why"), why);
   elsewhere.hidden = false;
 }
 
 /**
- * Opens the other host's own page: it answers also where this page's origin would not be let in.
+ * Opens the other host's own page: it responds even where this page's origin would not be allowed to connect.
  * @param {SubmitEvent} event
  */
 function goElsewhere(event) {
@@ -163,7 +163,7 @@ async function keepAwake() {
     awake = await navigator.wakeLock.request("screen");
     awake.addEventListener("release", () => (awake = null));
   } catch {
-    // Battery saver, or not a secure page: the screen may sleep, and the client wakes with it.
+    // Battery saver, or not a secure page: the screen may sleep, and the client reconnects when it wakes.
   }
 }
 

@@ -1,4 +1,4 @@
-// The pages' way to the client library: what they need of it, in the form they need it.
+// The pages' access to the client library: what they need of it, in the form they need.
 
 import { connect } from "../onlooker.js";
 
@@ -16,12 +16,12 @@ import { connect } from "../onlooker.js";
  * @property {number} changedAt when this page last received a change
  */
 
-/** @returns {string} the topic in the page's address; empty for the host's default one */
+/** @returns {string} the topic in the page's address; empty for the host's default topic */
 export function pageTopic() {
   return new URLSearchParams(location.search).get("topic") ?? "";
 }
 
-/** @returns {string} the viewer token the scanned code carries in its fragment, which browsers never send */
+/** @returns {string} the viewer token in the fragment of the scanned link, which browsers never send */
 export function viewerToken() {
   return new URLSearchParams(location.hash.slice(1)).get("t") ?? "";
 }
@@ -30,8 +30,8 @@ export function viewerToken() {
 const unconnected = { kind: "connecting", wasLive: false, lostAt: 0, source: "alive", hostSeenAt: 0, reason: null };
 
 /**
- * The link after the client reports a state.
- * @param {Link} link as it was
+ * The link after the client has reported a state.
+ * @param {Link} link the link so far
  * @param {LinkState} state
  * @param {number} now
  * @returns {Link}
@@ -44,17 +44,17 @@ export function nextLink(link, state, now) {
   }
   const lostAt = link.lostAt || (link.wasLive ? ("heardAt" in state && state.heardAt) || now : 0);
   if (state.status !== "waiting") return { ...link, kind: "connecting", lostAt };
-  // A host that said it stops has stopped, however often it cannot be reached now; so with a link that was taken back.
+  // A host that announced its stop has stopped, however many attempts to reach it fail; the same goes for a revoked link.
   const said = link.reason === "stopping" || link.reason === "revoked";
   const reason = said ? link.reason : state.reason;
-  // Who was sent away stays away: dialling again would undo what the host just did.
+  // A viewer that was disconnected stays away: dialing again would undo what the host just did.
   return { ...link, kind: reason === "kicked" ? "closed" : "waiting", lostAt, reason };
 }
 
 /**
  * Watches a topic of the host this page came from.
  * @param {{ topic?: string, token?: string }} where
- * @param {(seen: Seen, event?: News) => void} onChange without an event when it starts
+ * @param {(seen: Seen, event?: News) => void} onChange called without an event at the start
  * @returns {{ close(): void }}
  */
 export function watch({ topic, token }, onChange) {

@@ -1,4 +1,4 @@
-// Scan the host's code, or type its address, then watch. The address is all the state there is.
+// Scan the host's QR code, or type its address, then watch. The address is the app's only state.
 
 import { useState } from "react";
 import { StatusBar } from "react-native";

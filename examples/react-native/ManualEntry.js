@@ -14,7 +14,7 @@ export function ManualEntry({ onAddress, onScan }) {
   function submit() {
     const address = addressOf(host, port);
     if (address) onAddress(address);
-    else setProblem(host.trim() ? "That is not an address and a port up to 65535." : "An address is needed, such as 192.168.1.20.");
+    else setProblem(host.trim() ? "Enter a valid address, and a port up to 65535." : "Enter an address, such as 192.168.1.20.");
   }
 
   return (
@@ -47,7 +47,7 @@ export function ManualEntry({ onAddress, onScan }) {
         {problem ?? " "}
       </Text>
       <Button title="Connect" onPress={submit} />
-      <Button title="Scan the code instead" onPress={onScan} />
+      <Button title="Scan the QR code instead" onPress={onScan} />
     </KeyboardAvoidingView>
   );
 }

@@ -6,7 +6,7 @@ import { Button } from "./Button.js";
 import { sentence } from "./sentence.js";
 import { useStyles } from "./styles.js";
 
-// With `appState` the viewer does not dial in a pocket, and is back at once when the phone is unlocked.
+// With `appState` the viewer does not dial while the phone is locked, and reconnects at once when it is unlocked.
 const options = { appState: AppState };
 
 export function Preview({ address, onLeave }) {
@@ -44,7 +44,7 @@ function Session({ session, stale }) {
   );
 }
 
-/** Data is the app's own business; here it is text, and not too much of it for a phone. */
+/** How to show data is up to the app; here it is text, and no more of it than suits a phone. */
 function excerpt(data) {
   return JSON.stringify(data, null, 2).slice(0, 2000);
 }

@@ -6,7 +6,7 @@ import { addressIn } from "./address.js";
 import { Button } from "./Button.js";
 import { useStyles } from "./styles.js";
 
-/** How long a wrong code is named before the next one counts. */
+/** How long the message about a wrong code stays before the next scan counts. */
 const PAUSE = 1500;
 
 export function Scanner({ onAddress, onType }) {
@@ -14,7 +14,7 @@ export function Scanner({ onAddress, onType }) {
   const [permission, askPermission, refreshPermission] = useCameraPermissions();
   const { problem, read } = useCodeReader(onAddress);
 
-  // Somebody who allowed the camera in the settings comes back to a page that knows it.
+  // After the user has allowed the camera in the settings, the app should know.
   useEffect(() => {
     const listening = AppState.addEventListener("change", (now) => now === "active" && refreshPermission());
     return () => listening.remove();
@@ -22,7 +22,7 @@ export function Scanner({ onAddress, onType }) {
 
   return (
     <View style={styles.fill}>
-      <Text style={styles.title}>Scan the host’s code</Text>
+      <Text style={styles.title}>Scan the host’s QR code</Text>
       <CameraPlace permission={permission} onAsk={askPermission} onCode={read} />
       <Text style={styles.soft} accessibilityLiveRegion="polite">
         {problem ?? "It is on the host’s screen or in its terminal."}
@@ -32,7 +32,7 @@ export function Scanner({ onAddress, onType }) {
   );
 }
 
-/** The camera, or what stands between it and us. */
+/** The camera, or the permission that it still needs. */
 function CameraPlace({ permission, onAsk, onCode }) {
   const styles = useStyles();
   if (!permission) return <View style={styles.camera} />;
@@ -41,15 +41,15 @@ function CameraPlace({ permission, onAsk, onCode }) {
   }
   return (
     <View style={[styles.camera, styles.centred]}>
-      <Text style={styles.text}>{permission.canAskAgain ? "The camera reads the code, and nothing else." : "The camera is switched off for this app."}</Text>
+      <Text style={styles.text}>{permission.canAskAgain ? "The camera is used only to read the QR code." : "The camera is switched off for this app."}</Text>
       {permission.canAskAgain ? <Button title="Use the camera" onPress={onAsk} /> : <Button title="Open the settings" onPress={() => Linking.openSettings()} />}
     </View>
   );
 }
 
 /**
- * The camera reports the same code many times a second: the first one locks the reader, for good when it was an address.
- * A ref, for a state would be read late by reports that are already on their way.
+ * The camera reports the same code many times a second: the first report locks the reader, permanently if it is an address.
+ * A ref, because reports already on their way would see a stale state.
  */
 function useCodeReader(onAddress) {
   const locked = useRef(false);
@@ -65,7 +65,7 @@ function useCodeReader(onAddress) {
       onAddress(address);
       return;
     }
-    setProblem("This code is not an onlooker’s.");
+    setProblem("This is not an onlooker QR code.");
     timer.current = setTimeout(() => {
       locked.current = false;
       setProblem(null);

@@ -1,7 +1,7 @@
 import { target } from "onlooker";
 
 /**
- * What a code says, if it is an address a viewer can connect to.
+ * The text of a QR code, if it is an address that a viewer can connect to.
  * @param {string} text such as `http://192.168.1.20:9876/#t=…` or `192.168.1.20:9876`
  * @returns {string | null}
  */
@@ -15,7 +15,7 @@ export function addressIn(text) {
 }
 
 /**
- * The address from the two fields of the form.
+ * The address from the form's two fields.
  * @param {string} host
  * @param {string} port
  * @returns {string | null}

@@ -1,4 +1,4 @@
-// The client is used from this repository, where it has a React of its own for its tests: an app has one React.
+// The client is linked from this repository, where it has its own React for its tests, but an app must have only one.
 // An app that installs `onlooker` from npm needs none of this.
 const path = require("node:path");
 const { getDefaultConfig } = require("expo/metro-config");

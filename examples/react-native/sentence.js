@@ -1,4 +1,4 @@
-// How things stand, in plain words. Never silently stale: everything but "live" is old state, and says so.
+// The state of the connection, in plain words. Never silently stale: anything but "live" is old state, and says so.
 
 /**
  * @param {import("../../client/types.js").LinkState} state

@@ -3,6 +3,6 @@ import { defineConfig } from "vite";
 
 export default defineConfig({
   plugins: [react()],
-  // The client is linked from this repository, where it has a React of its own for its tests.
+  // The client is linked from this repository, where it has its own React for its tests.
   resolve: { dedupe: ["react"] },
 });

@@ -64,9 +64,9 @@ async function saidAt(page, sentence) {
 async function paint(script, browser) {
   const daemon = await startDaemon(script, await sessionFile(script, session));
   const page = await newPage(script, browser);
-  row("the first state is painted", await times(15, () => visit(page, daemon.origin)));
+  row("until the first state is painted", await times(15, () => visit(page, daemon.origin)));
   await strangers(script, daemon.port);
-  row("the same behind 200 requests that never end", await times(15, () => visit(page, daemon.origin)));
+  row("the same, behind 200 requests that never end", await times(15, () => visit(page, daemon.origin)));
 }
 
 /** @param {Script} script @param {import("./browser.js").Browser} browser */
@@ -79,7 +79,7 @@ async function edit(script, browser) {
     new PerformanceObserver((list) => /** @type {any} */ (window).tasks.push(...list.getEntries().map((entry) => entry.duration))).observe({ type: "longtask" });
   });
   let speed = 1;
-  row("one field of a session of 5 MB: the longest task (0: none of 50 ms)", await times(9, async () => {
+  row("one field of a 5 MB session: the longest task (0: none of 50 ms)", await times(9, async () => {
     speed += 1;
     await daemon.api("PATCH", "/api/topics/main/config", { speed });
     await tile(page, "speed").locator(".tile-text", { hasText: String(speed) }).waitFor();
@@ -109,8 +109,8 @@ async function comeBack(script, browser) {
     back.push((await saidAt(page, "live")) - shown);
     return noticed;
   });
-  row("a killed daemon is noticed", lost);
-  row("it is back, and a hidden page is shown again: live", back);
+  row("until a killed daemon is noticed", lost);
+  row("until a hidden page that is shown again is live, with the daemon back", back);
 }
 
 await run(async (script) => {

@@ -16,7 +16,7 @@ export function App({ address }) {
 function Scene({ session }) {
   const builds = useRef(0);
 
-  // While only fields change `data` stays the same object: this runs for a session_update, never for a config_update.
+  // While only fields change, `data` stays the same object: this runs for a session_update, never for a config_update.
   useEffect(() => {
     builds.current += 1;
     console.log(`scene built ${builds.current} times`);

@@ -247,7 +247,7 @@ fn values_that_could_not_work_are_refused() {
 #[test]
 fn the_papers_name_what_a_signal_changes() {
     let paper = include_str!("../../../docs/hosts.md");
-    let (_, list) = paper.split_once("At once change").unwrap();
+    let (_, list) = paper.split_once("These keys take effect at once:").unwrap();
     let (list, _) = list.split_once(';').unwrap();
     let named: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
     let live = KEYS.iter().filter(|key| key.live);
