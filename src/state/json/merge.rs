@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use indexmap::IndexMap;
 
-use super::{Json, Work, scan};
+use super::parts::{content, members};
+use super::{Json, Work};
 
 impl Json {
     /// The value after a merge patch (RFC 7396 §2). None when that would take looking through
@@ -19,18 +20,18 @@ impl Json {
 }
 
 fn merge(out: &mut String, target: Option<&str>, patch: &str, work: &mut Work<'_>) -> Option<()> {
-    let Some(changes) = scan::members(patch) else {
+    let Some(changes) = members(patch) else {
         out.push_str(patch);
         return Some(());
     };
     work.spend(patch.len() + target.map_or(0, str::len))?;
     let mut changes: IndexMap<Cow<'_, str>, (&str, &str)> = changes
         .into_iter()
-        .map(|(key, value)| (name(key), (key, value)))
+        .map(|(key, value)| (content(key), (key, value)))
         .collect();
     let mut object = Object::begin(out);
-    for (key, value) in target.and_then(scan::members).unwrap_or_default() {
-        match changes.get_mut(&name(key)) {
+    for (key, value) in target.and_then(members).unwrap_or_default() {
+        match changes.get_mut(&content(key)) {
             // What was done is marked by taking its value away.
             Some((_, change)) => {
                 let change = std::mem::take(change);
@@ -45,14 +46,6 @@ fn merge(out: &mut String, target: Option<&str>, patch: &str, work: &mut Work<'_
     }
     object.end();
     Some(())
-}
-
-/// A key's content, so that another spelling is the same key.
-fn name(literal: &str) -> Cow<'_, str> {
-    match literal.contains('\\') {
-        true => serde_json::from_str(literal).map_or(literal.into(), Cow::Owned),
-        false => Cow::Borrowed(&literal[1..literal.len() - 1]),
-    }
 }
 
 /// An object that is being written.
