@@ -7,4 +7,3 @@ pub mod document;
 pub mod file;
 pub mod host;
 pub mod stdin;
-mod watch;
