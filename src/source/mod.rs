@@ -6,4 +6,6 @@ mod disk;
 pub mod document;
 pub mod file;
 pub mod host;
+mod message;
+mod socket;
 pub mod stdin;

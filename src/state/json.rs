@@ -98,9 +98,12 @@ impl Json {
 
     /// An object of these members, in this order.
     pub fn object<'a>(members: impl Iterator<Item = (&'a str, &'a Json)>) -> Json {
-        let mut out = String::new();
-        write_object(&mut out, members);
-        Json(out.into())
+        Json::of(&Members(&members.collect::<Vec<_>>()))
+    }
+
+    /// A value of ours.
+    pub fn of(value: &impl Serialize) -> Json {
+        Json(text(value, 0).into())
     }
 
     /// The compact text.
@@ -176,27 +179,22 @@ pub fn value_of(text: &str) -> Value {
     serde::Deserialize::deserialize(&mut reader).unwrap_or(Value::Null)
 }
 
-/// Appends an object of these members.
-pub fn write_object<'a>(out: &mut String, members: impl Iterator<Item = (&'a str, &'a Json)>) {
-    out.push('{');
-    for (index, (key, value)) in members.enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        write_key(out, key);
-        out.push(':');
-        out.push_str(value.as_str());
-    }
-    out.push('}');
+/// The text of a value of ours, none of which fails to serialize; about `len` bytes long.
+pub fn text(value: &impl Serialize, len: usize) -> String {
+    let mut out = Vec::with_capacity(len);
+    let written = serde_json::to_writer(&mut out, value);
+    let out = written.map(|()| String::from_utf8(out).unwrap_or_default());
+    out.unwrap_or_default()
 }
 
-fn write_key(out: &mut String, key: &str) {
-    if is_plain(key) {
-        out.push('"');
-        out.push_str(key);
-        out.push('"');
-    } else {
-        out.push_str(Json::string(key).as_str());
+/// Members that are written as an object, in their order.
+#[derive(Clone, Copy, Debug)]
+pub struct Members<'a, K, V>(pub &'a [(K, V)]);
+
+impl<K: AsRef<str>, V: Serialize> Serialize for Members<'_, K, V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let members = self.0.iter().map(|(key, value)| (key.as_ref(), value));
+        serializer.collect_map(members)
     }
 }
 

@@ -4,10 +4,12 @@ mod config;
 
 pub use config::{Config, FieldName};
 
-use crate::state::json::{Json, Kind, write_object};
+use serde::Serialize;
+
+use crate::state::json::{self, Json, Kind};
 
 /// `{name, data, config, metadata}`. Cloning shares every part.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Session {
     /// A JSON string.
     pub name: Json,
@@ -90,25 +92,10 @@ impl Session {
 
     /// The session as one JSON text.
     pub fn to_json(&self) -> String {
-        let mut out = String::with_capacity(self.text_len());
-        self.write_to(&mut out);
-        out
+        json::text(self, self.text_len())
     }
 
-    /// Appends the session's JSON text.
-    pub fn write_to(&self, out: &mut String) {
-        out.push_str("{\"name\":");
-        out.push_str(self.name.as_str());
-        out.push_str(",\"data\":");
-        out.push_str(self.data.as_str());
-        out.push_str(",\"config\":");
-        write_object(out, self.config.iter());
-        out.push_str(",\"metadata\":");
-        out.push_str(self.metadata.as_str());
-        out.push('}');
-    }
-
-    /// About how long [`Session::write_to`]'s text is, in bytes.
+    /// About how long [`Session::to_json`]'s text is, in bytes.
     pub fn text_len(&self) -> usize {
         let parts = [&self.name, &self.data, &self.metadata];
         let parts: usize = parts.iter().map(|part| part.as_str().len()).sum();

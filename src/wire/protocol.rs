@@ -1,12 +1,11 @@
-//! The only place where the wire's JSON is named: what viewers receive, what hosts send,
-//! how errors look, and the close codes.
+//! What viewers and readers receive: every message of theirs is a variant here, and members
+//! have their names here. The close codes too.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use super::problem::Problem;
-use crate::state::json::{Json, write_object};
+use crate::state::json::{Json, Members, text};
 use crate::state::name::TopicName;
-use crate::state::revision::Revision;
+use crate::state::session::{FieldName, Session};
 use crate::state::topic::{Origin, Update, Writer};
 
 /// The subprotocol of our own viewers: adds `hello`, `heartbeat` and `bye`.
@@ -36,111 +35,46 @@ pub mod close {
     pub const TOPIC_GONE: u16 = 4404;
 }
 
-/// One `session_update` or `config_update`, as text.
-pub fn update(topic: &TopicName, update: &Update) -> String {
-    match update {
-        Update::Snapshot(version) => {
-            let mut out = String::with_capacity(version.session.text_len() + 256);
-            open(&mut out, "session_update", topic, version.revision);
-            version.session.write_to(&mut out);
-            out.push_str(&origins(version.named_origins()));
-            out.push('}');
-            out
-        }
-        Update::Delta {
-            revision,
-            fields,
-            origins: named,
-        } => {
-            let mut out = String::new();
-            open(&mut out, "config_update", topic, *revision);
-            write_object(
-                &mut out,
-                fields.iter().map(|(field, value)| (&**field, value)),
-            );
-            let named = named.iter().map(|(field, origin)| (&**field, origin));
-            out.push_str(&origins(named));
-            out.push('}');
-            out
-        }
-    }
-}
-
-fn open(out: &mut String, kind: &str, topic: &TopicName, revision: Revision) {
-    out.push_str(&format!(
-        r#"{{"type":"{kind}","topic":"{topic}","revision":"{revision}","payload":"#
-    ));
-}
-
-/// The member that names writers, with the comma before it; nothing when none gave a name.
-pub fn origins<'a>(named: impl Iterator<Item = (&'a str, &'a Origin)>) -> String {
-    let values: Vec<(&str, Json)> = named
-        .map(|(field, origin)| (field, origin_json(origin)))
-        .collect();
-    let mut out = String::new();
-    if !values.is_empty() {
-        out.push_str(",\"origins\":");
-        write_object(
-            &mut out,
-            values.iter().map(|(field, value)| (*field, value)),
-        );
-    }
-    out
-}
-
-#[derive(Serialize)]
-struct OriginText<'a> {
-    revision: u64,
-    #[serde(flatten)]
-    writer: &'a Writer,
-}
-
-fn origin_json(origin: &Origin) -> Json {
-    json(&OriginText {
-        revision: origin.revision.get(),
-        writer: &origin.writer,
-    })
-}
-
-/// How a resuming viewer was served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Resumed {
-    /// A snapshot follows, or will when there is a session.
-    Snapshot,
-    /// The changed fields follow.
-    Delta,
-    /// Nothing changed since.
-    Current,
-}
-
-/// What `hosts` do at the moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SourceState {
-    /// Something can still change the topic and did lately.
-    Alive,
-    /// Nothing was heard of the host for a while.
-    Silent,
-    /// The only source came to its end.
-    Ended,
-}
-
-/// Frames that only our own viewers receive.
+/// What a viewer receives. The first two are all that any viewer has to understand; the others
+/// go only to those that offered [`SUBPROTOCOL`].
 #[derive(Clone, Debug, Serialize)]
 #[serde(
     tag = "type",
-    rename_all = "lowercase",
+    rename_all = "snake_case",
     rename_all_fields = "camelCase"
 )]
-pub enum Own {
-    /// The first frame.
+pub enum ToViewer<'a> {
+    /// Everything: replaces what the viewer has.
+    SessionUpdate {
+        /// Whose session it is.
+        topic: &'a str,
+        /// Where the viewer is after this.
+        revision: String,
+        /// The session, as the host wrote it.
+        payload: &'a Session,
+        /// Who wrote which field, where the writer named itself.
+        #[serde(skip_serializing_if = "Origins::is_empty")]
+        origins: Origins<'a>,
+    },
+    /// The fields that changed, to be merged into the config.
+    ConfigUpdate {
+        /// Whose fields they are.
+        topic: &'a str,
+        /// Where the viewer is after this.
+        revision: String,
+        /// The fields at their present values.
+        payload: Members<'a, FieldName, Json>,
+        /// Who wrote which field, where the writer named itself.
+        #[serde(skip_serializing_if = "Origins::is_empty")]
+        origins: Origins<'a>,
+    },
+    /// The first message: what is spoken, and what comes next.
     Hello {
         /// The version of this vocabulary.
         protocol: u8,
         /// Program and version.
         server: &'static str,
-        /// Which topic follows.
+        /// The topic that is watched.
         topic: String,
         /// The topic's revision.
         revision: String,
@@ -149,7 +83,7 @@ pub enum Own {
         /// How often a heartbeat comes, in milliseconds.
         heartbeat_ms: u64,
     },
-    /// The link is alive.
+    /// The connection is alive.
     Heartbeat {
         /// The topic's revision as far as the viewers know it.
         revision: String,
@@ -167,75 +101,108 @@ pub enum Own {
     },
 }
 
-impl Own {
+/// Messages that only our own viewers receive: they borrow nothing.
+pub type Own = ToViewer<'static>;
+
+impl ToViewer<'_> {
     /// As text.
     pub fn text(&self) -> String {
-        json(self).as_str().to_owned()
+        text(self, 0)
     }
 }
 
-/// Our own serializable values never fail to serialize.
-pub(super) fn json(value: &impl Serialize) -> Json {
-    serde_json::to_value(value)
-        .map_or_else(|_| Json::empty_object(), |value| Json::from_value(&value))
-}
-
-/// The answer to a host's message that was accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ack {
-    /// A change stands, under this revision; whether it is kept.
-    Written(Revision, bool),
-    /// A text was sent, and so many viewers were passed over.
-    Broadcast(usize),
-}
-
-impl Ack {
-    /// As text, with the message's id.
-    pub fn text(self, id: Option<&Json>) -> String {
-        let mut passed_over = None;
-        let (mut revision, mut kept) = (None, None);
-        match self {
-            Ack::Written(at, is_kept) => {
-                revision = Some(Json::string(&at.to_string()));
-                kept = (!is_kept).then(|| Json::from_value(&false.into()));
-            }
-            Ack::Broadcast(0) => {}
-            Ack::Broadcast(viewers) => passed_over = Some(Json::from_value(&viewers.into())),
+/// One `session_update` or `config_update`, as text.
+pub fn update(topic: &TopicName, update: &Update) -> String {
+    let topic = topic.as_str();
+    match update {
+        Update::Snapshot(version) => {
+            let message = ToViewer::SessionUpdate {
+                topic,
+                revision: version.revision.to_string(),
+                payload: &version.session,
+                origins: Origins::of(version.named_origins()),
+            };
+            text(&message, version.text_len() + 256)
         }
-        let members = [
-            ("id", id),
-            ("revision", revision.as_ref()),
-            ("kept", kept.as_ref()),
-            ("passedOver", passed_over.as_ref()),
-        ];
-        message("ack", members)
+        Update::Delta {
+            revision,
+            fields,
+            origins,
+        } => {
+            let named = origins.iter().map(|(field, origin)| (&**field, origin));
+            let message = ToViewer::ConfigUpdate {
+                topic,
+                revision: revision.to_string(),
+                payload: Members(fields),
+                origins: Origins::of(named),
+            };
+            message.text()
+        }
     }
 }
 
-/// The answer to a host's message that was refused.
-pub fn error(id: Option<&Json>, problem: &Problem) -> String {
-    let status = Json::from_value(&problem.status.into());
-    let detail = Json::string(&problem.detail);
-    let errors = (!problem.errors.is_empty()).then(|| json(&problem.errors));
-    message(
-        "error",
-        [
-            ("id", id),
-            ("status", Some(&status)),
-            ("detail", Some(&detail)),
-            ("errors", errors.as_ref()),
-        ],
-    )
+/// The member that names writers, with the comma before it; empty if none gave a name.
+pub fn origins<'a>(named: impl Iterator<Item = (&'a str, &'a Origin)>) -> String {
+    match Origins::of(named) {
+        none if none.is_empty() => String::new(),
+        some => format!(",\"origins\":{}", text(&some, 0)),
+    }
 }
 
-fn message<'a, const N: usize>(kind: &str, members: [(&'a str, Option<&'a Json>); N]) -> String {
-    let kind = Json::string(kind);
-    let present = members
-        .into_iter()
-        .filter_map(|(key, value)| Some((key, value?)));
-    Json::object(std::iter::once(("type", &kind)).chain(present))
-        .as_str()
-        .to_owned()
+/// Who wrote which field.
+#[derive(Clone, Debug)]
+pub struct Origins<'a>(Vec<(&'a str, OriginText<'a>)>);
+
+#[derive(Clone, Debug, Serialize)]
+struct OriginText<'a> {
+    /// A number, unlike everywhere else: clients compare it.
+    revision: u64,
+    #[serde(flatten)]
+    writer: &'a Writer,
+}
+
+impl<'a> Origins<'a> {
+    fn of(named: impl Iterator<Item = (&'a str, &'a Origin)>) -> Origins<'a> {
+        let text = |origin: &'a Origin| OriginText {
+            revision: origin.revision.get(),
+            writer: &origin.writer,
+        };
+        Origins(named.map(|(field, origin)| (field, text(origin))).collect())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Origins<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Members(&self.0).serialize(serializer)
+    }
+}
+
+/// What a viewer that connects is sent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Resumed {
+    /// A snapshot follows, or will when there is a session.
+    Snapshot,
+    /// The changed fields follow.
+    Delta,
+    /// Nothing changed since.
+    Current,
+}
+
+/// What a topic's hosts do at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceState {
+    /// Something can still change the topic and did lately.
+    Alive,
+    /// Nothing was heard of the host for a while.
+    Silent,
+    /// The only source came to its end.
+    Ended,
 }
 
 /// An invalidation event for clients that fetch what changed.
@@ -256,6 +223,11 @@ pub struct Invalidation {
 impl Invalidation {
     /// As text.
     pub fn text(&self) -> String {
-        json(self).as_str().to_owned()
+        text(self, 0)
     }
+}
+
+/// A value of ours as JSON.
+pub(super) fn json(value: &impl Serialize) -> Json {
+    Json::of(value)
 }
