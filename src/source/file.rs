@@ -4,7 +4,12 @@
 //! is reported once it has lasted. Meanwhile viewers keep the last good state. What found no
 //! room is tried again.
 //!
-//! FIGURES
+//! The file is looked at every 100 ms; nothing is watched. That takes 115 ms of a core in a
+//! minute for one file and 276 ms for ten (22 ms and 35 ms with the system's events), wakes the
+//! process 49 times a second (6), and shows a save after 60 ms at the median (7), which is little
+//! beside a debounce of 250 ms. In return a save on a network drive, a bind mount or in a
+//! container is seen as soon as any other instead of after 2 s, no limit of watches is run into,
+//! and 200 lines are gone that followed links and replaced directories to know what to watch.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -62,21 +67,21 @@ pub async fn run(path: PathBuf, hub: Hub, topic: TopicName, stop: CancellationTo
     }
 }
 
-/// What is wrong with the file, or may be.
+/// What is wrong with the file, or may be wrong.
 #[derive(Default)]
 struct Doubt {
     /// A fault that may pass.
     waiting: Option<Waiting>,
-    /// What was refused for a reason that may pass.
+    /// What was refused for a reason that may go away.
     refused: Option<Refused>,
-    /// The last fault that was reported, until the file is good.
+    /// The fault that was reported last, until the file is good.
     reported: Option<Fingerprint>,
 }
 
 struct Waiting {
-    /// Since when there is nothing to show.
+    /// When there began to be nothing to show.
     began: Instant,
-    /// Since when for this reason.
+    /// When that began to be for this reason.
     since: Instant,
     fault: Fault,
 }
@@ -156,7 +161,7 @@ impl Doubt {
     ) {
         let path = path.display();
         let fault = match &written {
-            // Whatever the content: this is reported once for all of them.
+            // Reported once, whatever the content.
             Err(error @ (WriteError::Store(_) | WriteError::Full(_))) => {
                 self.refused = Some(Refused {
                     tried: now,
@@ -201,12 +206,12 @@ mod tests {
         Look::Good(fingerprint, session())
     }
 
-    /// What depends on the content alone.
+    /// A refusal that depends on the content alone.
     fn never() -> WriteError {
         WriteError::Refused(Refusal::TooLarge(9))
     }
 
-    /// Looks, has what is to be written refused for `error`, and tells whether there was any.
+    /// Has what a look wants to write refused with `error`; tells whether there was anything.
     fn refuse(doubt: &mut Doubt, look: Look, error: &WriteError, now: Instant) -> bool {
         let Verdict::Write(fingerprint, session) = doubt.judge(look, now) else {
             return false;

@@ -21,7 +21,7 @@ pub struct Session {
     pub metadata: Json,
 }
 
-/// A document that looks like a session and is none.
+/// A document that looks like a session but is not one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{member}: expected {}, got {got}", expected.with_article())]
 pub struct ShapeError {
@@ -33,7 +33,7 @@ pub struct ShapeError {
     pub got: Kind,
 }
 
-/// What a session has, in this order.
+/// The members of a session, in their order.
 pub const MEMBERS: [&str; 4] = ["name", "data", "config", "metadata"];
 
 impl Session {
@@ -54,10 +54,10 @@ impl Session {
         Session::from_split(document, document.members(), name)
     }
 
-    /// As [`Session::from_json`], of a document whose members were asked for already.
+    /// As [`Session::from_json`], for a document that was already split into its members.
     ///
     /// # Errors
-    /// Names the member that no session can have so.
+    /// Names the member that has the wrong type.
     pub fn from_split(
         document: &Json,
         members: Option<Vec<(String, Json)>>,
@@ -112,7 +112,7 @@ impl Session {
     }
 }
 
-/// Whether a session has a member of this name.
+/// Whether a session has a member of that name.
 pub fn is_member(name: &str) -> bool {
     MEMBERS.contains(&name)
 }
@@ -124,7 +124,7 @@ fn is_session(members: &[(String, Json)]) -> bool {
             .any(|(key, _)| key == "data" || key == "config")
 }
 
-/// The value, if it is of the type that a member of the session has.
+/// The value, if it has the type that the member needs.
 ///
 /// # Errors
 /// Names the member.

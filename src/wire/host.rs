@@ -1,4 +1,4 @@
-//! What hosts send: over their socket, or as lines on stdin.
+//! What hosts send, over their socket or as lines on stdin.
 
 use serde::de::IgnoredAny;
 
@@ -6,7 +6,7 @@ use crate::state::json::{Json, JsonError, Kind};
 use crate::state::session::{Session, ShapeError};
 use crate::state::topic::{Change, Writer};
 
-/// What a host sends: over its socket, or as a line on stdin.
+/// What a host sends, over its socket or as a line on stdin.
 #[derive(Clone, Debug)]
 pub enum HostMessage {
     /// Change the session.
@@ -101,7 +101,7 @@ impl HostMessage {
 }
 
 /// The text of a line that is a broadcast and nothing else, read in one pass. Any other line,
-/// and one with a fault, is read with care instead.
+/// and one with a fault, is read the ordinary way.
 fn plain_broadcast(bytes: &[u8]) -> Option<String> {
     #[derive(serde::Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -160,7 +160,7 @@ pub fn device_number(key: &str, value: &Json) -> Result<u64, MessageError> {
 /// The fields of a config object.
 ///
 /// # Errors
-/// Names the place when it is no object.
+/// Names the place if it is not an object.
 pub fn fields(config: &Json, place: &str) -> Result<Vec<(String, Json)>, MessageError> {
     let wrong = || {
         MessageError::Shape(format!(

@@ -1,4 +1,4 @@
-//! How it is said: the wire's JSON and the bytes of a frame. Nothing else names a wire member.
+//! How it is said: the wire's JSON and the bytes of a frame. Members have their names only here.
 
 mod answer;
 pub mod frame;

@@ -1,4 +1,4 @@
-//! RFC 7396 on text: what a merge patch does not name stays as it was written, and is copied once.
+//! RFC 7396 on text: what a merge patch does not name stays as it was written and is copied once.
 
 use std::borrow::Cow;
 
@@ -8,9 +8,9 @@ use super::parts::{content, members};
 use super::{Json, Work};
 
 impl Json {
-    /// The value after a merge patch (RFC 7396 §2). None when that would take looking through
-    /// more bytes than `work` has left: a patch can go down a hundred levels, each of them as
-    /// large as the whole.
+    /// The value after a merge patch (RFC 7396 §2). `None` if that would take looking at more
+    /// bytes than `work` has left: a patch can go down a hundred levels, each of them as large as
+    /// the whole.
     pub fn merged(target: Option<&Json>, patch: &Json, work: &mut Work<'_>) -> Option<Json> {
         let target = target.map(Json::as_str);
         let mut out = String::with_capacity(target.map_or(0, str::len) + patch.as_str().len());
@@ -32,7 +32,7 @@ fn merge(out: &mut String, target: Option<&str>, patch: &str, work: &mut Work<'_
     let mut object = Object::begin(out);
     for (key, value) in target.and_then(members).unwrap_or_default() {
         match changes.get_mut(&content(key)) {
-            // What was done is marked by taking its value away.
+            // A change that was applied is marked by taking its value away.
             Some((_, change)) => {
                 let change = std::mem::take(change);
                 object.put(key, Some(value), change, work)?;
