@@ -1,5 +1,5 @@
-//! A file's bytes as a session. TOML becomes the JSON it means, with the digits and
-//! the order it was written in.
+//! A file's bytes as a session. TOML becomes the JSON that it means, with its digits and its
+//! order.
 
 use std::path::Path;
 
@@ -31,7 +31,7 @@ impl Format {
     }
 }
 
-/// The session in a file; it is called `name` where it gives no name itself.
+/// The session in a file, which is called `name` unless it names itself.
 ///
 /// # Errors
 /// Says what is wrong, with line and column where there is a place.

@@ -1,5 +1,5 @@
-//! The host socket: a host speaks the viewers' vocabulary upstream, and is told of each
-//! message whether it stands.
+//! The host socket: a host speaks the viewers' vocabulary upstream, and is told whether each
+//! message was accepted.
 
 use std::net::IpAddr;
 
@@ -28,11 +28,11 @@ pub struct Host {
     pub topic: TopicName,
     /// Counts it among the topic's sources while it is connected.
     pub source: SourceGuard,
-    /// Where it is.
+    /// Where it connects from.
     pub address: IpAddr,
-    /// Lets it write; ends the connection with 1008 when it is revoked.
+    /// Lets it write. When it is revoked the connection ends with 1008.
     pub pass: HostPass,
-    /// Ends the connection with 1001.
+    /// When this is cancelled the connection ends with 1001.
     pub stop: CancellationToken,
 }
 
@@ -170,7 +170,7 @@ impl Host {
         wire::error(id, problem)
     }
 
-    /// Why a socket ends on which no message can be read any more.
+    /// Why a socket ends from which no message can be read any more.
     async fn fail<S>(&self, socket: &mut HostSocket<S>, error: &Error) -> End
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -201,7 +201,7 @@ impl Host {
     }
 }
 
-/// A message that was not understood, as HTTP would have it.
+/// The problem that HTTP would answer a message with that was not understood.
 pub fn problem_of(error: &MessageError) -> Problem {
     match error {
         MessageError::Json(error) => {

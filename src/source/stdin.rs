@@ -9,7 +9,7 @@ use crate::hub::{Hub, WriteError};
 use crate::state::name::TopicName;
 use crate::wire::HostMessage;
 
-/// Lines that were read and not yet written. More wait in the pipe.
+/// How many lines may be read ahead of the writes. More wait in the pipe.
 const AHEAD: usize = 16;
 /// What a message may have around its session, in bytes.
 const ENVELOPE: usize = 256;
@@ -37,8 +37,8 @@ pub async fn run_from(
         max: hub.limits().session,
         name: topic.to_string(),
     };
-    // A read from a terminal cannot be called off, and the runtime waits for its own
-    // blocking threads. This one ends with the input, or with the process.
+    // A read from a terminal cannot be cancelled, and the runtime waits for its own blocking
+    // threads. This one ends with the input, or with the process.
     let spawned = std::thread::Builder::new()
         .name("stdin".to_owned())
         .spawn(move || input.read_all(&sender));
@@ -90,7 +90,7 @@ impl<R: Read> Lines<R> {
                     HostMessage::parse_line(&buffer, &self.name).map_err(|error| error.to_string())
                 }
                 Ok(Some(false)) => Err(format!("longer than {} bytes (--max-session)", self.max)),
-                Err(error) => return tracing::warn!("stdin cannot be read further: {error}"),
+                Err(error) => return tracing::warn!("stdin cannot be read any further: {error}"),
             };
             if lines.blocking_send((number, line)).is_err() {
                 return;

@@ -10,9 +10,9 @@ use crate::state::session::Config;
 /// Field by field, declared in the configuration or learned from the session.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Whitelist {
-    /// `[fields]`: a value that breaks it refuses the write.
+    /// Under `[fields]`: a write with a value that it forbids is refused.
     Declared(IndexMap<String, Field>),
-    /// Every top-level config key with its present type, anew with each structural change.
+    /// Every top-level config key with its present type, learned again with each structural change.
     Learned(IndexMap<String, Field>),
 }
 
@@ -163,7 +163,7 @@ impl Field {
 }
 
 impl Whitelist {
-    /// A whitelist that knows nothing yet.
+    /// A whitelist that has learned nothing yet.
     pub fn learning() -> Whitelist {
         Whitelist::Learned(IndexMap::new())
     }
@@ -175,7 +175,7 @@ impl Whitelist {
         }
     }
 
-    /// Whether it is learned from the session.
+    /// Whether it is learned from the session rather than declared.
     pub fn is_learned(&self) -> bool {
         matches!(self, Whitelist::Learned(_))
     }

@@ -1,7 +1,7 @@
 //! Exact JSON: the host's own text, checked and stripped of white space.
 //!
 //! Values stay text because viewers are promised what the host wrote: numbers to
-//! the digit, keys in their order. It also makes the two hot operations cheap:
+//! the digit, keys in their order. That also makes the two hot operations cheap:
 //! comparing is a `memcmp`, encoding a frame is a copy.
 
 mod check;
@@ -25,7 +25,7 @@ pub const MAX_DEPTH: usize = 128;
 /// The most levels that this program puts around a document it accepted.
 const ENVELOPES: usize = 8;
 
-/// Reading or writing a text of more bytes may take a millisecond, which is too long for a
+/// Reading or writing a longer text, in bytes, may take a millisecond, which is too long on a
 /// thread that others wait for.
 pub const LARGE: usize = 256 * 1024;
 
@@ -64,7 +64,7 @@ impl Json {
     }
 
     /// As [`Json::parse`], for what this program wrote itself: a document that arrived with
-    /// [`MAX_DEPTH`] levels may stand a few levels down in a session, and that in a line.
+    /// [`MAX_DEPTH`] levels may be a few levels down in a session, and that in a line of its own.
     ///
     /// # Errors
     /// As [`Json::parse`].
@@ -76,9 +76,9 @@ impl Json {
         Ok(Json(Arc::from(&*check::compact(bytes, levels)?)))
     }
 
-    /// The text of a value that this program made itself, so there is nothing to check.
+    /// A value that this program made itself, so there is nothing to check.
     pub fn from_value(value: &Value) -> Json {
-        Json(value.to_string().into())
+        Json::of(value)
     }
 
     /// A JSON string.
@@ -101,7 +101,7 @@ impl Json {
         Json::of(&Members(&members.collect::<Vec<_>>()))
     }
 
-    /// A value of ours.
+    /// Anything that this program serializes.
     pub fn of(value: &impl Serialize) -> Json {
         Json(text(value, 0).into())
     }
@@ -111,7 +111,7 @@ impl Json {
         &self.0
     }
 
-    /// The value's type, told by its first byte.
+    /// The value's type, which its first byte tells.
     pub fn kind(&self) -> Kind {
         match self.0.as_bytes().first() {
             Some(b'{') => Kind::Object,
@@ -179,7 +179,7 @@ pub fn value_of(text: &str) -> Value {
     serde::Deserialize::deserialize(&mut reader).unwrap_or(Value::Null)
 }
 
-/// The text of a value of ours, none of which fails to serialize; about `len` bytes long.
+/// The JSON text of what this program serializes, which never fails; about `len` bytes long.
 pub fn text(value: &impl Serialize, len: usize) -> String {
     let mut out = Vec::with_capacity(len);
     let written = serde_json::to_writer(&mut out, value);
@@ -234,7 +234,7 @@ impl Serialize for Json {
 }
 
 impl Kind {
-    /// As a sentence has it: "an object".
+    /// As it is written in a sentence: "an object".
     pub fn with_article(self) -> String {
         let article = match self {
             Kind::Array | Kind::Object => "an",

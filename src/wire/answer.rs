@@ -40,9 +40,9 @@ enum ToHost<'a> {
 /// What came of a message that was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ack {
-    /// A change stands, under this revision; whether it is kept.
+    /// A change stands, with this revision; whether it is durable as far as that was asked for.
     Written(Revision, bool),
-    /// A text was sent, and so many viewers were passed over.
+    /// A text was sent; how many viewers were passed over.
     Broadcast(usize),
 }
 

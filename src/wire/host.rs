@@ -36,7 +36,7 @@ impl From<ShapeError> for MessageError {
 pub type Identified = (Option<Json>, Result<HostMessage, MessageError>);
 
 impl HostMessage {
-    /// Reads one message. A session without a name is called `name`.
+    /// Reads one message. A session that has no name is called `name`.
     pub fn parse(bytes: &[u8], name: &str) -> Identified {
         let document = match Json::parse(bytes) {
             Ok(document) => document,
@@ -50,7 +50,7 @@ impl HostMessage {
         (id, HostMessage::from_members(&members, name))
     }
 
-    /// Reads one line of NDJSON: a message, or without `type` a whole session.
+    /// Reads one line of NDJSON: a message, or a whole session if it has no `type`.
     pub fn parse_line(bytes: &[u8], name: &str) -> Result<HostMessage, MessageError> {
         if let Some(text) = plain_broadcast(bytes) {
             return Ok(HostMessage::Broadcast(text));
@@ -136,10 +136,10 @@ fn short(source_id: String) -> Result<String, MessageError> {
     }
 }
 
-/// The longest name a writer may give itself, in bytes.
+/// The longest name that a writer may give itself, in bytes.
 pub const MAX_SOURCE_ID: usize = 128;
 
-/// Device numbers go up to 10^14, local revisions up to 2^53 - 1.
+/// Reads a device number, which goes up to 10^14, or a local revision, up to 2^53 - 1.
 ///
 /// # Errors
 /// Names the key and the value.

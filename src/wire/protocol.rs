@@ -1,5 +1,4 @@
-//! What viewers and readers receive: every message of theirs is a variant here, and members
-//! have their names here. The close codes too.
+//! What viewers and readers of `/sync` receive, a variant for each message; and the close codes.
 
 use serde::{Serialize, Serializer};
 
@@ -25,7 +24,7 @@ pub mod close {
     pub const PROTOCOL: u16 = 1002;
     /// A text or close reason that is not UTF-8.
     pub const INVALID: u16 = 1007;
-    /// More frames or bytes than a viewer may send; disconnected by the host.
+    /// More frames or bytes than a viewer may send; sent away by the host; access revoked.
     pub const POLICY: u16 = 1008;
     /// A message over the limit.
     pub const TOO_LARGE: u16 = 1009;
@@ -46,25 +45,25 @@ pub mod close {
 pub enum ToViewer<'a> {
     /// Everything: replaces what the viewer has.
     SessionUpdate {
-        /// Whose session it is.
+        /// The topic whose session this is.
         topic: &'a str,
-        /// Where the viewer is after this.
+        /// The revision that the viewer has after this.
         revision: String,
         /// The session, as the host wrote it.
         payload: &'a Session,
-        /// Who wrote which field, where the writer named itself.
+        /// Who wrote which field, if the writer gave a name.
         #[serde(skip_serializing_if = "Origins::is_empty")]
         origins: Origins<'a>,
     },
     /// The fields that changed, to be merged into the config.
     ConfigUpdate {
-        /// Whose fields they are.
+        /// The topic whose fields these are.
         topic: &'a str,
-        /// Where the viewer is after this.
+        /// The revision that the viewer has after this.
         revision: String,
         /// The fields at their present values.
         payload: Members<'a, FieldName, Json>,
-        /// Who wrote which field, where the writer named itself.
+        /// Who wrote which field, if the writer gave a name.
         #[serde(skip_serializing_if = "Origins::is_empty")]
         origins: Origins<'a>,
     },
@@ -85,7 +84,7 @@ pub enum ToViewer<'a> {
     },
     /// The connection is alive.
     Heartbeat {
-        /// The topic's revision as far as the viewers know it.
+        /// The topic's revision that viewers were last sent.
         revision: String,
         /// How long the host has been silent, in milliseconds.
         host_seen_ms: u64,
@@ -101,7 +100,7 @@ pub enum ToViewer<'a> {
     },
 }
 
-/// Messages that only our own viewers receive: they borrow nothing.
+/// A message that only our own viewers receive, which borrows nothing.
 pub type Own = ToViewer<'static>;
 
 impl ToViewer<'_> {
@@ -155,7 +154,7 @@ pub struct Origins<'a>(Vec<(&'a str, OriginText<'a>)>);
 
 #[derive(Clone, Debug, Serialize)]
 struct OriginText<'a> {
-    /// A number, unlike everywhere else: clients compare it.
+    /// A number here, as clients compare it; a string everywhere else.
     revision: u64,
     #[serde(flatten)]
     writer: &'a Writer,
@@ -199,19 +198,19 @@ pub enum Resumed {
 pub enum SourceState {
     /// Something can still change the topic and did lately.
     Alive,
-    /// Nothing was heard of the host for a while.
+    /// The host has not been heard of for a while.
     Silent,
-    /// The only source came to its end.
+    /// The only source has come to its end.
     Ended,
 }
 
-/// An invalidation event for clients that fetch what changed.
+/// What a reader of `/sync` receives: that there is something to fetch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Invalidation {
     /// What changed.
     pub topic: String,
-    /// The revision that can be fetched by now.
+    /// The revision that can be fetched now.
     pub revision: String,
     /// Who wrote last, if it named itself.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -227,7 +226,7 @@ impl Invalidation {
     }
 }
 
-/// A value of ours as JSON.
+/// Something that is ours to serialize, as JSON.
 pub(super) fn json(value: &impl Serialize) -> Json {
     Json::of(value)
 }

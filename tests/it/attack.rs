@@ -1,4 +1,4 @@
-//! What strangers try: silence, slowness, floods. Nobody else is to feel it.
+//! What strangers try: silence, slowness, floods. Nobody else may notice.
 
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -109,7 +109,7 @@ fn who_holds_the_most_for_the_longest_is_closed_when_it_is_too_much() {
     assert_eq!(daemon.log_count("too much is in flight"), 1);
 }
 
-/// Opens a socket and reads to its end, without ever answering; tells how long that was.
+/// Opens a socket and reads to its end without ever answering; returns how long that took.
 async fn silence(port: u16, path: &str) -> Duration {
     let tcp = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await;
     let mut tcp = tcp.expect("it listens");
@@ -122,12 +122,12 @@ async fn silence(port: u16, path: &str) -> Duration {
     tcp.read_exact(&mut first).await.expect("an answer");
     assert_eq!(&first, b"HTTP/1.1 101");
     let start = tokio::time::Instant::now();
-    // A reset is an end, too.
+    // A reset is an end too.
     let _ = tcp.read_to_end(&mut Vec::new()).await;
     start.elapsed()
 }
 
-/// The clock is not the machine's: it goes on when nobody has anything to do.
+/// The clock is not the machine's: it advances when nobody has anything to do.
 #[tokio::test(start_paused = true)]
 async fn the_silent_are_gone_within_two_pings_and_five_seconds() {
     for ping in [1, 15, 60].map(Duration::from_secs) {
@@ -194,7 +194,7 @@ fn gone_before_its_large_change_is_done(begin: impl FnOnce(TcpStream) -> TcpStre
     let (open, opened) = std::sync::mpsc::channel::<()>();
     runtime.spawn_blocking(move || opened.recv());
     let client = begin(connect_from([127, 0, 0, 2], server.port()));
-    // It came before this, so it is in hand.
+    // It came before this, so it is being worked on.
     assert_eq!(ask(4, "GET", "/healthz", ""), 200);
     drop(client);
     let deadline = Instant::now() + LIMIT;

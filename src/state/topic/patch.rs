@@ -202,7 +202,9 @@ impl Scope {
 }
 
 fn not_a_session() -> Refusal {
-    Refusal::Invalid("the patch removes both data and config: a session has one of them".to_owned())
+    Refusal::Invalid(
+        "the patch removes both data and config: a session needs one of them".to_owned(),
+    )
 }
 
 fn part(value: Option<Value>, before: &Json) -> Result<Json, Refusal> {
@@ -299,7 +301,7 @@ struct Weight {
 }
 
 impl Weight {
-    /// At most [`MAX_DEPTH`] levels deep, because nothing deeper gets in.
+    /// The recursion ends after [`MAX_DEPTH`] levels, because nothing deeper is accepted.
     fn of(value: &Value) -> Weight {
         let inside = |values: &mut dyn Iterator<Item = &Value>| {
             values.fold(Weight { bytes: 2, depth: 1 }, |all, value| {
