@@ -103,7 +103,7 @@ impl Json {
 
     /// Anything that this program serializes.
     pub fn of(value: &impl Serialize) -> Json {
-        Json(text(value, 0).into())
+        Json(text(value).into())
     }
 
     /// The compact text.
@@ -179,12 +179,9 @@ pub fn value_of(text: &str) -> Value {
     serde::Deserialize::deserialize(&mut reader).unwrap_or(Value::Null)
 }
 
-/// The JSON text of what this program serializes, which never fails; about `len` bytes long.
-pub fn text(value: &impl Serialize, len: usize) -> String {
-    let mut out = Vec::with_capacity(len);
-    let written = serde_json::to_writer(&mut out, value);
-    let out = written.map(|()| String::from_utf8(out).unwrap_or_default());
-    out.unwrap_or_default()
+/// The JSON text of what this program serializes, which never fails.
+pub fn text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// Members that are written as an object, in their order.

@@ -92,7 +92,7 @@ impl Session {
 
     /// The session as one JSON text.
     pub fn to_json(&self) -> String {
-        json::text(self, self.text_len())
+        json::text(self)
     }
 
     /// About how long [`Session::to_json`]'s text is, in bytes.

@@ -59,7 +59,7 @@ impl Ack {
             kept,
             passed_over,
         };
-        text(&ack, 0)
+        text(&ack)
     }
 }
 
@@ -71,5 +71,5 @@ pub fn error(id: Option<&Json>, problem: &Problem) -> String {
         detail: &problem.detail,
         errors: &problem.errors,
     };
-    text(&error, 0)
+    text(&error)
 }

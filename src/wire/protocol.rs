@@ -106,45 +106,39 @@ pub type Own = ToViewer<'static>;
 impl ToViewer<'_> {
     /// As text.
     pub fn text(&self) -> String {
-        text(self, 0)
+        text(self)
     }
 }
 
 /// One `session_update` or `config_update`, as text.
 pub fn update(topic: &TopicName, update: &Update) -> String {
     let topic = topic.as_str();
-    match update {
-        Update::Snapshot(version) => {
-            let message = ToViewer::SessionUpdate {
-                topic,
-                revision: version.revision.to_string(),
-                payload: &version.session,
-                origins: Origins::of(version.named_origins()),
-            };
-            text(&message, version.text_len() + 256)
-        }
+    let message = match update {
+        Update::Snapshot(version) => ToViewer::SessionUpdate {
+            topic,
+            revision: version.revision.to_string(),
+            payload: &version.session,
+            origins: Origins::of(version.named_origins()),
+        },
         Update::Delta {
             revision,
             fields,
             origins,
-        } => {
-            let named = origins.iter().map(|(field, origin)| (&**field, origin));
-            let message = ToViewer::ConfigUpdate {
-                topic,
-                revision: revision.to_string(),
-                payload: Members(fields),
-                origins: Origins::of(named),
-            };
-            message.text()
-        }
-    }
+        } => ToViewer::ConfigUpdate {
+            topic,
+            revision: revision.to_string(),
+            payload: Members(fields),
+            origins: Origins::of(origins.iter().map(|(field, origin)| (&**field, origin))),
+        },
+    };
+    message.text()
 }
 
 /// The member that names writers, with the comma before it; empty if none gave a name.
 pub fn origins<'a>(named: impl Iterator<Item = (&'a str, &'a Origin)>) -> String {
     match Origins::of(named) {
         none if none.is_empty() => String::new(),
-        some => format!(",\"origins\":{}", text(&some, 0)),
+        some => format!(",\"origins\":{}", text(&some)),
     }
 }
 
@@ -222,7 +216,7 @@ pub struct Invalidation {
 impl Invalidation {
     /// As text.
     pub fn text(&self) -> String {
-        text(self, 0)
+        text(self)
     }
 }
 
