@@ -72,7 +72,8 @@ fn an_answer_that_nobody_takes_is_given_up() {
 
 #[test]
 fn who_takes_nothing_is_closed_whatever_it_pongs() {
-    let limits = ["--stall-timeout", "1s", "--inbound-frames", "1000000000"];
+    // The viewer also has this long to read 4 MiB once it is being closed.
+    let limits = ["--stall-timeout", "3s", "--inbound-frames", "1000000000"];
     let daemon = Daemon::with(&limits);
     daemon.put(&format!("{:?}", "x".repeat(4 << 20)));
     let own = [("Sec-WebSocket-Protocol", "onlooker.v1")];
