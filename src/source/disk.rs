@@ -4,17 +4,18 @@ use std::fs::{self, File, Metadata};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::document::{self, Format};
 use crate::state::session::Session;
 
 /// Tells one content, or one fault, from another.
-pub type Print = u64;
+pub type Fingerprint = u64;
 
-/// Times of files are this coarse on some systems: a file changed more recently may
-/// change again without another time.
-const COARSE: Duration = Duration::from_millis(100);
+/// A file may change again without its times changing: for this long on a system that keeps
+/// fractions of a second, for [`WHOLE_SECONDS`] on one that does not (FAT counts by two).
+const FRACTIONS: Duration = Duration::from_millis(100);
+const WHOLE_SECONDS: Duration = Duration::from_millis(2100);
 
 /// A file that is looked at again and again.
 pub struct Disk {
@@ -23,16 +24,17 @@ pub struct Disk {
     name: String,
     format: Format,
     max: usize,
+    /// What was read last, unless nothing can be read.
     last: Option<Last>,
 }
 
 /// What a look found.
 #[derive(Debug, PartialEq)]
 pub enum Look {
-    /// What the look before found.
+    /// The same as the look before.
     Same,
     /// A complete session.
-    Good(Print, Session),
+    Good(Fingerprint, Session),
     /// Nothing to show.
     Bad(Fault),
 }
@@ -41,19 +43,23 @@ pub enum Look {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The same for the same content.
-    pub print: Print,
+    pub fingerprint: Fingerprint,
     /// For the log, beginning with the path.
     pub text: String,
-    /// Whether a writer at work looks like this.
+    /// Whether it may look like this because somebody is still writing it.
     pub passing: bool,
 }
 
 struct Last {
     stamp: Stamp,
+    /// When the stamp was first seen, by our own clock: a file server's may be wrong.
+    since: Instant,
+    /// Whether it was read late enough that another change would have another stamp.
     settled: bool,
-    print: Print,
+    fingerprint: Fingerprint,
 }
 
+/// What changes when a file does, without reading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Stamp {
     modified: Option<SystemTime>,
@@ -63,7 +69,7 @@ struct Stamp {
 }
 
 impl Disk {
-    /// A file that was never looked at. Of more than `max` bytes it is refused unread.
+    /// A file that has not been looked at yet. If it has more than `max` bytes it is not read.
     pub fn new(path: &Path, max: usize) -> Disk {
         let stem = path.file_stem().unwrap_or(path.as_os_str());
         Disk {
@@ -75,7 +81,7 @@ impl Disk {
         }
     }
 
-    /// Looks: cheaply where the file's time, size and inode tell that nothing changed.
+    /// Looks. The file is read only when it may have changed.
     pub fn look(&mut self) -> Look {
         match self.metadata().and_then(|metadata| self.read(&metadata)) {
             Ok(look) => look,
@@ -86,23 +92,20 @@ impl Disk {
         }
     }
 
+    /// Only a regular file of acceptable size is opened: a FIFO would block forever.
     fn metadata(&self) -> Result<Metadata, Fault> {
         let metadata = fs::metadata(&self.path).map_err(|error| self.unreadable(&error))?;
-        self.check(metadata)
-    }
-
-    /// Only a regular file of bearable size is opened: a FIFO would block for ever.
-    fn check(&self, metadata: Metadata) -> Result<Metadata, Fault> {
         if !metadata.is_file() {
-            let what = if metadata.is_dir() {
-                "a directory"
-            } else {
-                "a pipe or device"
+            let what = match metadata.is_dir() {
+                true => "a directory",
+                false => "a pipe or device",
             };
-            let text = format!(
-                "is {what}, not a file; a command's output can be piped in: onlooker serve -"
-            );
-            return Err(self.fault(&text, false));
+            return Err(self.fault(
+                &format!(
+                    "is {what}, not a file; a command's output can be piped in: onlooker serve -"
+                ),
+                false,
+            ));
         }
         if metadata.len() > self.max as u64 {
             return Err(self.too_large(metadata.len()));
@@ -116,24 +119,27 @@ impl Disk {
         if last.is_some_and(|last| last.settled) {
             return Ok(Look::Same);
         }
-        let settled = stamp.is_settled(SystemTime::now());
+        let since = last.map_or_else(Instant::now, |last| last.since);
+        let settled = since.elapsed() > stamp.tick();
         let (bytes, after) = self.bytes()?;
         if Stamp::of(&after) != stamp {
             return Err(self.fault("is being written", true));
         }
-        let print = print(&bytes);
-        // The same content saved again is written again: somebody else may have written since.
-        let saved = stamp.modified;
-        let same = |last: &Last| last.print == print && last.stamp.modified == saved;
+        let fingerprint = fingerprint(&bytes);
+        // If the same content is saved again it is written again: somebody else may have written
+        // to the topic since.
+        let same =
+            |last: &Last| last.fingerprint == fingerprint && last.stamp.modified == stamp.modified;
         let nothing_new = self.last.as_ref().is_some_and(same);
         self.last = Some(Last {
             stamp,
+            since,
             settled,
-            print,
+            fingerprint,
         });
         match nothing_new {
             true => Ok(Look::Same),
-            false => Ok(self.parse(print, &bytes)),
+            false => Ok(self.parse(fingerprint, &bytes)),
         }
     }
 
@@ -153,14 +159,14 @@ impl Disk {
         Ok((bytes, after))
     }
 
-    fn parse(&self, print: Print, bytes: &[u8]) -> Look {
+    fn parse(&self, fingerprint: Fingerprint, bytes: &[u8]) -> Look {
         if bytes.trim_ascii().is_empty() {
             return Look::Bad(self.fault("is empty: waiting for its content", true));
         }
         match document::session(bytes, self.format, &self.name) {
-            Ok(session) => Look::Good(print, session),
+            Ok(session) => Look::Good(fingerprint, session),
             Err(reason) => Look::Bad(Fault {
-                print,
+                fingerprint,
                 text: format!("{}: {reason}", self.path.display()),
                 passing: true,
             }),
@@ -185,7 +191,7 @@ impl Disk {
 
     fn fault(&self, text: &str, passing: bool) -> Fault {
         Fault {
-            print: print(text.as_bytes()),
+            fingerprint: fingerprint(text.as_bytes()),
             text: format!("{} {text}", self.path.display()),
             passing,
         }
@@ -203,9 +209,13 @@ impl Stamp {
         }
     }
 
-    fn is_settled(&self, now: SystemTime) -> bool {
-        let age = self.modified.map(|modified| now.duration_since(modified));
-        matches!(age, Some(Ok(age)) if age > COARSE)
+    /// How long a file may have this stamp and change.
+    fn tick(&self) -> Duration {
+        let since = self.modified.map(|at| at.duration_since(UNIX_EPOCH));
+        match since {
+            Some(Ok(since)) if since.subsec_nanos() != 0 => FRACTIONS,
+            _ => WHOLE_SECONDS,
+        }
     }
 }
 
@@ -221,7 +231,7 @@ fn identity(_: &Metadata) -> (u64, (i64, i64)) {
 }
 
 /// The same for the same bytes.
-pub fn print(bytes: &[u8]) -> Print {
+pub fn fingerprint(bytes: &[u8]) -> Fingerprint {
     let mut hasher = DefaultHasher::new();
     bytes.hash(&mut hasher);
     hasher.finish()
@@ -297,6 +307,45 @@ mod tests {
     }
 
     #[test]
+    fn a_stamp_is_believed_when_no_other_change_can_share_it() {
+        let mut probe = probe("a.json");
+        shown(probe.after("1"));
+        let settled = |probe: &Probe| probe.disk.last.as_ref().unwrap().settled;
+        assert!(!settled(&probe));
+        let age = |probe: &mut Probe, age| {
+            let last = probe.disk.last.as_mut().unwrap();
+            last.since = Instant::now().checked_sub(age).unwrap();
+            assert_eq!(probe.disk.look(), Look::Same);
+        };
+        age(&mut probe, FRACTIONS / 2);
+        assert!(!settled(&probe));
+        age(&mut probe, FRACTIONS);
+        assert!(settled(&probe));
+        // By whole seconds, two changes within one of them look alike.
+        let whole = UNIX_EPOCH + Duration::from_secs(1_795_226_400);
+        let file = File::options().write(true).open(&probe.path).unwrap();
+        file.set_modified(whole).unwrap();
+        shown(probe.disk.look());
+        age(&mut probe, FRACTIONS);
+        assert!(!settled(&probe));
+        // As if the second change had not touched any time.
+        fs::write(&probe.path, "2").unwrap();
+        file.set_modified(whole).unwrap();
+        let now = Stamp::of(&fs::metadata(&probe.path).unwrap());
+        probe.disk.last.as_mut().unwrap().stamp = now;
+        probe.disk.last.as_mut().unwrap().fingerprint = 0;
+        assert!(shown(probe.disk.look()).contains("\"data\":2"));
+    }
+
+    #[test]
+    fn a_bad_file_is_read_once() {
+        let mut probe = probe("a.json");
+        fs::write(&probe.path, "{,").unwrap();
+        probe.fault();
+        assert_eq!(probe.disk.look(), Look::Same);
+    }
+
+    #[test]
     fn what_a_writer_at_work_leaves_is_passing() {
         let mut probe = probe("a.json");
         assert!(
@@ -325,9 +374,9 @@ mod tests {
             first.text
         );
         fs::write(&probe.path, "{,").unwrap();
-        assert_ne!(probe.fault().print, first.print);
+        assert_ne!(probe.fault().fingerprint, first.fingerprint);
         fs::write(&probe.path, "{\n,").unwrap();
-        assert_eq!(probe.fault().print, first.print);
+        assert_eq!(probe.fault().fingerprint, first.fingerprint);
     }
 
     #[test]

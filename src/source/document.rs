@@ -1,5 +1,5 @@
-//! A file's bytes as a session. TOML becomes the JSON it means, with the digits and
-//! the order it was written in.
+//! A file's bytes as a session. TOML becomes the JSON that it means, with its digits and its
+//! order.
 
 use std::path::Path;
 
@@ -11,17 +11,17 @@ use crate::state::session::Session;
 /// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// What everything is that is not called TOML.
+    /// Every file whose name does not end in `.toml`.
     Json,
     /// Files that end in `.toml`.
     Toml,
 }
 
-/// TOML that has no JSON: at which byte, and why.
+/// TOML that JSON has no word for: at which byte, and why.
 type Misfit = (usize, String);
 
 impl Format {
-    /// Told by the file's extension.
+    /// Decided by the file's extension.
     pub fn of(path: &Path) -> Format {
         let extension = path.extension().and_then(|extension| extension.to_str());
         match extension {
@@ -31,7 +31,7 @@ impl Format {
     }
 }
 
-/// The session in a file; it is called `name` where it gives no name itself.
+/// The session in a file, which is called `name` unless it names itself.
 ///
 /// # Errors
 /// Says what is wrong, with line and column where there is a place.
@@ -53,7 +53,8 @@ fn toml(bytes: &[u8]) -> Result<Json, JsonError> {
     })?;
     let mut out = String::with_capacity(text.len());
     write_table(&mut out, table.get_ref()).map_err(|(start, reason)| at(bytes, start, &reason))?;
-    // What JSON forbids beyond TOML is found here; places in `out` mean nothing to a person.
+    // This finds what JSON forbids and TOML allows. Positions in `out` would mean nothing to a
+    // person.
     Json::parse(out.as_bytes()).map_err(|error| at(bytes, 0, &error.reason))
 }
 
@@ -108,7 +109,7 @@ fn write_value(out: &mut String, value: &DeValue<'_>, start: usize) -> Result<()
     Ok(())
 }
 
-/// A decimal as it was written; another base as the decimal it means.
+/// A decimal number as it was written; one in another base as the decimal that it means.
 fn digits(integer: &DeInteger<'_>) -> String {
     let written = integer.as_str();
     match u128::from_str_radix(written, integer.radix()) {

@@ -1,39 +1,24 @@
-//! The host socket: a host speaks the viewers' vocabulary upstream and learns of each
-//! message whether it stands.
+//! The host socket: a host speaks the viewers' vocabulary upstream, and is told whether each
+//! message was accepted.
 
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::time::{Instant, sleep_until};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
-use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Bytes, Error};
-use tokio_util::io::InspectReader;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::protocol::Message;
 use tokio_util::sync::CancellationToken;
 
+use super::socket::HostSocket;
 use crate::access::HostPass;
 use crate::hub::notices::{Away, Reason, cut};
-use crate::hub::{Hub, SourceGuard, WriteError, WriteOptions};
+use crate::hub::{Hub, SourceGuard};
 use crate::state::json::Json;
 use crate::state::name::TopicName;
-use crate::wire::{self, Ack, HostMessage, MessageError, Problem, UNANSWERED, close, patience};
-
-/// How long a host may take to see the close frame, and how much it may still send.
-const LINGER: Duration = Duration::from_secs(2);
-const MOST_DISCARDED: usize = 64 * 1024 * 1024;
+use crate::wire::{self, Ack, HostMessage, MessageError, Problem, close};
 
 /// What an envelope may add to a session, in bytes.
 const ENVELOPE: usize = 64 * 1024;
-
-/// What a look at the socket brings.
-type Read = Result<Message, Error>;
 
 /// A connected host that writes one topic.
 pub struct Host {
@@ -41,77 +26,84 @@ pub struct Host {
     pub hub: Hub,
     /// What it writes.
     pub topic: TopicName,
-    /// That it is there.
+    /// Counts it among the topic's sources while it is connected.
     pub source: SourceGuard,
-    /// Where it is.
+    /// Where it connects from.
     pub address: IpAddr,
-    /// That it may; ends the connection with 1008 when it is taken back.
+    /// Lets it write. When it is revoked the connection ends with 1008.
     pub pass: HostPass,
-    /// Ends the connection with 1001.
+    /// When this is cancelled the connection ends with 1001.
     pub stop: CancellationToken,
+}
+
+/// Why a connection is over.
+enum End {
+    /// The host is gone.
+    Gone,
+    /// It is to be closed, with this code and reason.
+    Close(u16, &'static str),
 }
 
 impl Host {
     /// Serves the socket to its end. Messages are applied in their order and each is answered
     /// before the next is applied, so that a flood waits in the host's own buffers.
     pub async fn run(self, io: impl AsyncRead + AsyncWrite + Unpin) {
-        // A message may take longer to come than a pong that is behind it.
-        let heard = Arc::new(AtomicBool::new(false));
-        let hears = heard.clone();
-        let io = InspectReader::new(io, move |_: &[u8]| hears.store(true, Ordering::Relaxed));
-        let mut socket =
-            WebSocketStream::from_raw_socket(io, Role::Server, Some(self.config())).await;
-        let ping = self.hub.flow().ping.max(Duration::from_millis(1));
-        let (mut next_ping, mut unanswered) = (Instant::now() + ping, 0);
-        let mut ahead = None;
+        let limit = self.hub.limits().session + ENVELOPE;
+        let mut socket = HostSocket::new(io, limit, self.hub.flow().ping).await;
         loop {
-            let answer = tokio::select! {
-                biased;
-                (code, reason) = self.ended() => return say_goodbye(socket, code, reason).await,
-                message = next(&mut socket, &mut ahead) => {
-                    unanswered = 0;
-                    match message {
-                        Some(Ok(message)) => match self.attend(message, &mut socket, &mut ahead).await {
-                            Some(answer) => answer,
-                            None => return,
-                        },
-                        Some(Err(error)) => return self.fail(socket, error).await,
-                        None => return,
-                    }
-                }
-                () = sleep_until(next_ping) => {
-                    if heard.swap(false, Ordering::Relaxed) {
-                        unanswered = 0;
-                    }
-                    if unanswered >= UNANSWERED {
-                        return;
-                    }
-                    unanswered += 1;
-                    next_ping = Instant::now() + patience(ping, unanswered);
-                    Some(Message::Ping(Bytes::new()))
-                }
-            };
-            let Some(answer) = answer else { continue };
-            // A host that does not read its answers must not delay the daemon's end.
-            tokio::select! {
-                sent = socket.send(answer) => if sent.is_err() { return },
-                (code, reason) = self.ended() => return say_goodbye(socket, code, reason).await,
+            match self.serve(&mut socket).await {
+                Ok(()) => {}
+                Err(End::Gone) => return,
+                Err(End::Close(code, reason)) => return socket.close(code, reason).await,
             }
         }
     }
 
-    /// That it is over though the host is still there, and why.
-    async fn ended(&self) -> (u16, &'static str) {
+    /// One message and its answer.
+    async fn serve<S>(&self, socket: &mut HostSocket<S>) -> Result<(), End>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let incoming = tokio::select! {
+            biased;
+            end = self.ended() => return Err(end),
+            incoming = socket.next() => incoming.ok_or(End::Gone)?,
+        };
+        let message = match incoming {
+            Ok(message) => message,
+            Err(error) => return Err(self.fail(socket, &error).await),
+        };
+        // Whatever takes long is called off when the host goes.
+        let answer = socket.while_there(self.answer(message)).await;
+        match answer.ok_or(End::Gone)? {
+            Some(answer) => self.send(socket, answer).await,
+            None => Ok(()),
+        }
+    }
+
+    /// A host that does not read its answers must not delay the daemon's end.
+    async fn send<S>(&self, socket: &mut HostSocket<S>, answer: String) -> Result<(), End>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        tokio::select! {
+            sent = socket.send(Message::text(answer)) => sent.map_err(|_| End::Gone),
+            end = self.ended() => Err(end),
+        }
+    }
+
+    /// Waits until the connection is to end although the host is still there.
+    async fn ended(&self) -> End {
         tokio::select! {
             () = self.pass.revoked().cancelled() => {
-                self.say_revoked();
-                (close::POLICY, "revoked")
+                self.tell_revoked();
+                End::Close(close::POLICY, "revoked")
             }
-            () = self.stop.cancelled() => (close::GOING_AWAY, "stopping"),
+            () = self.stop.cancelled() => End::Close(close::GOING_AWAY, "stopping"),
         }
     }
 
-    fn say_revoked(&self) {
+    fn tell_revoked(&self) {
         let (address, away) = (self.address, Away::Revoked);
         if self.hub.notices().sent_away(away, address) {
             let reason = away.label();
@@ -119,59 +111,25 @@ impl Host {
         }
     }
 
-    fn config(&self) -> WebSocketConfig {
-        let limit = self.hub.limits().session + ENVELOPE;
-        WebSocketConfig::default()
-            .read_buffer_size(16 * 1024)
-            // Room for an answer that repeats a long id. Pongs that are not read must not pile up.
-            .write_buffer_size(0)
-            .max_write_buffer_size(limit + ENVELOPE)
-            .max_message_size(Some(limit))
-            .max_frame_size(Some(limit))
-    }
-
-    /// The answer to a message, if any; none at all when the host is gone before, which calls
-    /// off what takes long. One message that comes meanwhile is kept; then no more is read.
-    async fn attend<S: AsyncRead + AsyncWrite + Unpin>(
-        &self,
-        message: Message,
-        socket: &mut WebSocketStream<S>,
-        ahead: &mut Option<Read>,
-    ) -> Option<Option<Message>> {
-        let mut answer = std::pin::pin!(self.answer(message));
-        while ahead.is_none() {
-            tokio::select! {
-                biased;
-                answer = &mut answer => return Some(answer),
-                read = socket.next() => match read {
-                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                    Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) | Error::Io(_))) | None => return None,
-                    Some(read) => *ahead = Some(read),
-                }
-            }
-        }
-        Some(answer.await)
-    }
-
-    async fn answer(&self, message: Message) -> Option<Message> {
+    async fn answer(&self, message: Message) -> Option<String> {
         match message {
-            Message::Text(text) => Some(Message::text(self.obey(text.as_bytes()).await)),
+            Message::Text(text) => Some(self.answer_text(text.as_bytes()).await),
             Message::Binary(_) => {
                 let problem = Problem::new(
                     415,
                     "Unsupported Media Type",
                     "expected a text message with one JSON object",
                 );
-                Some(Message::text(self.refuse(None, &problem)))
+                Some(self.refuse(None, &problem))
             }
             _ => None,
         }
     }
 
-    async fn obey(&self, text: &[u8]) -> String {
+    async fn answer_text(&self, text: &[u8]) -> String {
         let (id, message) = HostMessage::parse(text, self.topic.as_str());
         let done = match message {
-            Ok(message) => self.apply(message).await.map_err(|error| error.problem()),
+            Ok(message) => self.apply(message).await,
             Err(error) => {
                 let problem = problem_of(&error);
                 if problem.is_refusal() {
@@ -186,30 +144,18 @@ impl Host {
         }
     }
 
-    async fn apply(&self, message: HostMessage) -> Result<Ack, WriteError> {
-        match message {
-            HostMessage::Write(change, writer) => {
-                let options = WriteOptions {
-                    writer: Arc::new(writer),
-                    address: Some(self.address),
-                    ..WriteOptions::default()
-                };
-                let written = self.hub.write(&self.topic, change, options).await;
-                written.map(|receipt| Ack::Written(receipt.revision, receipt.kept))
-            }
-            HostMessage::Broadcast(text) => {
-                let entry = self.hub.topic(&self.topic);
-                let entry = entry.ok_or_else(|| WriteError::NoTopic(self.topic.to_string()))?;
-                let delivered = self.hub.broadcast(&entry, text).await.delivered().await;
-                Ok(Ack::Broadcast(delivered.passed_over))
-            }
+    async fn apply(&self, message: HostMessage) -> Result<Ack, Problem> {
+        let address = Some(self.address);
+        match message.apply(&self.hub, &self.topic, address).await {
+            Ok(done) => Ok(done.ack().await),
+            Err(error) => Err(error.problem()),
         }
     }
 
     /// The answer to a message that was refused.
     fn refuse(&self, id: Option<&Json>, problem: &Problem) -> String {
         let (reason, address) = (Reason::of(problem.status), self.address);
-        // The store tells itself of what it cannot keep.
+        // What cannot be kept is logged by the store.
         if problem.status != 507 && self.hub.notices().refused(reason, address) {
             tracing::info!(
                 %address,
@@ -224,49 +170,38 @@ impl Host {
         wire::error(id, problem)
     }
 
-    /// Ends a socket on which no message comes any more.
-    async fn fail<S: AsyncRead + AsyncWrite + Unpin>(
-        &self,
-        socket: WebSocketStream<S>,
-        error: Error,
-    ) {
+    /// Why a socket ends from which no message can be read any more.
+    async fn fail<S>(&self, socket: &mut HostSocket<S>, error: &Error) -> End
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         match error {
-            Error::Capacity(CapacityError::MessageTooLong { .. }) => self.refuse_size(socket).await,
-            Error::Utf8(_) => say_goodbye(socket, close::INVALID, "not UTF-8").await,
-            Error::Protocol(_) => {
-                say_goodbye(socket, close::PROTOCOL, "not a WebSocket frame").await;
+            Error::Capacity(CapacityError::MessageTooLong { .. }) => {
+                let refusal = self.refuse_size().await;
+                match self.send(socket, refusal).await {
+                    Ok(()) => End::Close(close::TOO_LARGE, "over --max-session"),
+                    Err(end) => end,
+                }
             }
-            _ => {}
+            Error::Utf8(_) => End::Close(close::INVALID, "not UTF-8"),
+            Error::Protocol(_) => End::Close(close::PROTOCOL, "not a WebSocket frame"),
+            _ => End::Gone,
         }
     }
 
-    async fn refuse_size<S: AsyncRead + AsyncWrite + Unpin>(&self, mut socket: WebSocketStream<S>) {
-        let limit = self.hub.limits().session;
+    async fn refuse_size(&self) -> String {
         self.hub.announce(&self.topic).await;
+        let limit = self.hub.limits().session;
         let problem = Problem::new(
             413,
             "Content Too Large",
             format!("the message is over the limit of {limit} bytes (--max-session)"),
         );
-        let _ = socket
-            .send(Message::text(self.refuse(None, &problem)))
-            .await;
-        say_goodbye(socket, close::TOO_LARGE, "over --max-session").await;
+        self.refuse(None, &problem)
     }
 }
 
-/// What came ahead, or else what comes.
-async fn next<S: AsyncRead + AsyncWrite + Unpin>(
-    socket: &mut WebSocketStream<S>,
-    ahead: &mut Option<Read>,
-) -> Option<Read> {
-    match ahead.take() {
-        Some(read) => Some(read),
-        None => socket.next().await,
-    }
-}
-
-/// A message that was not understood, as HTTP would have it.
+/// The problem that HTTP would answer a message with that was not understood.
 pub fn problem_of(error: &MessageError) -> Problem {
     match error {
         MessageError::Json(error) => {
@@ -274,34 +209,5 @@ pub fn problem_of(error: &MessageError) -> Problem {
         }
         MessageError::Shape(detail) => Problem::new(422, "Unprocessable Content", detail.clone())
             .because("JSON of another shape than it has to have"),
-    }
-}
-
-/// Closes, and reads on for a moment so that the close frame is not lost to a reset.
-async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(
-    mut socket: WebSocketStream<S>,
-    code: u16,
-    reason: &'static str,
-) {
-    let frame = CloseFrame {
-        code: CloseCode::from(code),
-        reason: reason.into(),
-    };
-    let ended = async {
-        let _ = socket.close(Some(frame)).await;
-        while socket.next().await.is_some_and(|message| message.is_ok()) {}
-        discard(socket.into_inner()).await;
-    };
-    let _ = tokio::time::timeout(LINGER, ended).await;
-}
-
-/// What a host still sends of a message that is too large, up to a limit.
-async fn discard(mut io: impl AsyncRead + Unpin) {
-    let mut left = MOST_DISCARDED;
-    let mut buffer = vec![0; 64 * 1024];
-    while left > 0
-        && let Ok(read @ 1..) = io.read(&mut buffer).await
-    {
-        left = left.saturating_sub(read);
     }
 }

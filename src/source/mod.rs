@@ -1,10 +1,11 @@
 //! Who writes. Files and standard input are sources that run by themselves,
-//! `run(what, hub, topic, stop)`; a host's socket is one for as long as it is connected.
+//! `run(what, hub, topic, stop)`; a host's socket is a source for as long as it is connected.
 
 pub mod demo;
 mod disk;
 pub mod document;
 pub mod file;
 pub mod host;
+mod message;
+mod socket;
 pub mod stdin;
-mod watch;

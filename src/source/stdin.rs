@@ -1,25 +1,24 @@
-//! Standard input as NDJSON: one message or one whole session to a line.
+//! Standard input as NDJSON: one message or one whole session per line.
 
 use std::io::{self, BufRead, BufReader, Read};
-use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::hub::{Hub, WriteError, WriteOptions};
+use crate::hub::{Hub, WriteError};
 use crate::state::name::TopicName;
 use crate::wire::HostMessage;
 
-/// Lines that were read and not yet written. More wait in the pipe.
+/// How many lines may be read ahead of the writes. More wait in the pipe.
 const AHEAD: usize = 16;
-/// What a message has around its session.
+/// What a message may have around its session, in bytes.
 const ENVELOPE: usize = 256;
 const CHUNK: usize = 256 * 1024;
 
 /// One line: its number, and what it asks for or what is wrong with it.
 type Line = (u64, Result<HostMessage, String>);
 
-/// Writes what standard input says to `topic`, until it ends or `stop`.
+/// Writes to `topic` what standard input says, until `stop`.
 pub async fn run(hub: Hub, topic: TopicName, stop: CancellationToken) {
     run_from(io::stdin(), hub, topic, stop).await;
 }
@@ -33,16 +32,16 @@ pub async fn run_from(
 ) {
     let source = hub.attach(&topic);
     let (sender, mut lines) = mpsc::channel(AHEAD);
-    let reader = Reader {
+    let input = Lines {
         input: BufReader::with_capacity(CHUNK, input),
         max: hub.limits().session,
         name: topic.to_string(),
     };
-    // A read from a terminal cannot be called off, and the runtime waits for its own
-    // blocking threads. This one ends with the input, or with the process.
+    // A read from a terminal cannot be cancelled, and the runtime waits for its own blocking
+    // threads. This one ends with the input, or with the process.
     let spawned = std::thread::Builder::new()
         .name("stdin".to_owned())
-        .spawn(move || reader.read_all(&sender));
+        .spawn(move || input.read_all(&sender));
     if let Err(error) = spawned {
         return tracing::warn!("stdin cannot be read: {error}");
     }
@@ -52,7 +51,7 @@ pub async fn run_from(
             line = lines.recv() => line,
         };
         let Some((number, message)) = line else { break };
-        if let Err(error) = obey(message, &hub, &topic).await {
+        if let Err(error) = apply(message, &hub, &topic).await {
             tracing::warn!("stdin, line {number}: {error}; skipped");
         }
     }
@@ -61,39 +60,26 @@ pub async fn run_from(
     stop.cancelled().await;
 }
 
-async fn obey(
+/// Nobody is there to be told what becomes of a broadcast, so the next line need not wait for it.
+async fn apply(
     message: Result<HostMessage, String>,
     hub: &Hub,
     topic: &TopicName,
 ) -> Result<(), String> {
-    let written = match message? {
-        HostMessage::Write(change, writer) => {
-            let options = WriteOptions {
-                writer: Arc::new(writer),
-                ..WriteOptions::default()
-            };
-            hub.write(topic, change, options).await.map(drop)
-        }
-        HostMessage::Broadcast(text) => match hub.topic(topic) {
-            // Nobody is there to be told what becomes of it, so the next line need not wait.
-            Some(entry) => Ok(_ = hub.broadcast(&entry, text).await),
-            None => Err(WriteError::NoTopic(topic.to_string())),
-        },
-    };
-    match written {
-        Ok(()) | Err(WriteError::Stopping) => Ok(()),
+    match message?.apply(hub, topic, None).await {
+        Ok(_) | Err(WriteError::Stopping) => Ok(()),
         Err(error) => Err(error.to_string()),
     }
 }
 
-struct Reader<R> {
+struct Lines<R> {
     input: BufReader<R>,
     max: usize,
     name: String,
 }
 
-impl<R: Read> Reader<R> {
-    /// Reads and parses until the input ends or nobody listens; waits while `lines` is full.
+impl<R: Read> Lines<R> {
+    /// Reads and parses until the input ends or the receiver is gone; waits while `lines` is full.
     fn read_all(mut self, lines: &mpsc::Sender<Line>) {
         let mut buffer = Vec::new();
         for number in 1.. {
@@ -104,7 +90,7 @@ impl<R: Read> Reader<R> {
                     HostMessage::parse_line(&buffer, &self.name).map_err(|error| error.to_string())
                 }
                 Ok(Some(false)) => Err(format!("longer than {} bytes (--max-session)", self.max)),
-                Err(error) => return tracing::warn!("stdin cannot be read further: {error}"),
+                Err(error) => return tracing::warn!("stdin cannot be read any further: {error}"),
             };
             if lines.blocking_send((number, line)).is_err() {
                 return;
@@ -112,8 +98,8 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// The next line into `buffer`: whether it fits, or none at the end of the input. What
-    /// does not fit is read past without being kept.
+    /// Reads the next line into `buffer`: whether it fits, or none at the end of the input. The
+    /// rest of one that does not fit is skipped.
     fn line(&mut self, buffer: &mut Vec<u8>) -> io::Result<Option<bool>> {
         buffer.clear();
         let limit = self.max + ENVELOPE;
@@ -135,13 +121,13 @@ mod tests {
     use tokio_util::task::TaskTracker;
 
     fn lines(input: &str, max: usize) -> Vec<(u64, Option<String>)> {
-        let reader = Reader {
+        let input = Lines {
             input: BufReader::with_capacity(8, io::Cursor::new(input.to_owned())),
             max,
             name: "main".to_owned(),
         };
         let (sender, mut lines) = mpsc::channel(100);
-        reader.read_all(&sender);
+        input.read_all(&sender);
         drop(sender);
         let mut found = Vec::new();
         while let Ok((number, message)) = lines.try_recv() {

@@ -1,12 +1,12 @@
-//! When changes leave: after a pause, or at the latest after `max_wait`. Pure: the
-//! time is passed in, as a duration since any fixed moment.
+//! When changes leave: after a pause, or after `max_wait` at the latest. Pure: the
+//! time is passed in, as a duration since some fixed moment.
 
 use std::time::Duration;
 
-/// Continuous change this long without a flush is worth a warning.
+/// If changes hold the flush back for this long, that is worth a warning.
 pub const STARVING: Duration = Duration::from_secs(5);
 
-/// The wait of one topic.
+/// How long one topic's changes wait.
 #[derive(Clone, Debug)]
 pub struct Debounce {
     pause: Duration,
@@ -38,7 +38,7 @@ impl Debounce {
         self.waiting = Some(Waiting { first, last: now });
     }
 
-    /// When to flush; nothing while nothing waits.
+    /// When to flush; `None` while nothing is waiting.
     pub fn deadline(&self) -> Option<Duration> {
         let Waiting { first, last } = self.waiting?;
         let pause_ends = last + self.pause;
@@ -48,12 +48,12 @@ impl Debounce {
         )
     }
 
-    /// Everything that waited has left.
+    /// Everything that was waiting has left.
     pub fn flushed(&mut self) {
         self.waiting = None;
     }
 
-    /// Whether to warn, once ever, that changes without a pause hold the flush back.
+    /// Whether to warn that changes without a pause hold the flush back. It warns only once.
     pub fn warns(&mut self, now: Duration) -> bool {
         let starving = self.max_wait.is_none()
             && self

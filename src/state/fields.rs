@@ -10,9 +10,9 @@ use crate::state::session::Config;
 /// Field by field, declared in the configuration or learned from the session.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Whitelist {
-    /// `[fields]`: a value that breaks it refuses the write.
+    /// Under `[fields]`: a write with a value that it forbids is refused.
     Declared(IndexMap<String, Field>),
-    /// Every top-level config key with its present type, anew with each structural change.
+    /// Every top-level config key with its present type, learned again with each structural change.
     Learned(IndexMap<String, Field>),
 }
 
@@ -28,7 +28,7 @@ pub struct Field {
     /// The greatest number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
-    /// How far a control moves at a time; a hint, not a check.
+    /// How far a control moves at a time: a hint that is not checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<f64>,
     /// The only values it may have.
@@ -50,7 +50,7 @@ pub struct FieldError {
     pub got: String,
 }
 
-/// A field as a table of the configuration.
+/// A field that is declared as a table.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
@@ -76,7 +76,7 @@ impl Field {
         }
     }
 
-    /// What stands under `[fields]` in the configuration.
+    /// A field as it is declared under `[fields]` in the configuration.
     ///
     /// # Errors
     /// Names what is wrong: an unknown type or key, `min` above `max`, an option of another type.
@@ -121,7 +121,10 @@ impl Field {
             .iter()
             .find(|option| option.kind() != self.kind)
         {
-            Some(option) => Err(format!("option {option} is no {}", self.kind)),
+            Some(option) => Err(format!(
+                "option {option} is not {}",
+                self.kind.with_article()
+            )),
             None => Ok(self),
         }
     }
@@ -160,7 +163,7 @@ impl Field {
 }
 
 impl Whitelist {
-    /// A whitelist that knows nothing yet.
+    /// A whitelist that has learned nothing yet.
     pub fn learning() -> Whitelist {
         Whitelist::Learned(IndexMap::new())
     }
@@ -172,7 +175,7 @@ impl Whitelist {
         }
     }
 
-    /// Whether it is learned from the session.
+    /// Whether it is learned from the session rather than declared.
     pub fn is_learned(&self) -> bool {
         matches!(self, Whitelist::Learned(_))
     }
@@ -193,14 +196,14 @@ impl Whitelist {
         fields.iter().filter_map(at_fault).collect()
     }
 
-    /// Whether a change of `field` to `value` is one that needs no redraw.
+    /// Whether `field` may become `value` without a redraw.
     pub fn covers(&self, field: &str, value: &Json) -> bool {
         self.fields()
             .get(field)
             .is_some_and(|known| known.kind == value.kind())
     }
 
-    /// Takes up a structurally changed config; a declared whitelist stays as it is.
+    /// Learns the fields of a config that changed structurally; a declared whitelist stays as it is.
     pub fn learn(&mut self, config: &Config) {
         if let Whitelist::Learned(fields) = self {
             let known = config
@@ -302,7 +305,7 @@ mod tests {
         );
         assert_eq!(
             error(json!({"type": "string", "options": [1]})),
-            "option 1 is no string"
+            "option 1 is not a string"
         );
         assert_eq!(error(json!("null")), "null fits no type");
         assert!(error(json!("int")).contains("got \"int\""));

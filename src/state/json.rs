@@ -1,22 +1,22 @@
 //! Exact JSON: the host's own text, checked and stripped of white space.
 //!
 //! Values stay text because viewers are promised what the host wrote: numbers to
-//! the digit, keys in their order. It also makes the two hot operations cheap:
+//! the digit, keys in their order. That also makes the two hot operations cheap:
 //! comparing is a `memcmp`, encoding a frame is a copy.
 
+mod check;
 mod merge;
-mod scan;
+mod parts;
+mod walk;
 mod work;
 
-use std::borrow::Cow;
-use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::ser::{Serialize, SerializeStruct, Serializer};
 use serde_json::Value;
-use serde_json::value::RawValue;
 
+pub use check::{JsonError, is_reserved};
 pub use work::Work;
 
 /// The deepest nesting accepted, in levels of arrays and objects.
@@ -25,16 +25,16 @@ pub const MAX_DEPTH: usize = 128;
 /// The most levels that this program puts around a document it accepted.
 const ENVELOPES: usize = 8;
 
-/// Reading or writing a text of more bytes may take a millisecond, which is too long for a
+/// Reading or writing a longer text, in bytes, may take a millisecond, which is too long on a
 /// thread that others wait for.
 pub const LARGE: usize = 256 * 1024;
 
 /// The largest integer JavaScript holds exactly (2^53 - 1).
 pub const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
-/// How `serde_json` hands a number's digits to a visitor (`arbitrary_precision`).
-const NUMBER_TOKEN: &str = "$serde_json::private::Number";
-const RESERVED: &str = "$serde_json::private::";
+/// By this name `serde_json` recognizes text that it is to write as it is. Its public
+/// `RawValue` cannot be had without parsing the text again: 13 ms for 15 MB.
+const RAW_TOKEN: &str = "$serde_json::private::RawValue";
 
 /// One JSON value as compact text. Cloning shares the text.
 #[derive(Clone)]
@@ -53,43 +53,32 @@ pub enum Kind {
     Object,
 }
 
-/// Why a text is not acceptable JSON, and where.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{reason} (line {line}, column {column})")]
-pub struct JsonError {
-    /// From 1.
-    pub line: usize,
-    /// In bytes, from 1; 0 at the very start of a line.
-    pub column: usize,
-    /// What is wrong, naming the value.
-    pub reason: String,
-}
-
 impl Json {
     /// Checks a whole document: one value, valid UTF-8, no byte order mark, no
     /// duplicate key, no lone surrogate, at most [`MAX_DEPTH`] levels.
+    ///
+    /// # Errors
+    /// Names the first fault and its place.
     pub fn parse(bytes: &[u8]) -> Result<Json, JsonError> {
         Json::parse_within(MAX_DEPTH, bytes)
     }
 
     /// As [`Json::parse`], for what this program wrote itself: a document that arrived with
-    /// [`MAX_DEPTH`] levels may stand a few levels down in a session, and that in a line.
+    /// [`MAX_DEPTH`] levels may be a few levels down in a session, and that in a line of its own.
+    ///
+    /// # Errors
+    /// As [`Json::parse`].
     pub fn parse_kept(bytes: &[u8]) -> Result<Json, JsonError> {
         Json::parse_within(MAX_DEPTH + ENVELOPES, bytes)
     }
 
     fn parse_within(levels: usize, bytes: &[u8]) -> Result<Json, JsonError> {
-        let text = text(bytes)?;
-        if let Some(compact) = scan::compact(text, levels, RESERVED) {
-            return Ok(Json(Arc::from(&*compact)));
-        }
-        Checker::check(text, levels)?;
-        Ok(Json(compact(text).into()))
+        Ok(Json(Arc::from(&*check::compact(bytes, levels)?)))
     }
 
-    /// The text of a value made by this program, never by a stranger.
+    /// A value that this program made itself, so there is nothing to check.
     pub fn from_value(value: &Value) -> Json {
-        Json(value.to_string().into())
+        Json::of(value)
     }
 
     /// A JSON string.
@@ -109,9 +98,12 @@ impl Json {
 
     /// An object of these members, in this order.
     pub fn object<'a>(members: impl Iterator<Item = (&'a str, &'a Json)>) -> Json {
-        let mut out = String::new();
-        write_object(&mut out, members);
-        Json(out.into())
+        Json::of(&Members(&members.collect::<Vec<_>>()))
+    }
+
+    /// Anything that this program serializes.
+    pub fn of(value: &impl Serialize) -> Json {
+        Json(text(value).into())
     }
 
     /// The compact text.
@@ -119,7 +111,7 @@ impl Json {
         &self.0
     }
 
-    /// The value's type, told by its first byte.
+    /// The value's type, which its first byte tells.
     pub fn kind(&self) -> Kind {
         match self.0.as_bytes().first() {
             Some(b'{') => Kind::Object,
@@ -131,7 +123,7 @@ impl Json {
         }
     }
 
-    /// A number as a float, infinite when it is beyond one; `None` for other types.
+    /// A number as a float, infinite if it is too large for one; `None` for other types.
     pub fn as_f64(&self) -> Option<f64> {
         (self.kind() == Kind::Number).then(|| self.0.parse().unwrap_or(f64::NAN))
     }
@@ -143,9 +135,17 @@ impl Json {
 
     /// An object's members in their order; `None` for other types.
     pub fn members(&self) -> Option<Vec<(String, Json)>> {
-        let members = scan::members(&self.0)?;
-        let owned = |(key, value): (&str, &str)| Some((unquoted(key)?, Json(value.into())));
-        members.into_iter().map(owned).collect()
+        let members = parts::members(&self.0)?;
+        let owned = |(key, value): (&str, &str)| (parts::content(key).into(), Json(value.into()));
+        Some(members.into_iter().map(owned).collect())
+    }
+
+    /// One member of an object. Whoever needs several asks for all [`Json::members`] at once.
+    pub fn get(&self, key: &str) -> Option<Json> {
+        let members = parts::members(&self.0)?;
+        let wanted = |(name, _): &(&str, &str)| parts::content(name) == key;
+        let (_, value) = members.into_iter().find(wanted)?;
+        Some(Json(value.into()))
     }
 
     /// The value as a tree, to be patched.
@@ -155,37 +155,18 @@ impl Json {
 
     /// The first integer in it that JavaScript rounds (above 2^53), if there is one.
     pub fn first_rounded(&self) -> Option<&str> {
-        const DIGITS: usize = 16;
-        scan::find_number(&self.0, DIGITS, rounds)
+        parts::find_number(&self.0, |number| {
+            let digits = number.trim_start_matches('-');
+            let integer = digits.bytes().all(|byte| byte.is_ascii_digit());
+            let rounds = |number: u64| number > MAX_SAFE_INTEGER + 1;
+            integer && digits.parse().map_or(true, rounds)
+        })
     }
-}
-
-/// A string literal's content.
-fn unquoted(literal: &str) -> Option<String> {
-    match literal.contains('\\') {
-        true => serde_json::from_str(literal).ok(),
-        false => literal.get(1..literal.len() - 1).map(str::to_owned),
-    }
-}
-
-fn rounds(number: &str) -> bool {
-    let digits = number.trim_start_matches('-');
-    let integer = digits.bytes().next().is_some_and(|b| b.is_ascii_digit())
-        && digits.bytes().all(|b| b.is_ascii_digit());
-    integer
-        && digits
-            .parse::<u64>()
-            .map_or(true, |n| n > MAX_SAFE_INTEGER + 1)
-}
-
-/// Whether a document with this key, or this text, is refused: `serde_json` keeps it for itself.
-pub fn is_reserved(text: &str) -> bool {
-    text.starts_with(RESERVED) || text.contains(NUMBER_TOKEN)
 }
 
 /// How long a key is as JSON text, in bytes.
 pub fn key_len(key: &str) -> usize {
-    match scan::is_plain(key) {
+    match is_plain(key) {
         true => key.len() + 2,
         false => Json::string(key).as_str().len(),
     }
@@ -198,28 +179,27 @@ pub fn value_of(text: &str) -> Value {
     serde::Deserialize::deserialize(&mut reader).unwrap_or(Value::Null)
 }
 
-/// Appends an object of these members.
-pub fn write_object<'a>(out: &mut String, members: impl Iterator<Item = (&'a str, &'a Json)>) {
-    out.push('{');
-    for (index, (key, value)) in members.enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        write_key(out, key);
-        out.push(':');
-        out.push_str(value.as_str());
-    }
-    out.push('}');
+/// The JSON text of what this program serializes, which never fails.
+pub fn text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
-fn write_key(out: &mut String, key: &str) {
-    if scan::is_plain(key) {
-        out.push('"');
-        out.push_str(key);
-        out.push('"');
-    } else {
-        out.push_str(Json::string(key).as_str());
+/// Members that are written as an object, in their order.
+#[derive(Clone, Copy, Debug)]
+pub struct Members<'a, K, V>(pub &'a [(K, V)]);
+
+impl<K: AsRef<str>, V: Serialize> Serialize for Members<'_, K, V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let members = self.0.iter().map(|(key, value)| (key.as_ref(), value));
+        serializer.collect_map(members)
     }
+}
+
+/// Whether a text needs no escapes between quotes.
+fn is_plain(text: &str) -> bool {
+    !text
+        .bytes()
+        .any(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))
 }
 
 impl PartialEq for Json {
@@ -242,16 +222,16 @@ impl fmt::Display for Json {
     }
 }
 
-impl serde::Serialize for Json {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // RawValue is how serde_json takes text as it is.
-        let raw: &RawValue = serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
-        raw.serialize(serializer)
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut raw = serializer.serialize_struct(RAW_TOKEN, 1)?;
+        raw.serialize_field(RAW_TOKEN, self.as_str())?;
+        raw.end()
     }
 }
 
 impl Kind {
-    /// As a sentence has it: "an object".
+    /// As it is written in a sentence: "an object".
     pub fn with_article(self) -> String {
         let article = match self {
             Kind::Array | Kind::Object => "an",
@@ -272,275 +252,6 @@ impl fmt::Display for Kind {
             Kind::Object => "object",
         })
     }
-}
-
-/// The bytes as text, or where they stop being UTF-8.
-fn text(bytes: &[u8]) -> Result<&str, JsonError> {
-    if bytes.starts_with(b"\xef\xbb\xbf") {
-        let reason = "byte order mark: save it as UTF-8 without one".to_owned();
-        return Err(JsonError {
-            line: 1,
-            column: 1,
-            reason,
-        });
-    }
-    std::str::from_utf8(bytes).map_err(|error| {
-        let (line, column) = position(&bytes[..error.valid_up_to()]);
-        let reason = "not valid UTF-8".to_owned();
-        JsonError {
-            line,
-            column,
-            reason,
-        }
-    })
-}
-
-/// Line and column of the byte that follows `before`.
-fn position(before: &[u8]) -> (usize, usize) {
-    let line_start = before
-        .iter()
-        .rposition(|&b| b == b'\n')
-        .map_or(0, |at| at + 1);
-    let line = before.iter().filter(|&&b| b == b'\n').count() + 1;
-    (line, before.len() - line_start + 1)
-}
-
-/// A valid document without the white space between its tokens.
-fn compact(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text.trim_ascii();
-    while let Some(at) = rest.find([' ', '\n', '\r', '\t', '"']) {
-        let (before, from) = rest.split_at(at);
-        out.push_str(before);
-        let token = if from.starts_with('"') {
-            string_len(from)
-        } else {
-            0
-        };
-        out.push_str(&from[..token]);
-        rest = from[token..].trim_ascii_start();
-    }
-    out.push_str(rest);
-    out
-}
-
-/// The length of the string literal that `text` starts with, quotes included.
-fn string_len(text: &str) -> usize {
-    let mut escaped = false;
-    let ends = |&byte: &u8| {
-        let end = byte == b'"' && !escaped;
-        escaped = byte == b'\\' && !escaped;
-        end
-    };
-    text.as_bytes()[1..]
-        .iter()
-        .position(ends)
-        .map_or(text.len(), |at| at + 2)
-}
-
-/// Reads a document for what `serde_json` lets pass: duplicate keys and deep nesting.
-struct Checker<'de> {
-    /// Where the reader is, for error messages and for finding duplicates.
-    levels: Vec<Level<'de>>,
-    /// How many there may be.
-    most: usize,
-}
-
-enum Level<'de> {
-    Array(usize),
-    Object {
-        keys: Vec<Cow<'de, str>>,
-        many: HashSet<Cow<'de, str>>,
-    },
-}
-
-/// From this many keys on, a set is faster than looking through the list.
-const MANY_KEYS: usize = 16;
-
-impl<'de> Checker<'de> {
-    fn check(text: &'de str, most: usize) -> Result<(), JsonError> {
-        if let Some(at) = text.find(NUMBER_TOKEN) {
-            let (line, column) = position(&text.as_bytes()[..at]);
-            return Err(JsonError {
-                line,
-                column,
-                reason: format!("the text {NUMBER_TOKEN:?} is reserved"),
-            });
-        }
-        let mut reader = serde_json::Deserializer::from_str(text);
-        reader.disable_recursion_limit();
-        let mut checker = Checker {
-            levels: Vec::new(),
-            most,
-        };
-        let read = checker.deserialize(&mut reader).and_then(|()| reader.end());
-        read.map_err(|error| explain(text, &error))
-    }
-
-    fn path(&self) -> String {
-        let segment = |level: &Level<'_>| match level {
-            Level::Array(index) => format!("/{index}"),
-            Level::Object { keys, .. } => {
-                keys.last().map_or(String::new(), |key| format!("/{key}"))
-            }
-        };
-        self.levels.iter().map(segment).collect()
-    }
-
-    fn enter<E: serde::de::Error>(&mut self, level: Level<'de>) -> Result<(), E> {
-        if self.levels.len() == self.most {
-            return Err(E::custom(format!(
-                "nesting deeper than {} levels",
-                self.most
-            )));
-        }
-        self.levels.push(level);
-        Ok(())
-    }
-
-    fn key<E: serde::de::Error>(&mut self, key: Cow<'de, str>) -> Result<(), E> {
-        if key.starts_with(RESERVED) {
-            return Err(E::custom(format!("the key {key:?} is reserved")));
-        }
-        let Some(Level::Object { keys, many }) = self.levels.last_mut() else {
-            return Ok(());
-        };
-        if keys.len() == MANY_KEYS {
-            many.extend(keys.iter().cloned());
-        }
-        let twice = if keys.len() < MANY_KEYS {
-            keys.contains(&key)
-        } else {
-            !many.insert(key.clone())
-        };
-        keys.push(key);
-        match twice {
-            true => Err(E::custom(format!("duplicate key {:?}", self.path()))),
-            false => Ok(()),
-        }
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for &mut Checker<'de> {
-    type Value = ();
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for &mut Checker<'de> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        self.enter(Level::Array(0))?;
-        while seq.next_element_seed(&mut *self)?.is_some() {
-            if let Some(Level::Array(index)) = self.levels.last_mut() {
-                *index += 1;
-            }
-        }
-        self.levels.pop();
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut next = map.next_key_seed(Key)?;
-        // Only the number reader lends this very text: a document that holds it is refused before.
-        if let Some(Cow::Borrowed(NUMBER_TOKEN)) = next {
-            map.next_value::<IgnoredAny>()?;
-            return Ok(());
-        }
-        self.enter(Level::Object {
-            keys: Vec::new(),
-            many: HashSet::new(),
-        })?;
-        while let Some(key) = next {
-            self.key(key)?;
-            map.next_value_seed(&mut *self)?;
-            next = map.next_key_seed(Key)?;
-        }
-        self.levels.pop();
-        Ok(())
-    }
-}
-
-/// Lends a key from the document where it has no escapes.
-struct Key;
-
-impl<'de> DeserializeSeed<'de> for Key {
-    type Value = Cow<'de, str>;
-    fn deserialize<D: serde::Deserializer<'de>>(
-        self,
-        deserializer: D,
-    ) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Key {
-    type Value = Cow<'de, str>;
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-    fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(key))
-    }
-    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(key.to_owned()))
-    }
-}
-
-/// The reader's error without its position, which has fields of its own.
-fn explain(text: &str, error: &serde_json::Error) -> JsonError {
-    let (line, column) = (error.line(), error.column());
-    let whole = error.to_string();
-    let bare = whole
-        .strip_suffix(&format!(" at line {line} column {column}"))
-        .unwrap_or(&whole);
-    let reason = match (not_a_number(text, line, column), bare) {
-        (Some(word), _) => format!("{word} is not JSON"),
-        (None, "unexpected end of hex escape" | "lone leading surrogate in hex escape") => {
-            "lone surrogate in a string".to_owned()
-        }
-        (None, bare) => bare.to_owned(),
-    };
-    JsonError {
-        line,
-        column,
-        reason,
-    }
-}
-
-/// The JavaScript word for no number, where the reader stopped at one.
-fn not_a_number(text: &str, line: usize, column: usize) -> Option<&'static str> {
-    let line = text.lines().nth(line.checked_sub(1)?)?;
-    let from = line.get(column.saturating_sub(2)..)?;
-    ["NaN", "-Infinity", "Infinity"].into_iter().find(|word| {
-        from.starts_with(word) || from.get(1..).is_some_and(|rest| rest.starts_with(word))
-    })
 }
 
 #[cfg(test)]
@@ -589,6 +300,46 @@ mod tests {
         assert_eq!(
             Json::parse(b"[1,\n\xff]").unwrap_err().to_string(),
             "not valid UTF-8 (line 2, column 1)"
+        );
+    }
+
+    #[test]
+    fn the_first_fault_counts() {
+        let first = |text: &str, fault: &str| assert!(reason(text).starts_with(fault), "{text}");
+        first(
+            r#"{"a":1,"a":2,}"#,
+            "duplicate key \"/a\" (line 1, column 10)",
+        );
+        first(
+            r#"[{"a":[{},{"b":1,"b":2}]}]"#,
+            "duplicate key \"/0/a/1/b\"",
+        );
+        first(r#"{"a":1,"\u0061":2}"#, "duplicate key \"/a\"");
+        first(r#"{"a":1,}"#, "trailing comma (line 1, column 8)");
+        first("[1,\n]", "trailing comma (line 2, column 1)");
+        first(r#"[1 2,{"a":1,"a":2}]"#, "expected `,` or `]`");
+        first(r#""\x\ud800""#, "invalid escape");
+        assert_eq!(parse(r#"["\ud83d\ude00"]"#), r#"["\ud83d\ude00"]"#);
+    }
+
+    #[test]
+    fn one_member_is_found_by_its_name() {
+        let object = Json::parse(br#"{"a":1.50,"\u0062":[2],"c":{"a":3}}"#).unwrap();
+        let get = |key: &str| object.get(key).map(|value| value.to_string());
+        assert_eq!(get("a").as_deref(), Some("1.50"));
+        assert_eq!(get("b").as_deref(), Some("[2]"));
+        assert_eq!(get("d"), None);
+        assert_eq!(Json::null().get("a"), None);
+    }
+
+    #[test]
+    fn it_is_written_as_it_is() {
+        let text = r#"{"z":1.50,"a":18446744073709551616,"\u0062":-0,"c":["\u00e9",1E+2]}"#;
+        let json = Json::parse(text.as_bytes()).unwrap();
+        assert_eq!(serde_json::to_string(&json).unwrap(), text);
+        assert_eq!(
+            serde_json::to_string(&[&json]).unwrap(),
+            format!("[{text}]")
         );
     }
 

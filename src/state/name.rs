@@ -1,10 +1,10 @@
-//! A topic's name, checked once where it enters.
+//! A topic's name, checked once, where it arrives.
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// The name of a topic: 1 to 128 of letters, digits, `.`, `_` and `-`.
+/// The name of a topic: 1 to 128 letters, digits, `.`, `_` or `-`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicName(Arc<str>);
 
@@ -19,7 +19,7 @@ impl TopicName {
         &self.0
     }
 
-    /// The nearest valid name, for a source whose own name may hold anything.
+    /// The nearest valid name, for a source such as a file whose own name may hold anything.
     pub fn from_lossy(text: &str) -> TopicName {
         let kept: String = text
             .chars()

@@ -1,11 +1,11 @@
-//! A topic's version: grows with every accepted change, also across restarts.
+//! A topic's version, which grows with every accepted change and across restarts.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::state::json::MAX_SAFE_INTEGER;
 
-/// At most 2^53 - 1, so that JavaScript holds it exactly. On the wire a canonical
+/// At most 2^53 - 1, so that JavaScript holds it exactly. On the wire it is a canonical
 /// decimal in a string. Readers may rely on "greater", never on "+1".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(u64);
@@ -20,8 +20,8 @@ impl Revision {
     }
 
     /// The revision after this one: the clock's microseconds since 1970, or one more
-    /// where the clock is not ahead. Growing with the clock, it grows across restarts
-    /// even where nothing was kept.
+    /// if the clock is not ahead. As it follows the clock, it grows across restarts even
+    /// if nothing was kept.
     pub fn next(self, unix_micros: u64) -> Revision {
         Revision((self.0 + 1).max(unix_micros).min(MAX_SAFE_INTEGER))
     }
@@ -38,7 +38,7 @@ impl fmt::Display for Revision {
     }
 }
 
-/// A text that is no revision.
+/// A text that is not a revision.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is not a revision: expected a decimal number without leading zeros, at most 2^53 - 1"

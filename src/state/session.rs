@@ -4,10 +4,12 @@ mod config;
 
 pub use config::{Config, FieldName};
 
-use crate::state::json::{Json, Kind, write_object};
+use serde::Serialize;
+
+use crate::state::json::{self, Json, Kind};
 
 /// `{name, data, config, metadata}`. Cloning shares every part.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Session {
     /// A JSON string.
     pub name: Json,
@@ -19,7 +21,7 @@ pub struct Session {
     pub metadata: Json,
 }
 
-/// A document that looks like a session and is none.
+/// A document that looks like a session but is not one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{member}: expected {}, got {got}", expected.with_article())]
 pub struct ShapeError {
@@ -31,7 +33,7 @@ pub struct ShapeError {
     pub got: Kind,
 }
 
-/// What a session has, in this order.
+/// The members of a session, in their order.
 pub const MEMBERS: [&str; 4] = ["name", "data", "config", "metadata"];
 
 impl Session {
@@ -52,10 +54,10 @@ impl Session {
         Session::from_split(document, document.members(), name)
     }
 
-    /// As [`Session::from_json`], of a document whose members were asked for already.
+    /// As [`Session::from_json`], for a document that was already split into its members.
     ///
     /// # Errors
-    /// Names the member that no session can have so.
+    /// Names the member that has the wrong type.
     pub fn from_split(
         document: &Json,
         members: Option<Vec<(String, Json)>>,
@@ -90,25 +92,10 @@ impl Session {
 
     /// The session as one JSON text.
     pub fn to_json(&self) -> String {
-        let mut out = String::with_capacity(self.text_len());
-        self.write_to(&mut out);
-        out
+        json::text(self)
     }
 
-    /// Appends the session's JSON text.
-    pub fn write_to(&self, out: &mut String) {
-        out.push_str("{\"name\":");
-        out.push_str(self.name.as_str());
-        out.push_str(",\"data\":");
-        out.push_str(self.data.as_str());
-        out.push_str(",\"config\":");
-        write_object(out, self.config.iter());
-        out.push_str(",\"metadata\":");
-        out.push_str(self.metadata.as_str());
-        out.push('}');
-    }
-
-    /// About how long [`Session::write_to`]'s text is, in bytes.
+    /// About how long [`Session::to_json`]'s text is, in bytes.
     pub fn text_len(&self) -> usize {
         let parts = [&self.name, &self.data, &self.metadata];
         let parts: usize = parts.iter().map(|part| part.as_str().len()).sum();
@@ -125,7 +112,7 @@ impl Session {
     }
 }
 
-/// Whether a session has a member of this name.
+/// Whether a session has a member of that name.
 pub fn is_member(name: &str) -> bool {
     MEMBERS.contains(&name)
 }
@@ -137,7 +124,7 @@ fn is_session(members: &[(String, Json)]) -> bool {
             .any(|(key, _)| key == "data" || key == "config")
 }
 
-/// The value, if it is of the type that a member of the session has.
+/// The value, if it has the type that the member needs.
 ///
 /// # Errors
 /// Names the member.

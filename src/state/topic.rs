@@ -2,6 +2,7 @@
 //! [`Topic::write`] and [`Topic::since`]. Pure: no clock, no socket, no lock.
 
 mod apply;
+mod candidate;
 mod ignore;
 mod patch;
 

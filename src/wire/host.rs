@@ -1,4 +1,4 @@
-//! What hosts send: over their socket, or as lines on stdin.
+//! What hosts send, over their socket or as lines on stdin.
 
 use serde::de::IgnoredAny;
 
@@ -6,7 +6,7 @@ use crate::state::json::{Json, JsonError, Kind};
 use crate::state::session::{Session, ShapeError};
 use crate::state::topic::{Change, Writer};
 
-/// What a host sends: over its socket, or as a line on stdin.
+/// What a host sends, over its socket or as a line on stdin.
 #[derive(Clone, Debug)]
 pub enum HostMessage {
     /// Change the session.
@@ -36,7 +36,7 @@ impl From<ShapeError> for MessageError {
 pub type Identified = (Option<Json>, Result<HostMessage, MessageError>);
 
 impl HostMessage {
-    /// Reads one message. A session without a name is called `name`.
+    /// Reads one message. A session that has no name is called `name`.
     pub fn parse(bytes: &[u8], name: &str) -> Identified {
         let document = match Json::parse(bytes) {
             Ok(document) => document,
@@ -50,7 +50,7 @@ impl HostMessage {
         (id, HostMessage::from_members(&members, name))
     }
 
-    /// Reads one line of NDJSON: a message, or without `type` a whole session.
+    /// Reads one line of NDJSON: a message, or a whole session if it has no `type`.
     pub fn parse_line(bytes: &[u8], name: &str) -> Result<HostMessage, MessageError> {
         if let Some(text) = plain_broadcast(bytes) {
             return Ok(HostMessage::Broadcast(text));
@@ -101,7 +101,7 @@ impl HostMessage {
 }
 
 /// The text of a line that is a broadcast and nothing else, read in one pass. Any other line,
-/// and one with a fault, is read with care instead.
+/// and one with a fault, is read the ordinary way.
 fn plain_broadcast(bytes: &[u8]) -> Option<String> {
     #[derive(serde::Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -136,10 +136,10 @@ fn short(source_id: String) -> Result<String, MessageError> {
     }
 }
 
-/// The longest name a writer may give itself, in bytes.
+/// The longest name that a writer may give itself, in bytes.
 pub const MAX_SOURCE_ID: usize = 128;
 
-/// Device numbers go up to 10^14, local revisions up to 2^53 - 1.
+/// Reads a device number, which goes up to 10^14, or a local revision, up to 2^53 - 1.
 ///
 /// # Errors
 /// Names the key and the value.
@@ -160,7 +160,7 @@ pub fn device_number(key: &str, value: &Json) -> Result<u64, MessageError> {
 /// The fields of a config object.
 ///
 /// # Errors
-/// Names the place when it is no object.
+/// Names the place if it is not an object.
 pub fn fields(config: &Json, place: &str) -> Result<Vec<(String, Json)>, MessageError> {
     let wrong = || {
         MessageError::Shape(format!(

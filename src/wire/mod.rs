@@ -1,5 +1,6 @@
-//! How it is said: the wire's JSON and the bytes of a frame. Nothing else names a wire member.
+//! How it is said: the wire's JSON and the bytes of a frame. Members have their names only here.
 
+mod answer;
 pub mod frame;
 mod heartbeat;
 mod host;
@@ -7,6 +8,7 @@ mod patch;
 mod problem;
 mod protocol;
 
+pub use answer::{Ack, error};
 pub use heartbeat::{UNANSWERED, patience};
 pub use host::{HostMessage, Identified, MAX_SOURCE_ID, MessageError, device_number, fields};
 pub use patch::patch;

@@ -10,11 +10,11 @@ use serde_json::{Map, Value};
 use super::MessageError;
 use crate::state::json::Json;
 
-/// A JSON Patch (RFC 6902). Read member by member, because a tagged enum would take its
+/// A JSON Patch (RFC 6902). It is read member by member, because a tagged enum would take its
 /// numbers for floats on the way, and refuse those above 2^64.
 ///
 /// # Errors
-/// Names the operation that is none.
+/// Names the operation that is not one.
 pub fn patch(document: &Json) -> Result<Patch, MessageError> {
     let wrong =
         |detail: String| MessageError::Shape(format!("not a JSON Patch (RFC 6902): {detail}"));

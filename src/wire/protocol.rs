@@ -1,12 +1,10 @@
-//! The only place where the wire's JSON is named: what viewers receive, what hosts send,
-//! how errors look, and the close codes.
+//! What viewers and readers of `/sync` receive, a variant for each message; and the close codes.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use super::problem::Problem;
-use crate::state::json::{Json, write_object};
+use crate::state::json::{Json, Members, text};
 use crate::state::name::TopicName;
-use crate::state::revision::Revision;
+use crate::state::session::{FieldName, Session};
 use crate::state::topic::{Origin, Update, Writer};
 
 /// The subprotocol of our own viewers: adds `hello`, `heartbeat` and `bye`.
@@ -26,7 +24,7 @@ pub mod close {
     pub const PROTOCOL: u16 = 1002;
     /// A text or close reason that is not UTF-8.
     pub const INVALID: u16 = 1007;
-    /// More frames or bytes than a viewer may send; disconnected by the host.
+    /// More frames or bytes than a viewer may send; sent away by the host; access revoked.
     pub const POLICY: u16 = 1008;
     /// A message over the limit.
     pub const TOO_LARGE: u16 = 1009;
@@ -36,111 +34,46 @@ pub mod close {
     pub const TOPIC_GONE: u16 = 4404;
 }
 
-/// One `session_update` or `config_update`, as text.
-pub fn update(topic: &TopicName, update: &Update) -> String {
-    match update {
-        Update::Snapshot(version) => {
-            let mut out = String::with_capacity(version.session.text_len() + 256);
-            open(&mut out, "session_update", topic, version.revision);
-            version.session.write_to(&mut out);
-            out.push_str(&origins(version.named_origins()));
-            out.push('}');
-            out
-        }
-        Update::Delta {
-            revision,
-            fields,
-            origins: named,
-        } => {
-            let mut out = String::new();
-            open(&mut out, "config_update", topic, *revision);
-            write_object(
-                &mut out,
-                fields.iter().map(|(field, value)| (&**field, value)),
-            );
-            let named = named.iter().map(|(field, origin)| (&**field, origin));
-            out.push_str(&origins(named));
-            out.push('}');
-            out
-        }
-    }
-}
-
-fn open(out: &mut String, kind: &str, topic: &TopicName, revision: Revision) {
-    out.push_str(&format!(
-        r#"{{"type":"{kind}","topic":"{topic}","revision":"{revision}","payload":"#
-    ));
-}
-
-/// The member that names writers, with the comma before it; nothing when none gave a name.
-pub fn origins<'a>(named: impl Iterator<Item = (&'a str, &'a Origin)>) -> String {
-    let values: Vec<(&str, Json)> = named
-        .map(|(field, origin)| (field, origin_json(origin)))
-        .collect();
-    let mut out = String::new();
-    if !values.is_empty() {
-        out.push_str(",\"origins\":");
-        write_object(
-            &mut out,
-            values.iter().map(|(field, value)| (*field, value)),
-        );
-    }
-    out
-}
-
-#[derive(Serialize)]
-struct OriginText<'a> {
-    revision: u64,
-    #[serde(flatten)]
-    writer: &'a Writer,
-}
-
-fn origin_json(origin: &Origin) -> Json {
-    json(&OriginText {
-        revision: origin.revision.get(),
-        writer: &origin.writer,
-    })
-}
-
-/// How a resuming viewer was served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Resumed {
-    /// A snapshot follows, or will when there is a session.
-    Snapshot,
-    /// The changed fields follow.
-    Delta,
-    /// Nothing changed since.
-    Current,
-}
-
-/// What `hosts` do at the moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SourceState {
-    /// Something can still change the topic and did lately.
-    Alive,
-    /// Nothing was heard of the host for a while.
-    Silent,
-    /// The only source came to its end.
-    Ended,
-}
-
-/// Frames that only our own viewers receive.
+/// What a viewer receives. The first two are all that any viewer has to understand; the others
+/// go only to those that offered [`SUBPROTOCOL`].
 #[derive(Clone, Debug, Serialize)]
 #[serde(
     tag = "type",
-    rename_all = "lowercase",
+    rename_all = "snake_case",
     rename_all_fields = "camelCase"
 )]
-pub enum Own {
-    /// The first frame.
+pub enum ToViewer<'a> {
+    /// Everything: replaces what the viewer has.
+    SessionUpdate {
+        /// The topic whose session this is.
+        topic: &'a str,
+        /// The revision that the viewer has after this.
+        revision: String,
+        /// The session, as the host wrote it.
+        payload: &'a Session,
+        /// Who wrote which field, if the writer gave a name.
+        #[serde(skip_serializing_if = "Origins::is_empty")]
+        origins: Origins<'a>,
+    },
+    /// The fields that changed, to be merged into the config.
+    ConfigUpdate {
+        /// The topic whose fields these are.
+        topic: &'a str,
+        /// The revision that the viewer has after this.
+        revision: String,
+        /// The fields at their present values.
+        payload: Members<'a, FieldName, Json>,
+        /// Who wrote which field, if the writer gave a name.
+        #[serde(skip_serializing_if = "Origins::is_empty")]
+        origins: Origins<'a>,
+    },
+    /// The first message: what is spoken, and what comes next.
     Hello {
         /// The version of this vocabulary.
         protocol: u8,
         /// Program and version.
         server: &'static str,
-        /// Which topic follows.
+        /// The topic that is watched.
         topic: String,
         /// The topic's revision.
         revision: String,
@@ -149,9 +82,9 @@ pub enum Own {
         /// How often a heartbeat comes, in milliseconds.
         heartbeat_ms: u64,
     },
-    /// The link is alive.
+    /// The connection is alive.
     Heartbeat {
-        /// The topic's revision as far as the viewers know it.
+        /// The topic's revision that viewers were last sent.
         revision: String,
         /// How long the host has been silent, in milliseconds.
         host_seen_ms: u64,
@@ -167,84 +100,111 @@ pub enum Own {
     },
 }
 
-impl Own {
+/// A message that only our own viewers receive, which borrows nothing.
+pub type Own = ToViewer<'static>;
+
+impl ToViewer<'_> {
     /// As text.
     pub fn text(&self) -> String {
-        json(self).as_str().to_owned()
+        text(self)
     }
 }
 
-/// Our own serializable values never fail to serialize.
-pub(super) fn json(value: &impl Serialize) -> Json {
-    serde_json::to_value(value)
-        .map_or_else(|_| Json::empty_object(), |value| Json::from_value(&value))
+/// One `session_update` or `config_update`, as text.
+pub fn update(topic: &TopicName, update: &Update) -> String {
+    let topic = topic.as_str();
+    let message = match update {
+        Update::Snapshot(version) => ToViewer::SessionUpdate {
+            topic,
+            revision: version.revision.to_string(),
+            payload: &version.session,
+            origins: Origins::of(version.named_origins()),
+        },
+        Update::Delta {
+            revision,
+            fields,
+            origins,
+        } => ToViewer::ConfigUpdate {
+            topic,
+            revision: revision.to_string(),
+            payload: Members(fields),
+            origins: Origins::of(origins.iter().map(|(field, origin)| (&**field, origin))),
+        },
+    };
+    message.text()
 }
 
-/// The answer to a host's message that was accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ack {
-    /// A change stands, under this revision; whether it is kept.
-    Written(Revision, bool),
-    /// A text was sent, and so many viewers were passed over.
-    Broadcast(usize),
-}
-
-impl Ack {
-    /// As text, with the message's id.
-    pub fn text(self, id: Option<&Json>) -> String {
-        let mut passed_over = None;
-        let (mut revision, mut kept) = (None, None);
-        match self {
-            Ack::Written(at, is_kept) => {
-                revision = Some(Json::string(&at.to_string()));
-                kept = (!is_kept).then(|| Json::from_value(&false.into()));
-            }
-            Ack::Broadcast(0) => {}
-            Ack::Broadcast(viewers) => passed_over = Some(Json::from_value(&viewers.into())),
-        }
-        let members = [
-            ("id", id),
-            ("revision", revision.as_ref()),
-            ("kept", kept.as_ref()),
-            ("passedOver", passed_over.as_ref()),
-        ];
-        message("ack", members)
+/// The member that names writers, with the comma before it; empty if none gave a name.
+pub fn origins<'a>(named: impl Iterator<Item = (&'a str, &'a Origin)>) -> String {
+    match Origins::of(named) {
+        none if none.is_empty() => String::new(),
+        some => format!(",\"origins\":{}", text(&some)),
     }
 }
 
-/// The answer to a host's message that was refused.
-pub fn error(id: Option<&Json>, problem: &Problem) -> String {
-    let status = Json::from_value(&problem.status.into());
-    let detail = Json::string(&problem.detail);
-    let errors = (!problem.errors.is_empty()).then(|| json(&problem.errors));
-    message(
-        "error",
-        [
-            ("id", id),
-            ("status", Some(&status)),
-            ("detail", Some(&detail)),
-            ("errors", errors.as_ref()),
-        ],
-    )
+/// Who wrote which field.
+#[derive(Clone, Debug)]
+pub struct Origins<'a>(Vec<(&'a str, OriginText<'a>)>);
+
+#[derive(Clone, Debug, Serialize)]
+struct OriginText<'a> {
+    /// A number here, as clients compare it; a string everywhere else.
+    revision: u64,
+    #[serde(flatten)]
+    writer: &'a Writer,
 }
 
-fn message<'a, const N: usize>(kind: &str, members: [(&'a str, Option<&'a Json>); N]) -> String {
-    let kind = Json::string(kind);
-    let present = members
-        .into_iter()
-        .filter_map(|(key, value)| Some((key, value?)));
-    Json::object(std::iter::once(("type", &kind)).chain(present))
-        .as_str()
-        .to_owned()
+impl<'a> Origins<'a> {
+    fn of(named: impl Iterator<Item = (&'a str, &'a Origin)>) -> Origins<'a> {
+        let text = |origin: &'a Origin| OriginText {
+            revision: origin.revision.get(),
+            writer: &origin.writer,
+        };
+        Origins(named.map(|(field, origin)| (field, text(origin))).collect())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
-/// An invalidation event for clients that fetch what changed.
+impl Serialize for Origins<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Members(&self.0).serialize(serializer)
+    }
+}
+
+/// What a viewer that connects is sent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Resumed {
+    /// A snapshot follows, or will when there is a session.
+    Snapshot,
+    /// The changed fields follow.
+    Delta,
+    /// Nothing changed since.
+    Current,
+}
+
+/// What a topic's hosts do at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceState {
+    /// Something can still change the topic and did lately.
+    Alive,
+    /// The host has not been heard of for a while.
+    Silent,
+    /// The only source has come to its end.
+    Ended,
+}
+
+/// What a reader of `/sync` receives: that there is something to fetch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Invalidation {
     /// What changed.
     pub topic: String,
-    /// The revision that can be fetched by now.
+    /// The revision that can be fetched now.
     pub revision: String,
     /// Who wrote last, if it named itself.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -256,6 +216,11 @@ pub struct Invalidation {
 impl Invalidation {
     /// As text.
     pub fn text(&self) -> String {
-        json(self).as_str().to_owned()
+        text(self)
     }
+}
+
+/// Something that is ours to serialize, as JSON.
+pub(super) fn json(value: &impl Serialize) -> Json {
+    Json::of(value)
 }

@@ -17,7 +17,7 @@ use super::harness::{Daemon, Events, LIMIT, Socket, masked, opcode::*, revision}
 
 const OWN: (&str, &str) = ("Sec-WebSocket-Protocol", "onlooker.v1");
 
-/// Without pings, so that who waits in vain fails.
+/// Without pings, so that whoever waits in vain fails.
 fn daemon_with(args: &[&str]) -> Daemon {
     Daemon::with(&[args, &["--ping", "1h"]].concat())
 }
@@ -61,7 +61,7 @@ fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// The next frame of this type, whatever is before it.
+/// The next frame of this type, whatever comes before it.
 fn next(viewer: &mut Socket, kind: &str) -> Value {
     let mut frames = std::iter::repeat_with(|| viewer.json());
     let frame = frames.find(|frame| frame["type"] == json!(kind));
@@ -71,7 +71,7 @@ fn next(viewer: &mut Socket, kind: &str) -> Value {
 #[test]
 fn there_and_back_within_a_pause_reaches_a_viewer() {
     let daemon = daemon_with(&[]);
-    // Here before the session: what it is sent first has left for everybody.
+    // It was here before the session: what it is sent first has left for everybody.
     let mut viewer = daemon.viewer();
     daemon.put(r#"{"data":1,"config":{"like":false}}"#);
     next(&mut viewer, "session_update");
@@ -148,7 +148,7 @@ fn a_deleted_topics_host_is_heard_when_it_writes_again() {
     assert!(ends, "its only source has left");
 }
 
-/// Ends the writers of a test, also of one that fails.
+/// Ends the writers of a test, even if it fails.
 struct Done<'a>(&'a AtomicBool);
 
 impl Drop for Done<'_> {
@@ -258,7 +258,7 @@ fn a_greeting_agrees_with_what_follows() {
 
 const TEXTS: usize = 2_000;
 
-/// Sends all texts at once, each as long as this, and returns who was passed over by each.
+/// Sends all texts at once, each of this length, and returns how many viewers each passed over.
 fn broadcasts(daemon: &Daemon, length: usize) -> Vec<u64> {
     let mut host = host_of(daemon, "main");
     let filler = "x".repeat(length);
@@ -362,7 +362,7 @@ fn who_waits_keeps_a_topic_whose_host_has_left() {
     );
 }
 
-/// Somebody who watches, held open; or the status of the refusal.
+/// A viewer whose connection is held open; or the status of the refusal.
 type Watch = fn(&Daemon) -> Result<Box<dyn Send>, u16>;
 
 fn socket(daemon: &Daemon, path: &str) -> Result<Box<dyn Send>, u16> {
@@ -401,7 +401,7 @@ fn readers_of_sync_take_the_places_of_viewers() {
     }
 }
 
-/// Joins until nobody is let in any more, and tells of each 101.
+/// Joins until nobody is let in any more, and reports each 101.
 fn join_until_the_end(port: u16, joined: &Sender<()>) -> Vec<Socket> {
     let mut sockets = Vec::new();
     let ways = [("/", None), ("/", Some(OWN)), ("/sync", None)];
@@ -415,13 +415,13 @@ fn join_until_the_end(port: u16, joined: &Sender<()>) -> Vec<Socket> {
             // Stopping, full, or not accepted any more.
             Err(refused) => assert!([0, 503].contains(&refused.status), "{refused:?}"),
         }
-        // The test may have heard of enough.
+        // The test may have heard enough.
         let _ = joined.send(());
     }
     sockets
 }
 
-/// The code of the close frame, whatever is before it; none when there is no such frame.
+/// The code of the close frame, whatever comes before it; none if there is no such frame.
 fn end_of(mut socket: Socket) -> Option<u16> {
     loop {
         let frame = socket.frame()?;
@@ -510,7 +510,7 @@ fn nobody_stays_with_a_topic_that_has_ended() {
     }
 }
 
-/// A connection over a slow link: 64 KiB every 300 ms, and little on the way.
+/// A connection over a slow line: 64 KiB every 300 ms, and little in flight.
 fn slow_link(daemon: &Daemon) -> TcpStream {
     const PACE: Duration = Duration::from_millis(300);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -539,7 +539,7 @@ fn a_slow_but_steady_reader_is_not_dropped() {
     let daemon = Daemon::with(&["--ping", "1s"]);
     let filler = "x".repeat(3_000_000);
     daemon.put(&format!(r#"{{"data":"{filler}","config":{{"speed":1}}}}"#));
-    // It answers a ping when it comes to it, behind all that was sent before.
+    // It answers a ping when it gets to it, after everything that was sent before.
     let mut slow = Socket::open(slow_link(&daemon), "/", &[]);
     set(&daemon, "speed", r#"{"value":2}"#);
     let first = slow.json();

@@ -1,5 +1,5 @@
-//! The host socket: what a host writes is answered in its order, and no fault of its own
-//! ends the connection.
+//! The host socket: what a host writes is answered in order, and a mistake of its own does not
+//! end the connection.
 
 use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
@@ -253,7 +253,8 @@ fn what_is_too_large_is_refused_by_name() {
     };
     refused(&tell(&mut host, &of(110_000)));
     acknowledged(&tell(&mut host, &of(90_000)));
-    // Beyond any session the rest of the message is not even read: the one error that closes.
+    // The rest of a message that is longer than any session is not even read: this is the one
+    // error that closes.
     refused(&tell(&mut host, &of(400_000)));
     assert_eq!(host.close_code(), Some(1009));
 }
@@ -316,7 +317,7 @@ fn split(daemon: &Daemon) -> (TcpStream, Socket) {
     )
 }
 
-/// Room for what an allocator keeps back.
+/// Room for what an allocator holds on to.
 const SLACK: u64 = 24 << 20;
 
 #[test]

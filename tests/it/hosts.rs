@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::harness::Daemon;
 
-/// What stands in the first fence of a language, in a document.
+/// The first code block of a language in a document.
 fn printed(document: &str, language: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("docs")
@@ -19,7 +19,7 @@ fn printed(document: &str, language: &str) -> String {
     rest.split("\n```").next().unwrap().to_owned() + "\n"
 }
 
-/// Runs a host against a daemon, as somebody would who copied it.
+/// Runs a host against a daemon, as somebody who copied it would.
 fn run(daemon: &Daemon, program: &str, file: &str, text: &str) -> Option<Output> {
     let house = tempfile::tempdir().unwrap();
     let path = house.path().join(file);

@@ -17,7 +17,7 @@ const PAUSES: [(&str, &[&str]); 2] = [
     ("after the default pause", &[]),
 ];
 const FIELDS: &str = "[fields]\nspeed = { type = \"number\", min = 0, max = 100 }\n";
-/// Without pings, who waits in vain fails. With less room, whoever falls behind because of
+/// Without pings, whoever waits in vain fails. With less room, whoever falls behind because of
 /// what others write is told once more where everything is.
 const FLAGS: [&str; 6] = [
     "--max-session",
@@ -34,7 +34,7 @@ const fn scene(name: &'static str, play: fn(&Room)) -> Scenario {
     (name, play)
 }
 
-/// Plays all scenarios beside each other, each in a room of its own, and names those that fail.
+/// Plays all scenarios side by side, each in a room of its own, and names those that fail.
 fn play<S: Sync>(scenarios: &[(&str, S)], run: impl Fn(&Room, &S) + Sync) {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("onlooker.toml");
@@ -70,9 +70,9 @@ fn table(text: &str) -> Vec<(&str, Vec<&str>)> {
     rows.collect()
 }
 
-/// Windows, and those that join before the last wave; writers, waves, and writes of each in a
-/// wave; and of each window's line the lag, and of a hundred events how many are lost and how
-/// many come twice.
+/// How many windows there are, and how many of them join before the last wave; writers, waves, and
+/// the writes of each in a wave; the lag of each window's line, and how many of a hundred events
+/// are lost and how many come twice.
 const STORMS: &str = "
     one writes, the other shows it           |  2 0 | 1  1   1 | 0  0   0
     one writes, two others show it           |  3 0 | 1  1   1 | 0  0   0
@@ -538,7 +538,7 @@ fn restarted(flags: &[&str], signal: &str) -> (Daemon, (u64, Value), Value) {
     (Daemon::with(flags), shown, written)
 }
 
-/// Tries each way to end, after a pause and without, with a store and without.
+/// Tries each way to end, with and without a pause before it, with and without a store.
 fn restarts(check: impl Fn(&mut Window, &Value, bool)) {
     for ((pause, flags), signal) in PAUSES.into_iter().zip(["TERM", "KILL"]) {
         let folder = tempfile::tempdir().unwrap();
@@ -565,7 +565,7 @@ fn a_restart_loses_nobody() {
         }
         window.settles();
         let kept = written["serverRevision"].as_u64().unwrap();
-        // After a kill it is a greater one: what was lost may have been shown.
+        // After a kill it is greater: what was lost may have been shown.
         assert!(!stored || window.held >= kept, "{} of {kept}", window.held);
     });
 }

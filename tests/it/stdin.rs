@@ -1,4 +1,4 @@
-//! Standard input as a source: NDJSON, one change to a line.
+//! Standard input as a source: NDJSON, one change per line.
 
 use serde_json::json;
 

@@ -1,15 +1,16 @@
-//! RFC 7396 on text: what a merge patch does not name stays as it was written, and is copied once.
+//! RFC 7396 on text: what a merge patch does not name stays as it was written and is copied once.
 
 use std::borrow::Cow;
 
 use indexmap::IndexMap;
 
-use super::{Json, Work, scan};
+use super::parts::{content, members};
+use super::{Json, Work};
 
 impl Json {
-    /// The value after a merge patch (RFC 7396 §2). None when that would take looking through
-    /// more bytes than `work` has left: a patch can go down a hundred levels, each of them as
-    /// large as the whole.
+    /// The value after a merge patch (RFC 7396 §2). `None` if that would take looking at more
+    /// bytes than `work` has left: a patch can go down a hundred levels, each of them as large as
+    /// the whole.
     pub fn merged(target: Option<&Json>, patch: &Json, work: &mut Work<'_>) -> Option<Json> {
         let target = target.map(Json::as_str);
         let mut out = String::with_capacity(target.map_or(0, str::len) + patch.as_str().len());
@@ -19,19 +20,19 @@ impl Json {
 }
 
 fn merge(out: &mut String, target: Option<&str>, patch: &str, work: &mut Work<'_>) -> Option<()> {
-    let Some(changes) = scan::members(patch) else {
+    let Some(changes) = members(patch) else {
         out.push_str(patch);
         return Some(());
     };
     work.spend(patch.len() + target.map_or(0, str::len))?;
     let mut changes: IndexMap<Cow<'_, str>, (&str, &str)> = changes
         .into_iter()
-        .map(|(key, value)| (name(key), (key, value)))
+        .map(|(key, value)| (content(key), (key, value)))
         .collect();
     let mut object = Object::begin(out);
-    for (key, value) in target.and_then(scan::members).unwrap_or_default() {
-        match changes.get_mut(&name(key)) {
-            // What was done is marked by taking its value away.
+    for (key, value) in target.and_then(members).unwrap_or_default() {
+        match changes.get_mut(&content(key)) {
+            // A change that was applied is marked by taking its value away.
             Some((_, change)) => {
                 let change = std::mem::take(change);
                 object.put(key, Some(value), change, work)?;
@@ -45,14 +46,6 @@ fn merge(out: &mut String, target: Option<&str>, patch: &str, work: &mut Work<'_
     }
     object.end();
     Some(())
-}
-
-/// A key's content, so that another spelling is the same key.
-fn name(literal: &str) -> Cow<'_, str> {
-    match literal.contains('\\') {
-        true => serde_json::from_str(literal).map_or(literal.into(), Cow::Owned),
-        false => Cow::Borrowed(&literal[1..literal.len() - 1]),
-    }
 }
 
 /// An object that is being written.

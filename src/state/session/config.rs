@@ -4,20 +4,21 @@ use std::sync::Arc;
 
 use indexmap::IndexSet;
 use rpds::VectorSync;
+use serde::{Serialize, Serializer};
 
 use crate::state::json::{Json, key_len};
 
-/// A field's name, shared by everything that speaks of the field.
+/// A field's name, shared by everything that mentions the field.
 pub type FieldName = Arc<str>;
 
 /// The flat map of parameters, in the host's order.
 ///
-/// A copy shares all, and setting a field that is there copies a few nodes: so one field of a
-/// hundred thousand costs no more than one of three. Adding and removing fields rebuilds it.
+/// A copy shares everything, and changing a field copies a few nodes: so one field out of a
+/// hundred thousand costs no more than one out of three. Adding and removing fields rebuilds it.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     names: Arc<IndexSet<FieldName>>,
-    /// By the place of the name.
+    /// By the position of the name.
     values: VectorSync<Json>,
     text_len: usize,
 }
@@ -43,8 +44,9 @@ impl Config {
         Some((self.names.get_index(place)?, self.values.get(place)?))
     }
 
-    /// The places of those `fields`, all without any, whose value another config does not have.
-    /// Looking a name up is what this costs, so it is done once for both where it can be.
+    /// The positions of the fields whose value is another one in `other`; only among `fields`, if
+    /// they are given. Looking names up is what this costs, so where both have the same order
+    /// each is looked up once.
     pub fn places_that_differ(&self, other: &Config, fields: Option<&[String]>) -> Vec<usize> {
         let same_places = self.has_order_of(other);
         let differs = |place: &usize| match (self.at(*place), same_places) {
@@ -61,7 +63,8 @@ impl Config {
         }
     }
 
-    /// Whether both are known to have the same fields in the same order: one came of the other.
+    /// Whether both are known to have the same fields in the same order, because one was made from
+    /// the other.
     pub fn has_order_of(&self, other: &Config) -> bool {
         Arc::ptr_eq(&self.names, &other.names)
     }
@@ -135,6 +138,12 @@ impl<N: Into<FieldName>> FromIterator<(N, Json)> for Config {
     }
 }
 
+impl Serialize for Config {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
 /// The same fields with the same values in the same order: the same text.
 impl PartialEq for Config {
     fn eq(&self, other: &Config) -> bool {
@@ -178,8 +187,7 @@ mod tests {
     #[test]
     fn a_name_counts_as_it_is_written() {
         let config = config(&[("\u{1}\u{1}\"", "[1]")]);
-        let mut text = String::new();
-        crate::state::json::write_object(&mut text, config.iter());
+        let text = serde_json::to_string(&config).unwrap();
         assert_eq!(text, r#"{"\u0001\u0001\"":[1]}"#);
         assert_eq!(config.text_len(), text.len() - 1);
     }

@@ -1,30 +1,18 @@
-//! What a change makes of a session, and what differs then. Its cost follows the change: what
+//! What a change makes of a session, and what differs then. The cost follows the change: what
 //! the change does not name is shared, and not looked at.
 
 use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
 
+use super::candidate::{Candidate, Named, TOO_MUCH, may_be_named, no_member};
 use super::{Change, Refusal, Rules, ignore, patch};
 use crate::state::fields::Whitelist;
-use crate::state::json::{Json, Kind, Work, is_reserved};
-use crate::state::session::{Config, FieldName, Session, ShapeError, expect};
+use crate::state::json::{Json, Kind, Work};
+use crate::state::session::{Config, FieldName, Session, expect};
 
-/// How much work a patch may be, in bytes looked at and array elements moved: some tenths of a
-/// second of a core. Sending the session anew takes less.
+/// How much work a patch may be, in bytes looked at and array elements moved: a few tenths of a
+/// second of one core. Sending the whole session again takes less.
 const WORK: usize = 64 * 1024 * 1024;
-pub const TOO_MUCH: &str = "the patch is too much work: send the whole session instead";
-
-/// The session as a change would have it.
-pub struct Candidate {
-    pub session: Session,
-    pub named: Named,
-}
-
-/// Which fields a change may have touched.
-pub enum Named {
-    All,
-    Some(Vec<String>),
-}
 
 /// The session after a change that may stand.
 pub struct Next {
@@ -33,12 +21,12 @@ pub struct Next {
     pub changed: Vec<FieldName>,
     /// About how long they are as text, in bytes.
     pub changed_len: usize,
-    /// Whether more changed than whitelisted fields taking other values.
+    /// Whether anything changed but the values of whitelisted fields.
     pub structural: bool,
 }
 
 /// Applies a change to the present session; `name` is what a session without a name is called.
-/// Once it is called off it ends at its next step, with any error.
+/// Once it is called off it ends at its next step, with some error that nobody reads.
 ///
 /// # Errors
 /// Says why the change cannot stand.
@@ -130,8 +118,8 @@ fn difference(present: &Session, next: Session, named: &Named, whitelist: &White
     }
 }
 
-/// The present session with the changed values. Another order of the fields alone is no change,
-/// so viewers, restarts and readers must not differ in it.
+/// The present session with the changed values. Reordering the fields is no change, so viewers,
+/// readers and a restarted daemon must all keep the present order.
 fn in_order_of(present: &Session, next: &Session, changed: &[FieldName]) -> Session {
     let mut session = present.clone();
     for field in changed {
@@ -149,7 +137,7 @@ fn merged(
     name: &str,
     mut work: Work<'_>,
 ) -> Result<Candidate, Refusal> {
-    // RFC 7396 would replace the session by it: by accident a JSON Patch, most of the time.
+    // RFC 7396 would replace the session by it. Most of the time it is a JSON Patch by mistake.
     let members = patch.members().ok_or_else(|| {
         Refusal::Invalid(format!(
             "a merge patch of a session is an object, got {}: a JSON Patch is application/json-patch+json",
@@ -200,24 +188,4 @@ fn set_fields(config: &mut Config, fields: &[(String, Json)]) -> Result<(), Refu
         config.set(field, value.clone());
     }
     Ok(())
-}
-
-/// A field's name may have come in a path, and has to be one that a document may hold.
-pub fn may_be_named(field: &str) -> Result<(), Refusal> {
-    match is_reserved(field) {
-        true => Err(Refusal::Invalid(format!("the key {field:?} is reserved"))),
-        false => Ok(()),
-    }
-}
-
-impl From<ShapeError> for Refusal {
-    fn from(error: ShapeError) -> Refusal {
-        Refusal::Invalid(error.to_string())
-    }
-}
-
-pub fn no_member(name: &str) -> Refusal {
-    Refusal::Invalid(format!(
-        "{name:?} is no member of a session: expected name, data, config, metadata"
-    ))
 }

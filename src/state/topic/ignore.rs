@@ -5,8 +5,8 @@ use serde_json::Value;
 use crate::state::json::{Json, Kind};
 use crate::state::session::Session;
 
-/// The session without its ignored parts. What it shares with the `present` one was looked
-/// through when that arrived.
+/// The session without its ignored parts. What it shares with the `present` one was searched
+/// when that arrived.
 pub fn without_ignored(
     mut next: Session,
     present: Option<&Session>,
@@ -44,7 +44,7 @@ fn without_field(next: &mut Session, present: Option<&Session>, rest: &str) {
     next.config.set(&field, after);
 }
 
-/// A value without the part at the rest of a pointer.
+/// A value without the part that the rest of a pointer names.
 fn without(value: &Json, before: Option<&Json>, rest: &str) -> Json {
     if rest.is_empty() {
         return Json::empty_object();
@@ -68,8 +68,8 @@ fn split(pointer: &str) -> (String, &str) {
     (token.replace("~1", "/").replace("~0", "~"), rest)
 }
 
-/// Takes away what a pointer points at; tells whether it was there. An element of an array
-/// becomes null, so that the others keep their places.
+/// Removes what a pointer points at; tells whether it was there. An element of an array
+/// becomes null, so that the others keep their positions.
 fn remove(tree: &mut Value, pointer: &str) -> bool {
     let Some((parent, last)) = pointer.rsplit_once('/') else {
         return false;

@@ -1,4 +1,4 @@
-//! A JSON Patch (RFC 6902) of a session: its cost is known before each operation is done.
+//! A JSON Patch (RFC 6902) of a session: the cost of each operation is known before it is done.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use json_patch::jsonptr::Pointer;
 use json_patch::{Patch, PatchOperation};
 use serde_json::{Map, Value};
 
-use super::apply::{Candidate, Named, TOO_MUCH, may_be_named, no_member};
+use super::candidate::{Candidate, Named, TOO_MUCH, may_be_named, no_member};
 use super::{Refusal, Rules};
 use crate::state::json::{Json, Kind, LARGE, MAX_DEPTH, Work, value_of};
 use crate::state::session::{self, Session, expect};
@@ -34,7 +34,7 @@ pub fn patched(
     scope.session(session, document, name)
 }
 
-/// About how long a patch is as text, in bytes; all that is over [`LARGE`] is alike.
+/// About how long a patch is as text, in bytes; counted only until it is over [`LARGE`].
 pub fn text_len(patch: &Patch) -> usize {
     let mut left = LARGE;
     for operation in patch.iter() {
@@ -70,7 +70,7 @@ fn count(value: &Value, left: &mut usize) {
 /// The parts of a session that a patch names.
 struct Scope {
     members: HashSet<String>,
-    /// None: all of them.
+    /// `None`: all of them.
     fields: Option<HashSet<String>>,
 }
 
@@ -142,7 +142,7 @@ impl Scope {
         Value::Object(fields)
     }
 
-    /// The session with what the patch left of its parts.
+    /// The session with its parts as the patch left them.
     fn session(&self, before: &Session, document: Value, name: &str) -> Result<Candidate, Refusal> {
         let Value::Object(mut parts) = document else {
             return Err(not_a_session());
@@ -202,15 +202,17 @@ impl Scope {
 }
 
 fn not_a_session() -> Refusal {
-    Refusal::Invalid("the patch removes both data and config: a session has one of them".to_owned())
+    Refusal::Invalid(
+        "the patch removes both data and config: a session needs one of them".to_owned(),
+    )
 }
 
 fn part(value: Option<Value>, before: &Json) -> Result<Json, Refusal> {
     value.map_or_else(|| Ok(Json::empty_object()), |value| text(&value, before))
 }
 
-/// A value's text: the host's own where the value is what it was, so that another spelling of
-/// a string (`\u0041`) is no change.
+/// A value's text. If the value is still the same it is the host's own text, so that another
+/// spelling of a string (`\u0041`) is not a change.
 fn text(value: &Value, before: &Json) -> Result<Json, Refusal> {
     let written = value.to_string();
     let same = written == before.as_str()
@@ -229,7 +231,7 @@ fn parsed(text: &str) -> Result<Json, Refusal> {
     Json::parse(text.as_bytes()).map_err(|error| Refusal::Invalid(error.reason))
 }
 
-/// What a patch may still cost.
+/// How much a patch may still cost.
 struct Budget<'a> {
     work: Work<'a>,
     /// How many bytes the copies may add.
@@ -277,7 +279,7 @@ fn at<'a>(document: &'a Value, pointer: &Pointer) -> Option<&'a Value> {
     document.pointer(pointer.as_str())
 }
 
-/// How many elements move when one is put into an array, or taken out of it, at this place.
+/// How many elements move when one is inserted into an array, or removed from it, at a place.
 fn shifted(document: &Value, pointer: &Pointer) -> usize {
     let Some((parent, last)) = pointer.split_back() else {
         return 0;
@@ -299,7 +301,7 @@ struct Weight {
 }
 
 impl Weight {
-    /// At most [`MAX_DEPTH`] levels deep, because nothing deeper gets in.
+    /// The recursion ends after [`MAX_DEPTH`] levels, because nothing deeper is accepted.
     fn of(value: &Value) -> Weight {
         let inside = |values: &mut dyn Iterator<Item = &Value>| {
             values.fold(Weight { bytes: 2, depth: 1 }, |all, value| {
