@@ -3,12 +3,14 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use futures_util::FutureExt;
+use std::net::SocketAddr;
 
-use super::guesses::{GUESSES, WAITING};
+use futures_util::FutureExt;
+use hyper::Request;
+
+use super::guesses::{GUESSES, REMEMBERED, WAITING};
 use super::*;
 use crate::wire::TOKEN_SUBPROTOCOL;
-use hyper::Request;
 
 fn access(options: &AccessOptions) -> Access {
     Access::new(options, vec!["studio".into()]).unwrap()
@@ -87,8 +89,12 @@ fn passes_end_with_what_they_rest_on() {
     let access = self::given("host-1", None);
     let anybody = pass(&access, Need::Viewer, "x").viewer.unwrap();
     let host = pass(&access, Need::Host, "host-1").host.unwrap();
-    let ended =
-        |anybody: &ViewerPass, host: &HostPass| (anybody.0.is_cancelled(), host.0.is_cancelled());
+    let ended = |anybody: &ViewerPass, host: &HostPass| {
+        (
+            anybody.revoked().is_cancelled(),
+            host.revoked().is_cancelled(),
+        )
+    };
 
     let same = renewed(&access, given("host-1"), None);
     assert_eq!(ended(&anybody, &host), (false, false), "nothing is another");
@@ -105,7 +111,7 @@ fn passes_end_with_what_they_rest_on() {
         (false, true),
         "none is needed any more"
     );
-    assert!(through_host.0.is_cancelled());
+    assert!(through_host.revoked().is_cancelled());
 
     let host = pass(&open, Need::Host, "host-3").host.unwrap();
     let narrower = AccessOptions {
@@ -122,7 +128,7 @@ fn passes_end_with_what_they_rest_on() {
         !pass(&narrower, Need::Host, "host-3")
             .host
             .unwrap()
-            .0
+            .revoked()
             .is_cancelled()
     );
 }

@@ -157,11 +157,7 @@ impl Host {
         match message {
             Message::Text(text) => Some(Message::text(self.obey(text.as_bytes()).await)),
             Message::Binary(_) => {
-                let problem = Problem::new(
-                    415,
-                    "Unsupported Media Type",
-                    "expected a text message with one JSON object",
-                );
+                let problem = Problem::new(415, "expected a text message with one JSON object");
                 Some(Message::text(self.refuse(None, &problem)))
             }
             _ => None,
@@ -245,7 +241,6 @@ impl Host {
         self.hub.announce(&self.topic).await;
         let problem = Problem::new(
             413,
-            "Content Too Large",
             format!("the message is over the limit of {limit} bytes (--max-session)"),
         );
         let _ = socket
@@ -269,10 +264,8 @@ async fn next<S: AsyncRead + AsyncWrite + Unpin>(
 /// A message that was not understood, as HTTP would have it.
 pub fn problem_of(error: &MessageError) -> Problem {
     match error {
-        MessageError::Json(error) => {
-            Problem::new(400, "Bad Request", error.to_string()).because("not JSON")
-        }
-        MessageError::Shape(detail) => Problem::new(422, "Unprocessable Content", detail.clone())
+        MessageError::Json(error) => Problem::bad_request(error.to_string()).because("not JSON"),
+        MessageError::Shape(detail) => Problem::unprocessable(detail.clone())
             .because("JSON of another shape than it has to have"),
     }
 }
