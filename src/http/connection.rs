@@ -1,11 +1,11 @@
 //! Accepting connections, and serving one of them until it ends or becomes a WebSocket.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use hyper::Request;
 use hyper::body::Incoming;
@@ -15,14 +15,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
-use tower::ServiceExt;
 use tracing::{Instrument, Span, field::Empty};
 
 use super::app::App;
 use super::patience::Patient;
 use super::peer::{Counted, Peer};
 use super::pending::Pending;
-use super::routes;
+use super::routes::Routes;
 use crate::hub::notices::Reason;
 use crate::viewer::unacknowledged;
 
@@ -39,7 +38,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 pub async fn serve(app: Arc<App>, listener: TcpListener) {
     let door = Door {
         pending: Pending::new(app.hub.limits().unauthenticated),
-        routes: routes::router(&app),
+        routes: Routes::new(&app),
         app: app.clone(),
     };
     let mut failed: Option<Instant> = None;
@@ -62,7 +61,7 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) {
 struct Door {
     app: Arc<App>,
     pending: Arc<Pending>,
-    routes: Router,
+    routes: Routes,
 }
 
 impl Door {
@@ -115,7 +114,7 @@ fn is_peers_fault(error: &io::Error) -> bool {
     )
 }
 
-async fn connection(app: Arc<App>, routes: Router, tcp: TcpStream, peer: Arc<Peer>) {
+async fn connection(app: Arc<App>, routes: Routes, tcp: TcpStream, peer: Arc<Peer>) {
     // Small frames must not wait for the acknowledgement of earlier ones.
     if tcp.set_nodelay(true).is_err() {
         return;
@@ -159,14 +158,15 @@ fn bound_kernel_queue(tcp: &TcpStream, ping: Duration) {
 }
 
 /// Serves requests until the connection ends, is upgraded, or the daemon stops.
-async fn requests<S>(app: Arc<App>, routes: Router, peer: Arc<Peer>, stream: S)
+async fn requests<S>(app: Arc<App>, routes: Routes, peer: Arc<Peer>, stream: S)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let ip = peer.ip();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
-        routes.clone().oneshot(request.map(Body::new))
+        let answer = routes.clone().answer(request.map(Body::new));
+        async { Ok::<_, Infallible>(answer.await) }
     });
     let limits = app.hub.limits();
     let connection = http1::Builder::new()

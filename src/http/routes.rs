@@ -5,11 +5,13 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::handler::Handler;
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::Response;
-use axum::routing::{MethodRouter, any, delete, get, patch, post, put};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
+use hyper::StatusCode;
+use hyper::header::ALLOW;
 use tower::ServiceExt;
 use tower_http::compression::CompressionLayer;
 
@@ -21,10 +23,35 @@ use crate::access::Need::{self, Host, Nothing, Probe, Viewer};
 
 /// Everything that the daemon answers. A request brings its [`Peer`](super::peer::Peer) along as
 /// an extension.
-pub fn router(app: &Arc<App>) -> Router {
-    let requests = requests(Table::new(app)).or_else(page(any(pages::other)));
-    let sockets = sockets(Table::new(app)).or_else(any(sockets::unknown));
-    requests.layer(from_fn_with_state(sockets, divert))
+#[derive(Clone)]
+pub struct Routes {
+    requests: Router,
+    sockets: Router,
+}
+
+impl Routes {
+    /// The routes of a daemon.
+    pub fn new(app: &Arc<App>) -> Routes {
+        let other = pages::other.layer(CompressionLayer::new());
+        Routes {
+            requests: requests(Table::new(app)).or_else(other),
+            sockets: sockets(Table::new(app)).or_else(sockets::unknown),
+        }
+    }
+
+    /// The answer to a request.
+    pub async fn answer(self, request: Request) -> Response {
+        let router = match is_upgrade(request.headers()) {
+            true => self.sockets,
+            false => self.requests,
+        };
+        let Ok(mut response) = router.oneshot(request).await;
+        // The router names the methods of a path even if it was the gate that answered.
+        if response.status() != StatusCode::METHOD_NOT_ALLOWED {
+            response.headers_mut().remove(ALLOW);
+        }
+        response
+    }
 }
 
 /// Upgrades to a WebSocket.
@@ -94,7 +121,7 @@ impl Table {
     }
 
     /// The finished table; `other` answers where no path fits.
-    fn or_else(self, other: MethodRouter<Arc<App>>) -> Router {
+    fn or_else<H: Handler<T, Arc<App>>, T: 'static>(self, other: H) -> Router {
         let gate = from_fn_with_state((self.app.clone(), None), gate);
         self.rows
             // The router adds `Allow`.
@@ -104,11 +131,5 @@ impl Table {
     }
 }
 
-/// Takes upgrades out of the requests: both are at the same paths.
-async fn divert(State(sockets): State<Router>, request: Request, next: Next) -> Response {
-    if !is_upgrade(request.headers()) {
-        return next.run(request).await;
-    }
-    let Ok(response) = sockets.oneshot(request).await;
-    response
-}
+#[cfg(test)]
+mod tests;
