@@ -6,7 +6,6 @@ mod app;
 mod connection;
 mod device;
 mod events;
-mod field;
 mod gate;
 mod links;
 mod live;

@@ -11,7 +11,7 @@ use hyper::header::{
     CONNECTION, HOST, HeaderMap, HeaderValue, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, USER_AGENT,
 };
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::Upgraded;
 use hyper::{Method, Version};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
@@ -19,8 +19,8 @@ use tracing::{Instrument, Span};
 
 use super::app::App;
 use super::device;
+use super::peer::Peer;
 use crate::access;
-use crate::state::name::TopicName;
 use crate::wire::{Problem, SUBPROTOCOL, SUBPROTOCOL_MSGPACK, TOKEN_SUBPROTOCOL};
 
 /// How long it may take from the 101 to the socket.
@@ -30,26 +30,18 @@ const UPGRADE_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Opening {
     request: hyper::Request<()>,
     response: Response,
-    upgrade: OnUpgrade,
 }
 
 impl<S: Sync> FromRequest<S> for Opening {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Opening, Problem> {
-        let mut request = request.map(drop);
+        let request = request.map(drop);
         let mut response = switching(&request)?;
-        if let Some(protocol) = chosen_protocol(request.headers()) {
-            response
-                .headers_mut()
-                .insert(SEC_WEBSOCKET_PROTOCOL, protocol);
-        }
-        let upgrade = hyper::upgrade::on(&mut request);
-        Ok(Opening {
-            request,
-            response,
-            upgrade,
-        })
+        let protocol = chosen_protocol(request.headers());
+        let header = protocol.map(|protocol| (SEC_WEBSOCKET_PROTOCOL, protocol));
+        response.headers_mut().extend(header);
+        Ok(Opening { request, response })
     }
 }
 
@@ -63,52 +55,42 @@ impl Opening {
     /// What the peer is, for people.
     pub fn device(&self) -> String {
         let agent = self.request.headers().get(USER_AGENT);
-        device::label(
-            agent
-                .and_then(|agent| agent.to_str().ok())
-                .unwrap_or_default(),
-        )
+        let agent = agent.and_then(|agent| agent.to_str().ok());
+        device::label(agent.unwrap_or_default())
     }
 
     /// Agrees to compression if it is offered; returns whether it is.
     pub fn agree_to_deflate(&mut self) -> bool {
         let offers = access::list(self.request.headers(), SEC_WEBSOCKET_EXTENSIONS);
         let agreed = offers.iter().find_map(|offer| agreed_deflate(offer));
-        let deflate = agreed.is_some();
-        let headers = agreed.map(|agreed| (SEC_WEBSOCKET_EXTENSIONS, agreed));
-        self.response.headers_mut().extend(headers);
+        let header = agreed.map(|agreed| (SEC_WEBSOCKET_EXTENSIONS, agreed));
+        let deflate = header.is_some();
+        self.response.headers_mut().extend(header);
         deflate
     }
 
-    /// Adds to the span of the connection who is there, and returns it.
-    pub fn identify(&self, topic: &TopicName) -> Span {
-        let span = Span::current();
-        if !span.is_disabled() {
-            span.record("topic", topic.as_str());
-            span.record("device", self.device());
-        }
-        span
-    }
-
-    /// The 101, behind which the socket is served.
+    /// The 101, behind which the socket is served. The connection stays in the count of its
+    /// address for as long.
     pub fn answer<F: Future<Output = ()> + Send + 'static>(
-        self,
+        mut self,
         app: &App,
+        peer: &Peer,
         serve: impl FnOnce(Upgraded) -> F + Send + 'static,
     ) -> Response {
-        let Opening {
-            request,
-            response,
-            upgrade,
-        } = self;
-        tracing::debug!(path = request.uri().path(), "WebSocket accepted");
+        let span = Span::current();
+        if !span.is_disabled() {
+            span.record("device", self.device());
+        }
+        tracing::debug!(path = self.request.uri().path(), "WebSocket accepted");
+        let (upgrade, counted) = (hyper::upgrade::on(&mut self.request), peer.counted.clone());
         let served = async move {
             if let Ok(Ok(io)) = timeout(UPGRADE_TIMEOUT, upgrade).await {
                 serve(io).await;
             }
+            drop(counted);
         };
-        app.tasks.spawn(served.in_current_span());
-        response
+        app.tasks.spawn(served.instrument(span));
+        self.response
     }
 }
 

@@ -11,16 +11,18 @@ use bytes::Bytes;
 use futures_util::stream;
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH};
+use serde::Serialize;
 use serde_json::json;
 
 use super::answer::NO_STORE;
 use super::app::App;
-use super::field::FieldAnswer;
 use super::path::PathPart;
 use crate::access;
 use crate::hub::TopicEntry;
+use crate::state::json::Json as ExactJson;
 use crate::state::name::TopicName;
 use crate::state::revision::Revision;
+use crate::state::topic::Writer;
 use crate::wire::Problem;
 use crate::wire::frame::Encoding;
 
@@ -116,6 +118,40 @@ pub async fn field(
     let (value, origin) = known.ok_or_else(missing)?;
     let answer = FieldAnswer::new(value, origin.revision, &origin.writer);
     Ok(([NO_STORE], Json(answer)))
+}
+
+/// A field's value, and who wrote it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FieldAnswer {
+    value: ExactJson,
+    server_revision: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_id: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    local_revision: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept: Option<bool>,
+}
+
+impl FieldAnswer {
+    /// A field's value at a revision, and the writer who made that revision.
+    pub fn new(value: ExactJson, revision: Revision, writer: &Writer) -> FieldAnswer {
+        FieldAnswer {
+            value,
+            server_revision: revision.get(),
+            device_id: writer.device_id,
+            local_revision: writer.local_revision,
+            kept: None,
+        }
+    }
+
+    /// The same, and whether the value is kept if that is in question.
+    #[must_use]
+    pub fn kept(self, kept: bool) -> FieldAnswer {
+        let kept = (!kept).then_some(false);
+        FieldAnswer { kept, ..self }
+    }
 }
 
 /// `GET /api/topics/{topic}/fields`.

@@ -10,6 +10,7 @@ use hyper::upgrade::{Parts, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
+use tracing::Span;
 
 use super::app::App;
 use super::opening::Opening;
@@ -44,8 +45,10 @@ pub async fn viewer(
     let msgpack = opening.protocol() == Some(SUBPROTOCOL_MSGPACK);
     let own = msgpack || opening.protocol() == Some(SUBPROTOCOL);
     let deflate = opening.agree_to_deflate();
-    let viewers = app.viewers.clone();
-    let span = opening.identify(&name);
+    let (viewers, address) = (app.viewers.clone(), peer.address);
+    let admission = peer.counted.clone();
+    let span = Span::current();
+    span.record("topic", name.as_str());
     let join = move |io| async move {
         let Some((wire, early)) = wire(io) else {
             return;
@@ -58,14 +61,14 @@ pub async fn viewer(
             since: query.since(),
             encoding: Encoding { msgpack, deflate },
             own,
-            address: peer.address,
+            address,
             device,
-            admission: peer.counted.clone(),
+            admission,
             span,
         };
         viewers.join(viewer).await;
     };
-    Ok(opening.answer(&app, join))
+    Ok(opening.answer(&app, &peer, join))
 }
 
 /// `/host`: a host that writes.
@@ -78,7 +81,7 @@ pub async fn host(
 ) -> Answer {
     let topic = query.topic(&app)?;
     let source = app.hub.attach(&topic).map_err(|error| error.problem())?;
-    opening.identify(&topic);
+    Span::current().record("topic", topic.as_str());
     let host = Host {
         hub: app.hub.clone(),
         topic,
@@ -87,12 +90,8 @@ pub async fn host(
         pass,
         stop: app.stop.clone(),
     };
-    let counted = peer.counted.clone();
-    let serve = move |io| async move {
-        host.run(TokioIo::new(io)).await;
-        drop(counted);
-    };
-    Ok(opening.answer(&app, serve))
+    let serve = move |io| async move { host.run(TokioIo::new(io)).await };
+    Ok(opening.answer(&app, &peer, serve))
 }
 
 /// `/sync`: a reader that is told what to fetch.
@@ -104,12 +103,9 @@ pub async fn sync(
     opening: Opening,
 ) -> Answer {
     let feed = Feed::new(&app.hub, query.topics()?, &pass).ok_or_else(|| app.full())?;
-    let (stop, counted, ip) = (app.stop.clone(), peer.counted.clone(), peer.ip());
-    let serve = move |io| async move {
-        feed.serve(TokioIo::new(io), ip, stop).await;
-        drop(counted);
-    };
-    Ok(opening.answer(&app, serve))
+    let (stop, ip) = (app.stop.clone(), peer.ip());
+    let serve = move |io| async move { feed.serve(TokioIo::new(io), ip, stop).await };
+    Ok(opening.answer(&app, &peer, serve))
 }
 
 /// An upgrade at any other path.

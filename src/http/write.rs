@@ -10,10 +10,9 @@ use hyper::StatusCode;
 use serde_json::json;
 
 use super::app::App;
-use super::field::FieldAnswer;
 use super::path::PathPart;
-use super::read::{answer, find};
-use super::write_request::{WriteHead, WriteRequest};
+use super::read::{FieldAnswer, answer, find};
+use super::write_request::WriteRequest;
 use crate::access::HostPass;
 use crate::hub::{Deleted, Receipt, WriteOptions};
 use crate::source::host::problem_of;
@@ -41,7 +40,7 @@ pub async fn replace(State(app): Shared, PathPart(name): Name, request: WriteReq
         let session = Session::from_json(&document, &called);
         let refused = |error: ShapeError| Problem::unprocessable(error.to_string());
         let session = session.map_err(|error| refused(error).because("no session"))?;
-        Ok((Change::Replace(session), request.head.options(false)?))
+        Ok((Change::Replace(session), request.options(false)?))
     };
     let (receipt, _) = write(&app, &name, request, read).await?;
     whole(receipt).await
@@ -57,7 +56,7 @@ pub async fn change(State(app): Shared, PathPart(name): Name, request: WriteRequ
         };
         let refused = |error: MessageError| Problem::bad_request(error.to_string());
         let change = change.map_err(|error| refused(error).because("no JSON Patch"))?;
-        Ok((change, request.head.options(true)?))
+        Ok((change, request.options(true)?))
     };
     let (receipt, _) = write(&app, &name, request, read).await?;
     whole(receipt).await
@@ -67,7 +66,7 @@ pub async fn change(State(app): Shared, PathPart(name): Name, request: WriteRequ
 pub async fn config(State(app): Shared, PathPart(name): Name, request: WriteRequest) -> Answer {
     let read = |request: &WriteRequest| {
         let fields = request.members(&[MERGE_PATCH, JSON])?;
-        Ok((Change::Fields(fields), request.head.options(true)?))
+        Ok((Change::Fields(fields), request.options(true)?))
     };
     let (receipt, _) = write(&app, &name, request, read).await?;
     whole(receipt).await
@@ -101,7 +100,7 @@ fn field_asked(request: &WriteRequest, field: String) -> Asked {
         let number = get(key).map(|value| wire::device_number(key, value));
         number.transpose().map_err(|error| problem_of(&error))
     };
-    let mut options = request.head.options(true)?;
+    let mut options = request.options(true)?;
     let named = &options.writer;
     options.writer = Arc::new(Writer {
         source_id: named.source_id.clone(),
@@ -112,9 +111,9 @@ fn field_asked(request: &WriteRequest, field: String) -> Asked {
 }
 
 /// `DELETE /api/topics/{topic}`.
-pub async fn delete(State(app): Shared, PathPart(name): Name, head: WriteHead) -> Answer {
-    let (name, expected) = (name.parse::<TopicName>()?, head.if_match()?);
-    let deleted = app.hub.delete(&name, expected, Some(head.ip())).await;
+pub async fn delete(State(app): Shared, PathPart(name): Name, request: WriteRequest) -> Answer {
+    let (name, expected) = (name.parse::<TopicName>()?, request.if_match()?);
+    let deleted = app.hub.delete(&name, expected, Some(request.ip)).await;
     match deleted.map_err(|error| error.problem())? {
         Deleted::Gone => Ok(StatusCode::NO_CONTENT.into_response()),
         Deleted::Unkept => Ok(Json(json!({ "kept": false })).into_response()),

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::body::Body;
-use axum::extract::rejection::ExtensionRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -15,7 +14,6 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::header::{
     CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MATCH,
 };
-use hyper::http::request::Parts;
 
 use super::app::App;
 use super::peer::Peer;
@@ -30,37 +28,13 @@ use crate::wire::{self, MessageError, Problem};
 /// How long a body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The head of a request that the gate has let in to write.
-pub struct WriteHead {
-    pass: HostPass,
-    peer: Arc<Peer>,
-    headers: HeaderMap,
-}
-
-/// The same with its body, read within the limits of size and time.
+/// A request that the gate has let in to write, read within the limits of size and time.
 pub struct WriteRequest {
-    /// Its head.
-    pub head: WriteHead,
+    headers: HeaderMap,
+    /// Where it comes from.
+    pub ip: IpAddr,
     /// Its body, or why it could not be read.
     pub body: Result<Bytes, Problem>,
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for WriteHead {
-    type Rejection = ExtensionRejection;
-
-    async fn from_request_parts(
-        parts: &mut Parts,
-        state: &S,
-    ) -> Result<WriteHead, Self::Rejection> {
-        let Extension(pass) = Extension::from_request_parts(parts, state).await?;
-        let Extension(peer) = Extension::from_request_parts(parts, state).await?;
-        let headers = parts.headers.clone();
-        Ok(WriteHead {
-            pass,
-            peer,
-            headers,
-        })
-    }
 }
 
 impl FromRequest<Arc<App>> for WriteRequest {
@@ -68,13 +42,16 @@ impl FromRequest<Arc<App>> for WriteRequest {
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<WriteRequest, Response> {
         let (mut parts, body) = request.into_parts();
-        let head = WriteHead::from_request_parts(&mut parts, app).await;
-        let head = head.map_err(IntoResponse::into_response)?;
-        let body = read(&head.headers, body, app.hub.limits().session).await;
+        let pass = Extension::<HostPass>::from_request_parts(&mut parts, app).await;
+        let pass = pass.map_err(IntoResponse::into_response)?;
+        let peer = Extension::<Arc<Peer>>::from_request_parts(&mut parts, app).await;
+        let ip = peer.map_err(IntoResponse::into_response)?.ip();
+        let headers = parts.headers;
+        let body = read(&headers, body, app.hub.limits().session).await;
         // The host may have been sent away while its body was on its way.
-        match head.pass.revoked().is_cancelled() {
+        match pass.revoked().is_cancelled() {
             true => Err(Problem::new(401, "writing needs the host token").into_response()),
-            false => Ok(WriteRequest { head, body }),
+            false => Ok(WriteRequest { headers, ip, body }),
         }
     }
 }
@@ -113,7 +90,7 @@ impl WriteRequest {
     /// # Errors
     /// 415, or 400 with line and column.
     pub fn json<'a>(&self, known: &[&'a str]) -> Result<(&'a str, Json), Problem> {
-        let kind = self.head.media_type(known)?;
+        let kind = self.media_type(known)?;
         let json = Json::parse(self.body.as_ref().map_err(Problem::clone)?);
         let json = json.map_err(|error| problem_of(&MessageError::Json(error)))?;
         Ok((kind, json))
@@ -126,13 +103,6 @@ impl WriteRequest {
     pub fn members(&self, known: &[&str]) -> Result<Vec<(String, Json)>, Problem> {
         let (_, json) = self.json(known)?;
         wire::fields(&json, "the body").map_err(|error| problem_of(&error))
-    }
-}
-
-impl WriteHead {
-    /// Where the request comes from.
-    pub fn ip(&self) -> IpAddr {
-        self.peer.ip()
     }
 
     fn media_type<'a>(&self, known: &[&'a str]) -> Result<&'a str, Problem> {
@@ -154,7 +124,7 @@ impl WriteHead {
     pub fn options(&self, existing: bool) -> Result<WriteOptions, Problem> {
         Ok(WriteOptions {
             writer: Arc::new(self.writer()?),
-            address: Some(self.ip()),
+            address: Some(self.ip),
             if_match: self.if_match()?,
             existing: existing || self.headers.contains_key(IF_MATCH),
         })
