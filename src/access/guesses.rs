@@ -25,8 +25,7 @@ const SPAN: Duration = Duration::from_secs(60);
 const DELAY: Duration = Duration::from_secs(1);
 pub const WAITING: usize = 64;
 
-/// The address under which everybody is counted who finds the table full. Nobody connects from
-/// it.
+/// Stands for all addresses that find the table full. Nobody connects from it.
 const STRANGERS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// What is remembered about those who showed a token where one is needed.
@@ -62,7 +61,7 @@ impl Guesses {
         }
     }
 
-    /// Somebody showed a wrong token.
+    /// Counts a wrong token.
     ///
     /// # Errors
     /// 429 after too many of them.
@@ -83,10 +82,11 @@ impl Guesses {
         Ok(())
     }
 
-    /// Somebody showed the right token. Returns at once, or late after too many wrong ones.
+    /// Trusts an address that showed the right token: at once, or with a delay after too many wrong
+    /// ones.
     ///
     /// # Errors
-    /// 429 when too many are waiting already.
+    /// 429 if too many are waiting already.
     pub async fn right(&self, address: IpAddr) -> Result<(), Problem> {
         let address = network(address);
         if self.is_suspect(address) {

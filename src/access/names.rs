@@ -1,4 +1,4 @@
-//! Under which names this daemon may be addressed, and from which origins.
+//! The names by which this daemon may be addressed, and the origins that may address it.
 
 use std::net::IpAddr;
 
@@ -39,7 +39,7 @@ impl Names {
     /// equals Host, so this list is the defence.
     ///
     /// # Errors
-    /// 400 for a malformed Host, 421 for another one's.
+    /// 400 if it is malformed, 421 if it names another host.
     pub fn check_host(&self, request: &Parts) -> Result<String, Problem> {
         let malformed = || bad_request("the Host header is malformed");
         if request.version < Version::HTTP_11 && !request.headers.contains_key(HOST) {
@@ -65,7 +65,7 @@ impl Names {
         Err(Problem::new(421, detail))
     }
 
-    /// The origin to address the answer to, if it is another one than the daemon's own.
+    /// The origin that may read the answer, if it is not the daemon's own.
     ///
     /// # Errors
     /// 403 for an origin that may not connect.
@@ -125,15 +125,15 @@ fn address(name: &str) -> Option<IpAddr> {
     name.parse().ok()
 }
 
-/// A name that this machine has for itself.
+/// Whether this is a name by which a machine knows itself.
 fn is_loopback_name(name: &str) -> bool {
     name == "localhost"
         || name.ends_with(".localhost")
         || address(name).is_some_and(|ip| ip.is_loopback())
 }
 
-/// Names that no stranger can point here: addresses, and loopback's. Not `*.local`: anybody on
-/// the network may claim such a name.
+/// Whether no stranger can point this name here: an address, or a loopback name. Not `*.local`:
+/// anybody on the network may claim such a name.
 fn is_always_ours(name: &str) -> bool {
     address(name).is_some() || is_loopback_name(name)
 }

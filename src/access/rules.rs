@@ -1,4 +1,4 @@
-//! The rules of one daemon, and what they say to a request.
+//! The rules of one daemon, applied to a request.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -117,8 +117,8 @@ impl Access {
         self.guesses.lock_outs()
     }
 
-    /// Checks the Host, Origin, method and token of a request. Waits only for the right token
-    /// that comes from where many wrong ones came from.
+    /// Checks the Host, Origin, method and token of a request. Delays only the right token from
+    /// an address that has shown many wrong ones.
     ///
     /// # Errors
     /// The answer to send instead.
@@ -143,7 +143,7 @@ impl Access {
             cross_origin,
             authority,
         };
-        // A preflight carries no token, and is given no right.
+        // A preflight carries no token and gets no rights.
         if method == Method::OPTIONS {
             return Ok(pass);
         }

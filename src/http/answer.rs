@@ -41,12 +41,12 @@ fn problem(problem: &Problem) -> Response {
     response
 }
 
-/// 405, for a path that is there; whoever answers with it adds `Allow`.
+/// 405, for a path that exists; the caller adds `Allow`.
 pub fn wrong_method() -> Problem {
     Problem::new(405, "this method does not fit this path")
 }
 
-/// Turns a stranger away, who may not keep the connection either.
+/// Turns a stranger away, and ends the connection.
 pub fn refuse(refused: &Problem) -> Response {
     let mut response = problem(refused);
     let close = HeaderValue::from_static("close");
@@ -67,7 +67,7 @@ pub fn preflight(pass: &Pass) -> Response {
     response
 }
 
-/// What a page of another origin may do, for how many seconds (Fetch Standard, CORS protocol).
+/// What a page of another origin may do, and for how many seconds that is remembered.
 const ALLOWED: [(HeaderName, &str); 3] = [
     (
         header::ACCESS_CONTROL_ALLOW_METHODS,
@@ -95,8 +95,8 @@ pub fn finish(pass: &Pass, response: &mut Response) {
     headers.append(header::VARY, HeaderValue::from_static("origin"));
 }
 
-/// `authority` is the daemon's name as the peer knows it. Whoever was refused does not get it,
-/// and so may open no sockets either.
+/// Adds the headers that restrict what a page may do. Its sockets may go to `authority`, the
+/// daemon's name as the peer knows it; a peer that was refused may open none.
 fn harden(response: &mut Response, authority: Option<&str>) {
     let sockets = authority.map_or(String::new(), |host| format!(" ws://{host} wss://{host}"));
     let mut policy = format!("connect-src 'self'{sockets}; frame-ancestors 'none'");
@@ -121,9 +121,9 @@ const HARDENED: [(HeaderName, &str); 3] = [
     (header::REFERRER_POLICY, "no-referrer"),
 ];
 
-/// The policy of our own pages, which load nothing from elsewhere but pictures.
+/// The policy of our own pages, which load nothing but pictures from elsewhere.
 const STRICT: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob: http: https:; base-uri 'none'; form-action 'none'; ";
 
-/// Marks the answer that holds one of our own pages.
+/// Marks an answer as one of our own pages.
 #[derive(Clone)]
 pub struct BuiltIn;

@@ -92,7 +92,7 @@ fn span(id: u64, peer: SocketAddr) -> Span {
     tracing::debug_span!("connection", id, %peer, topic = Empty, device = Empty)
 }
 
-/// Counts and logs a connection that gets no answer, or none from a route.
+/// Counts and logs a connection that is closed before a route has answered.
 fn refused(app: &App, reason: Reason, address: IpAddr) {
     if app.hub.notices().refused(reason, address) {
         let why = match reason {

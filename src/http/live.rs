@@ -22,10 +22,10 @@ pub struct Live {
     pub tls: Option<Arc<Certificate>>,
 }
 
-/// The place of the current settings.
+/// Holds the current settings.
 pub struct Current(watch::Sender<Arc<Live>>);
 
-/// What the options depend on outside of them.
+/// What the settings need besides the options.
 pub struct Found {
     /// The machine's names, under which requests may address it.
     pub names: Vec<String>,
@@ -65,7 +65,7 @@ impl Live {
 }
 
 impl Current {
-    /// Starts with these.
+    /// Starts with these settings.
     pub fn new(live: Live) -> Current {
         Current(watch::Sender::new(Arc::new(live)))
     }
@@ -80,7 +80,7 @@ impl Current {
         self.0.subscribe()
     }
 
-    /// Replaces the settings by those of new options.
+    /// Replaces the settings according to new options.
     ///
     /// # Errors
     /// When the system cannot supply randomness; then nothing has changed.
@@ -107,7 +107,7 @@ impl Current {
         done
     }
 
-    /// Replaces a certificate by a new one, if it is still in use. Returns whether it was.
+    /// Replaces a certificate with a new one, if it is still in use. Returns whether it was.
     pub fn replace_certificate(&self, old: &Arc<Certificate>, new: Arc<Certificate>) -> bool {
         self.0.send_if_modified(|live| {
             let in_use = live.tls.as_ref().is_some_and(|tls| Arc::ptr_eq(tls, old));

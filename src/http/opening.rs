@@ -8,7 +8,7 @@ use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::{
-    CONNECTION, HOST, HeaderMap, HeaderValue, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
+    HOST, HeaderMap, HeaderValue, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, USER_AGENT,
 };
 use hyper::upgrade::Upgraded;
@@ -106,10 +106,10 @@ pub fn switching(request: &hyper::Request<()>) -> Result<Response, Problem> {
         values.next().filter(|_| values.next().is_none())
     };
     if request.method() != Method::GET {
-        return Err(Problem::new(405, "a WebSocket begins with GET"));
+        return Err(Problem::new(405, "a WebSocket is opened with GET"));
     }
     if request.version() != Version::HTTP_11 {
-        return bad("a WebSocket begins with HTTP/1.1");
+        return bad("a WebSocket is opened with HTTP/1.1");
     }
     if only(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         let detail = "only version 13 of the WebSocket protocol is spoken";
@@ -117,17 +117,10 @@ pub fn switching(request: &hyper::Request<()>) -> Result<Response, Problem> {
     }
     let key = only(SEC_WEBSOCKET_KEY).and_then(|key| STANDARD.decode(key).ok());
     if only(HOST).is_none() || key.is_none_or(|key| key.len() != 16) {
-        return bad("Sec-WebSocket-Key has to be 16 bytes in base64, once");
-    }
-    let connection = access::list(headers, CONNECTION);
-    if !connection
-        .iter()
-        .any(|item| item.eq_ignore_ascii_case("upgrade"))
-    {
-        return bad("the Connection header has to name Upgrade");
+        return bad("exactly one Sec-WebSocket-Key of 16 bytes in base64 is needed");
     }
     create_response_with_body(request, Body::empty).map_err(|error| {
-        Problem::bad_request(error.to_string()).because("no opening of a WebSocket")
+        Problem::bad_request(error.to_string()).because("not a WebSocket handshake")
     })
 }
 

@@ -58,7 +58,7 @@ pub async fn asset(PathPart(name): PathPart<String>) -> Response {
     page(&name)
 }
 
-/// Everything else: a file of the host's own site, if there is one.
+/// Everything else: a file of the host's own site, if it has one.
 pub async fn other(State(app): State<Arc<App>>, request: Request) -> Response {
     match &app.page {
         Page::Directory(directory) if !request.uri().path().starts_with(API) => {

@@ -146,7 +146,7 @@ impl FieldAnswer {
         }
     }
 
-    /// The same, and whether the value is kept if that is in question.
+    /// The same, and says so if the value stands without being kept.
     #[must_use]
     pub fn kept(self, kept: bool) -> FieldAnswer {
         let kept = (!kept).then_some(false);

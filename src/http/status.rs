@@ -23,9 +23,9 @@ pub struct Status {
     pub client_count: usize,
     /// Pages, best address first.
     pub urls: Vec<PageLink>,
-    /// The topic of whoever does not ask for one.
+    /// The topic for those who do not ask for one.
     pub default_topic: String,
-    /// Topics that have a session.
+    /// The topics that have a session.
     pub topics: Vec<TopicStatus>,
     /// How the store is doing, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,7 +49,7 @@ pub struct StoreStatus {
     pub error: Option<String>,
 }
 
-/// One topic in lists.
+/// One topic in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TopicStatus {
     /// Its name.

@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::options::TlsFiles;
 
-/// No certificate chain or key is larger, in bytes.
+/// The largest certificate chain or key that is read, in bytes.
 const LARGEST: u64 = 1024 * 1024;
 
 /// A certificate and its key, as read from their files.
@@ -27,7 +27,7 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Reads both files; gives back `known` if they have not changed since it was read.
+    /// Reads both files; returns `known` if they have not changed since it was read.
     ///
     /// # Errors
     /// Names the file and what is wrong with it, or says that the two do not belong together.

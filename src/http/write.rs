@@ -39,7 +39,7 @@ pub async fn replace(State(app): Shared, PathPart(name): Name, request: WriteReq
         let (_, document) = request.json(&[JSON])?;
         let session = Session::from_json(&document, &called);
         let refused = |error: ShapeError| Problem::unprocessable(error.to_string());
-        let session = session.map_err(|error| refused(error).because("no session"))?;
+        let session = session.map_err(|error| refused(error).because("not a session"))?;
         Ok((Change::Replace(session), request.options(false)?))
     };
     let (receipt, _) = write(&app, &name, request, read).await?;
@@ -55,7 +55,7 @@ pub async fn change(State(app): Shared, PathPart(name): Name, request: WriteRequ
             _ => Ok(Change::Merge(document)),
         };
         let refused = |error: MessageError| Problem::bad_request(error.to_string());
-        let change = change.map_err(|error| refused(error).because("no JSON Patch"))?;
+        let change = change.map_err(|error| refused(error).because("not a JSON Patch"))?;
         Ok((change, request.options(true)?))
     };
     let (receipt, _) = write(&app, &name, request, read).await?;
@@ -194,7 +194,7 @@ async fn write(
     Ok((receipt, writer))
 }
 
-/// Does work on a text of this size; on a blocking thread if that takes long.
+/// Does the work that a text of `size` bytes causes; on a blocking thread if that takes long.
 async fn off_thread<T: Send + 'static>(
     size: usize,
     work: impl FnOnce() -> T + Send + 'static,

@@ -64,7 +64,7 @@ async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Pr
     let mut encodings = headers.get_all(CONTENT_ENCODING).into_iter();
     let is_encoded = |name: &&HeaderValue| !name.as_bytes().eq_ignore_ascii_case(b"identity");
     if let Some(encoding) = encodings.find(is_encoded) {
-        let detail = format!("a body comes as it is, not with Content-Encoding {encoding:?}");
+        let detail = format!("send the body without Content-Encoding, not as {encoding:?}");
         return Err(Problem::new(415, detail));
     }
     let announced = headers.get(CONTENT_LENGTH);
@@ -77,8 +77,8 @@ async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Pr
         Ok(Ok(whole)) => Ok(whole.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(error)) => {
-            let detail = format!("the body broke off: {error}");
-            Err(Problem::bad_request(detail).because("the body broke off"))
+            let detail = format!("the body is incomplete: {error}");
+            Err(Problem::bad_request(detail).because("the body is incomplete"))
         }
         Err(_) => Err(Problem::new(408, "the body took too long")),
     }

@@ -99,7 +99,7 @@ impl Problem {
 
 impl From<NameError> for Problem {
     fn from(error: NameError) -> Problem {
-        Problem::bad_request(error.to_string()).because("no topic's name")
+        Problem::bad_request(error.to_string()).because("not a topic name")
     }
 }
 
@@ -133,7 +133,7 @@ mod tests {
     fn the_log_learns_nothing_of_a_body() {
         let problem = Problem::unprocessable("got s3cret");
         assert_eq!(problem.told(), "Unprocessable Content");
-        assert_eq!(problem.because("no session").told(), "no session");
+        assert_eq!(problem.because("not a session").told(), "not a session");
         assert_eq!(Problem::not_found("nothing there").told(), "nothing there");
     }
 
