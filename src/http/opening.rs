@@ -21,6 +21,7 @@ use super::app::App;
 use super::device;
 use super::peer::Peer;
 use crate::access;
+use crate::wire::frame::Encoding;
 use crate::wire::{Problem, SUBPROTOCOL, SUBPROTOCOL_MSGPACK, TOKEN_SUBPROTOCOL};
 
 /// How long it may take from the 101 to the socket.
@@ -46,12 +47,6 @@ impl<S: Sync> FromRequest<S> for Opening {
 }
 
 impl Opening {
-    /// The protocol that was agreed on.
-    pub fn protocol(&self) -> Option<&str> {
-        let header = self.response.headers().get(SEC_WEBSOCKET_PROTOCOL)?;
-        header.to_str().ok()
-    }
-
     /// What the peer is, for people.
     pub fn device(&self) -> String {
         let agent = self.request.headers().get(USER_AGENT);
@@ -59,14 +54,18 @@ impl Opening {
         device::label(agent.unwrap_or_default())
     }
 
-    /// Agrees to compression if it is offered; returns whether it is.
-    pub fn agree_to_deflate(&mut self) -> bool {
+    /// Whether the viewer speaks our own protocol, and how it gets its messages. Agrees to
+    /// compression if it is offered.
+    pub fn agree_on_encoding(&mut self) -> (bool, Encoding) {
+        let protocol = self.response.headers().get(SEC_WEBSOCKET_PROTOCOL);
+        let msgpack = protocol.is_some_and(|protocol| protocol == SUBPROTOCOL_MSGPACK);
+        let own = msgpack || protocol.is_some_and(|protocol| protocol == SUBPROTOCOL);
         let offers = access::list(self.request.headers(), SEC_WEBSOCKET_EXTENSIONS);
         let agreed = offers.iter().find_map(|offer| agreed_deflate(offer));
         let header = agreed.map(|agreed| (SEC_WEBSOCKET_EXTENSIONS, agreed));
         let deflate = header.is_some();
         self.response.headers_mut().extend(header);
-        deflate
+        (own, Encoding { msgpack, deflate })
     }
 
     /// The 101, behind which the socket is served. The connection stays in the count of its

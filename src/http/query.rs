@@ -1,12 +1,14 @@
 //! What the query of a request asks for.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use hyper::http::request::Parts;
 
 use super::app::App;
 use crate::access;
+use crate::hub::TopicEntry;
 use crate::state::name::TopicName;
 use crate::state::revision::Revision;
 use crate::wire::Problem;
@@ -41,6 +43,18 @@ impl Query {
             Some(name) => Ok(name.parse()?),
             None => Ok(app.hub.default_topic().clone()),
         }
+    }
+
+    /// The same topic, if it exists.
+    ///
+    /// # Errors
+    /// 400 for a name that cannot be a topic's, 404 for an unknown topic.
+    pub fn entry(&self, app: &App) -> Result<Arc<TopicEntry>, Problem> {
+        let name = self.topic(app)?;
+        app.hub.topic(&name).ok_or_else(|| {
+            let detail = format!("there is no topic {:?} yet", name.as_str());
+            Problem::not_found(detail).because("there is no such topic yet")
+        })
     }
 
     /// The revision that a viewer has already. Whatever is not a revision of ours counts as an

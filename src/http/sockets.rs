@@ -21,8 +21,7 @@ use crate::access::{HostPass, ViewerPass};
 use crate::source::host::Host;
 use crate::viewer::sync::Feed;
 use crate::viewer::{NewViewer, Wire};
-use crate::wire::frame::Encoding;
-use crate::wire::{Problem, SUBPROTOCOL, SUBPROTOCOL_MSGPACK};
+use crate::wire::Problem;
 
 type Shared = State<Arc<App>>;
 type Answer = Result<Response, Problem>;
@@ -35,20 +34,14 @@ pub async fn viewer(
     query: Query,
     mut opening: Opening,
 ) -> Answer {
-    let name = query.topic(&app)?;
-    let entry = app.hub.topic(&name).ok_or_else(|| {
-        let detail = format!("there is no topic {:?} yet", name.as_str());
-        Problem::not_found(detail).because("there is no such topic yet")
-    })?;
+    let entry = query.entry(&app)?;
     let presence = app.hub.enter(&entry).ok_or_else(|| app.full())?;
     let device = opening.device().into_boxed_str();
-    let msgpack = opening.protocol() == Some(SUBPROTOCOL_MSGPACK);
-    let own = msgpack || opening.protocol() == Some(SUBPROTOCOL);
-    let deflate = opening.agree_to_deflate();
+    let (own, encoding) = opening.agree_on_encoding();
     let (viewers, address) = (app.viewers.clone(), peer.address);
     let admission = peer.counted.clone();
     let span = Span::current();
-    span.record("topic", name.as_str());
+    span.record("topic", entry.name().as_str());
     let join = move |io| async move {
         let Some((wire, early)) = wire(io) else {
             return;
@@ -59,7 +52,7 @@ pub async fn viewer(
             pass,
             presence,
             since: query.since(),
-            encoding: Encoding { msgpack, deflate },
+            encoding,
             own,
             address,
             device,
