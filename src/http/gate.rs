@@ -72,12 +72,13 @@ async fn pass(
     response
 }
 
-/// What a request needs that no row of the table fits: enough that its 404 or 405 tells a
-/// stranger nothing about topics.
+/// What a request needs that no row of the table fits: the same as its neighbours in the table,
+/// so that its 404 or 405 tells a stranger nothing.
 fn unrouted(request: &Parts) -> Need {
     let reads = [Method::GET, Method::HEAD].contains(&request.method);
     match request.uri.path() {
         _ if !reads => Need::Host,
+        path if path.starts_with("/api/viewers/") => Need::Host,
         path if path.starts_with(API) => Need::Viewer,
         _ => Need::Nothing,
     }

@@ -102,6 +102,7 @@ async fn each_row_asks_for_its_pass() {
         (Host, ("PUT", "/api/topics/main/config/speed")),
         (Host, ("GET", "/api/viewers")),
         (Host, ("DELETE", "/api/viewers/1")),
+        (Host, ("GET", "/api/viewers/1")),
         (Host, ("POST", "/nothing")),
         (Host, ("POST", "/healthz")),
     ];
