@@ -133,7 +133,7 @@ impl Server {
         let (flushers, close_viewers) = (TaskTracker::new(), CancellationToken::new());
         let app = build(&options, local, &flushers, &close_viewers).await?;
         app.tasks.spawn(http::serve(app.clone(), listener));
-        app.tasks.spawn(http::tls::watch(app.clone()));
+        app.tasks.spawn(http::renew_certificate(app.clone()));
         let server = Server {
             app,
             close_viewers,

@@ -1,6 +1,5 @@
-//! Wrong tokens, counted by where they come from. Who shows too many is refused; whoever
-//! shares that address and shows the right one still gets in, so that no stranger can lock
-//! anybody out.
+//! Wrong tokens, counted by where they come from. An address that shows too many is refused, but
+//! the right token still gets in from there, so that no stranger can lock anybody out.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -11,22 +10,25 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
-use super::REMEMBERED;
 use crate::hub::notices::network;
 use crate::wire::Problem;
 
-/// Wrong tokens from one address within [`SPAN`] until they are refused.
+/// How many addresses are remembered.
+pub const REMEMBERED: usize = 4096;
+
+/// How many wrong tokens one address may show within [`SPAN`] before more are refused.
 pub const GUESSES: u32 = 10;
 const SPAN: Duration = Duration::from_secs(60);
 
-/// How late the right token is let in after too many wrong ones, and how many may wait so.
-const LATE: Duration = Duration::from_secs(1);
+/// How long the right token is delayed after too many wrong ones, and how many requests may be
+/// waiting like that at a time.
+const DELAY: Duration = Duration::from_secs(1);
 pub const WAITING: usize = 64;
 
-/// Whom those are counted under who find the table full. Nobody connects from there.
+/// Stands for all addresses that find the table full. Nobody connects from it.
 const STRANGERS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
-/// What is remembered of those who showed a token where one is needed.
+/// What is remembered about those who showed a token where one is needed.
 pub struct Guesses {
     seen: Mutex<Seen>,
     places: Semaphore,
@@ -36,29 +38,30 @@ pub struct Guesses {
 #[derive(Default)]
 struct Seen {
     wrong: HashMap<IpAddr, (Instant, u32)>,
-    /// Where the right token came from: it is not guessed there.
+    /// Addresses that showed the right token: nobody is guessing there.
     trusted: HashSet<IpAddr>,
 }
 
-impl Guesses {
-    /// Of nobody yet.
-    pub fn new() -> Guesses {
+impl Default for Guesses {
+    fn default() -> Guesses {
         Guesses {
             seen: Mutex::default(),
             places: Semaphore::new(WAITING),
             lock_outs: AtomicU64::new(0),
         }
     }
+}
 
-    /// Of nobody any more; what was counted stays counted.
+impl Guesses {
+    /// A fresh start that remembers nobody; only the number of lock-outs stays.
     pub fn forgotten(&self) -> Guesses {
         Guesses {
             lock_outs: AtomicU64::new(self.lock_outs()),
-            ..Guesses::new()
+            ..Guesses::default()
         }
     }
 
-    /// Somebody showed a wrong token.
+    /// Counts a wrong token.
     ///
     /// # Errors
     /// 429 after too many of them.
@@ -79,16 +82,17 @@ impl Guesses {
         Ok(())
     }
 
-    /// Somebody showed the right token: at once, or late after too many wrong ones.
+    /// Trusts an address that showed the right token: at once, or with a delay after too many wrong
+    /// ones.
     ///
     /// # Errors
-    /// 429 when too many wait already.
+    /// 429 if too many are waiting already.
     pub async fn right(&self, address: IpAddr) -> Result<(), Problem> {
         let address = network(address);
         if self.is_suspect(address) {
             let place = self.places.try_acquire();
             let _place = place.map_err(|_| too_many("too many wait after wrong tokens"))?;
-            sleep(LATE).await;
+            sleep(DELAY).await;
         }
         let mut seen = self.seen();
         if seen.trusted.len() < REMEMBERED {
@@ -97,7 +101,7 @@ impl Guesses {
         Ok(())
     }
 
-    /// How often an address has shown so many wrong tokens that more are refused.
+    /// How many times an address was locked out for showing too many wrong tokens.
     pub fn lock_outs(&self) -> u64 {
         self.lock_outs.load(Ordering::Relaxed)
     }
@@ -113,7 +117,7 @@ impl Guesses {
 }
 
 impl Seen {
-    /// Under whom an address is counted, and how many wrong tokens that is by now.
+    /// The address under which this one is counted, and its number of wrong tokens so far.
     fn known(&mut self, address: IpAddr) -> (IpAddr, u32) {
         let now = Instant::now();
         self.wrong
@@ -128,6 +132,5 @@ impl Seen {
 }
 
 fn too_many(what: &str) -> Problem {
-    let detail = format!("{what}: wait a minute");
-    Problem::new(429, "Too Many Requests", detail)
+    Problem::new(429, format!("{what}: wait a minute"))
 }

@@ -1,28 +1,28 @@
-//! What can be set about who may connect.
+//! The settings for who may connect.
 
-use super::Token;
+use super::token::Token;
 
 /// Who may connect.
 #[derive(Clone, Debug, Default)]
 pub struct AccessOptions {
     /// What a writer must show.
     pub host_token: HostToken,
-    /// What a viewer must show; none: everybody may watch.
+    /// What a viewer must show; `None`: everybody may watch.
     pub viewer_token: Option<Token>,
-    /// Origins beside this host and loopback names, as `https://app.example`.
+    /// Origins besides this host and loopback names, such as `https://app.example`.
     pub allow_origin: Vec<String>,
-    /// Host names beside addresses, `localhost` and this machine's name, also with `.local`.
+    /// Host names besides addresses, `localhost` and this machine's name (plain or `.local`).
     pub allow_host: Vec<String>,
 }
 
 /// What a writer must show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum HostToken {
-    /// A token made at start.
+    /// A token generated at the start.
     #[default]
     Random,
     /// This token.
     Given(Token),
-    /// Nothing, for peers on this machine only.
+    /// Nothing, but only peers on this machine may write.
     LoopbackOnly,
 }

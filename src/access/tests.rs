@@ -3,12 +3,14 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use futures_util::FutureExt;
+use std::net::SocketAddr;
 
-use super::guesses::{GUESSES, WAITING};
+use futures_util::FutureExt;
+use hyper::Request;
+
+use super::guesses::{GUESSES, REMEMBERED, WAITING};
 use super::*;
 use crate::wire::TOKEN_SUBPROTOCOL;
-use hyper::Request;
 
 fn access(options: &AccessOptions) -> Access {
     Access::new(options, vec!["studio".into()]).unwrap()
@@ -33,11 +35,11 @@ fn admit(access: &Access, need: Need, uri: &str, headers: &[(&str, &str)]) -> Re
     let (parts, ()) = request.body(()).unwrap().into_parts();
     let peer = "192.168.1.9:5000".parse().unwrap();
     let admitted = access.admit(&parts, peer, need).now_or_never();
-    let admitted = admitted.expect("who is trusted need not wait");
+    let admitted = admitted.expect("a trusted address need not wait");
     admitted.map_err(|problem| problem.status)
 }
 
-/// What a request to write or watch with this token gets from there.
+/// The status of a request from `peer` with this token.
 async fn shown(access: &Access, need: Need, token: &str, peer: &str) -> u16 {
     let request = Request::get(format!("/?token={token}")).header("host", "localhost");
     let (parts, ()) = request.body(()).unwrap().into_parts();
@@ -46,13 +48,13 @@ async fn shown(access: &Access, need: Need, token: &str, peer: &str) -> u16 {
     admitted.map_or_else(|problem| problem.status, |_| 200)
 }
 
-/// The same, which nothing may delay.
+/// The same, for a request that nothing may delay.
 fn at_once(access: &Access, need: Need, token: &str, peer: &str) -> u16 {
     let status = shown(access, need, token, peer).now_or_never();
     status.expect("it is answered at once")
 }
 
-/// So many wrong tokens from there that no more are listened to.
+/// Shows so many wrong tokens from `peer` that more are refused.
 fn guess(access: &Access, peer: &str) {
     for _ in 0..GUESSES {
         assert_eq!(at_once(access, Need::Host, "guess", peer), 401, "{peer}");
@@ -60,7 +62,7 @@ fn guess(access: &Access, peer: &str) {
     assert_eq!(at_once(access, Need::Host, "guess", peer), 429, "{peer}");
 }
 
-/// What is asked for with a token, and how a pass that was given stands.
+/// The pass that a token is given.
 fn pass(access: &Access, need: Need, token: &str) -> Pass {
     admit(
         access,
@@ -87,25 +89,37 @@ fn passes_end_with_what_they_rest_on() {
     let access = self::given("host-1", None);
     let anybody = pass(&access, Need::Viewer, "x").viewer.unwrap();
     let host = pass(&access, Need::Host, "host-1").host.unwrap();
-    let ended =
-        |anybody: &ViewerPass, host: &HostPass| (anybody.0.is_cancelled(), host.0.is_cancelled());
+    let ended = |anybody: &ViewerPass, host: &HostPass| {
+        (
+            anybody.revoked().is_cancelled(),
+            host.revoked().is_cancelled(),
+        )
+    };
 
     let same = renewed(&access, given("host-1"), None);
-    assert_eq!(ended(&anybody, &host), (false, false), "nothing is another");
+    assert_eq!(
+        ended(&anybody, &host),
+        (false, false),
+        "nothing has changed"
+    );
     let other_host = renewed(&same, given("host-2"), None);
     assert_eq!(ended(&anybody, &host), (false, true));
     let host = pass(&other_host, Need::Host, "host-2").host.unwrap();
     let guarded = renewed(&other_host, given("host-2"), Some("view-1"));
-    assert_eq!(ended(&anybody, &host), (true, false), "now one is needed");
+    assert_eq!(
+        ended(&anybody, &host),
+        (true, false),
+        "a token is needed now"
+    );
     let viewer = pass(&guarded, Need::Viewer, "view-1").viewer.unwrap();
     let through_host = pass(&guarded, Need::Viewer, "host-2").viewer.unwrap();
     let open = renewed(&guarded, given("host-3"), None);
     assert_eq!(
         ended(&viewer, &host),
         (false, true),
-        "none is needed any more"
+        "no token is needed any more"
     );
-    assert!(through_host.0.is_cancelled());
+    assert!(through_host.revoked().is_cancelled());
 
     let host = pass(&open, Need::Host, "host-3").host.unwrap();
     let narrower = AccessOptions {
@@ -116,13 +130,13 @@ fn passes_end_with_what_they_rest_on() {
     assert_eq!(
         ended(&viewer, &host),
         (true, true),
-        "an origin is allowed no more"
+        "an origin is no longer allowed"
     );
     assert!(
         !pass(&narrower, Need::Host, "host-3")
             .host
             .unwrap()
-            .0
+            .revoked()
             .is_cancelled()
     );
 }
@@ -149,7 +163,7 @@ fn a_token_that_was_made_stays_and_a_given_one_does_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_token_begins_the_count_of_wrong_ones_anew() {
+async fn a_new_token_restarts_the_count_of_wrong_ones() {
     const NEAR: &str = "192.168.1.9";
     let before = given("host-1", None);
     guess(&before, NEAR);
@@ -158,14 +172,14 @@ async fn another_token_begins_the_count_of_wrong_ones_anew() {
     assert_eq!(
         at_once(&same, Need::Host, "guess", NEAR),
         401,
-        "another viewer token is one"
+        "a new viewer token counts too"
     );
     guess(&same, "192.168.1.10");
     let same = renewed(&same, token("host-1"), Some("view"));
     assert_eq!(at_once(&same, Need::Host, "guess", "192.168.1.10"), 429);
     let other = renewed(&same, token("host-2"), Some("view"));
     assert_eq!(at_once(&other, Need::Host, "guess", "192.168.1.10"), 401);
-    // Who was trusted with the old one is no more.
+    // An address that was trusted with the old token is no longer trusted.
     assert_eq!(at_once(&other, Need::Host, "host-2", NEAR), 200);
     let last = renewed(&other, token("host-3"), Some("view"));
     guess(&last, NEAR);
@@ -365,7 +379,7 @@ async fn the_right_token_is_let_in_among_wrong_ones() {
 }
 
 #[test]
-fn who_showed_the_right_token_is_not_counted() {
+fn an_address_that_showed_the_right_token_is_not_counted() {
     let access = given("secret", Some("watch"));
     for (need, token, peer) in [
         (Need::Host, "secret", "192.168.1.9"),
@@ -379,12 +393,12 @@ fn who_showed_the_right_token_is_not_counted() {
     }
     for _ in 0..2 * GUESSES {
         let status = at_once(&access, Need::Host, "watch", "192.168.1.8");
-        assert_eq!(status, 401, "too little, but no guess");
+        assert_eq!(status, 401, "not enough, but not a guess");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn few_wait_at_a_time() {
+async fn few_may_wait_at_a_time() {
     let access = given("secret", None);
     guess(&access, "192.168.1.9");
     let late = || Box::pin(shown(&access, Need::Host, "secret", "192.168.1.9"));
@@ -393,7 +407,7 @@ async fn few_wait_at_a_time() {
         assert!(one.as_mut().now_or_never().is_none());
     }
     assert_eq!(late().now_or_never(), Some(429));
-    // Whoever went away left room.
+    // One that goes away makes room.
     waiting[0] = late();
     assert!(waiting[0].as_mut().now_or_never().is_none());
     for one in waiting {
@@ -421,13 +435,17 @@ fn a_network_of_ipv6_counts_as_one_address() {
     assert_eq!(status("2001:db8:1:3::1"), 401);
     assert_eq!(status("::ffff:192.168.1.9"), 401);
     for _ in 1..GUESSES {
-        assert_eq!(status("192.168.1.9"), 401, "the same in either form");
+        assert_eq!(
+            status("192.168.1.9"),
+            401,
+            "the same address in either form"
+        );
     }
     assert_eq!(status("::ffff:192.168.1.9"), 429);
 }
 
 #[test]
-fn strangers_beyond_number_are_counted_together() {
+fn strangers_beyond_the_limit_are_counted_together() {
     let access = given("secret", None);
     let guess = |peer: u32| {
         let peer = std::net::Ipv4Addr::from_bits(peer).to_string();
@@ -439,7 +457,7 @@ fn strangers_beyond_number_are_counted_together() {
         assert_eq!(guess(peer), 401);
     }
     assert_eq!(guess(crowd + GUESSES), 429);
-    assert_eq!(guess(first), 401, "who is known is counted alone");
+    assert_eq!(guess(first), 401, "a known address is counted alone");
 }
 
 #[test]
@@ -454,6 +472,6 @@ fn without_a_token_only_this_machine_writes() {
     );
     for _ in 0..2 * GUESSES {
         let status = at_once(&access, Need::Host, "old", "127.0.0.1");
-        assert_eq!(status, 200, "where none is needed, none is wrong");
+        assert_eq!(status, 200, "where no token is needed, none is wrong");
     }
 }

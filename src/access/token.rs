@@ -1,24 +1,26 @@
-//! Tokens, and the links that carry them. `Debug` shows neither: what holds one may be
-//! printed without giving it away.
+//! Tokens, and the links that carry them. `Debug` shows neither, so that whatever holds one can
+//! be printed without giving it away.
 
 use std::fmt;
 use std::ops::Deref;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use subtle::ConstantTimeEq;
 
-/// What a writer or a viewer shows. Without `Display`, so that only [`Token::reveal`] leads
-/// to its text. Comparing takes the same time for all tokens of one length.
+/// What a writer or a viewer shows. It has no `Display`, so that only [`Token::reveal`] leads
+/// to its text. Comparing takes the same time for all tokens of the same length.
 #[derive(Clone)]
 pub struct Token(String);
 
 impl Token {
-    /// This text, whatever it is.
+    /// Any text as a token.
     pub fn new(text: impl Into<String>) -> Token {
         Token(text.into())
     }
 
-    /// The text, for where it has to be: on the wire, in a link, in the file of its user.
+    /// The text, for where it is needed: on the wire, in a link, in its user's file.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -38,13 +40,25 @@ impl fmt::Debug for Token {
     }
 }
 
+/// At least 128 random bits, as text that fits into a URL.
+///
+/// # Errors
+/// When the system cannot supply randomness.
+pub fn random_token() -> Result<Token, getrandom::Error> {
+    let mut bytes = [0; 18];
+    getrandom::fill(&mut bytes)?;
+    // Start with a letter: after `--token`, a hyphen would start another flag.
+    bytes[0] &= 0x7f;
+    Ok(Token::new(URL_SAFE_NO_PAD.encode(bytes)))
+}
+
 /// A page's link, with a token in its fragment if one is needed. `Display` is the whole link,
 /// to be handed out.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct PageLink(String);
 
 impl PageLink {
-    /// The link that is written so.
+    /// The link with this text.
     pub fn new(text: impl Into<String>) -> PageLink {
         PageLink(text.into())
     }

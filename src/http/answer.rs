@@ -8,27 +8,9 @@ use hyper::header::{self, HeaderName, HeaderValue};
 use crate::access::Pass;
 use crate::wire::Problem;
 
-/// An error as `application/problem+json`. It stays beside its text, for the log.
-pub fn problem(problem: &Problem) -> Response {
-    let mut response = Response::new(Body::from(problem.text()));
-    *response.status_mut() =
-        StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/problem+json"),
-    );
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    match problem.status {
-        401 => _ = headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
-        426 => _ = headers.insert("sec-websocket-version", HeaderValue::from_static("13")),
-        429 => _ = headers.insert(header::RETRY_AFTER, HeaderValue::from_static("60")),
-        503 => _ = headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5")),
-        _ => {}
-    }
-    response.extensions_mut().insert(problem.clone());
-    response
-}
+/// State is not to be cached.
+pub const NO_STORE: (HeaderName, HeaderValue) =
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
@@ -36,46 +18,71 @@ impl IntoResponse for Problem {
     }
 }
 
-/// 503: full or stopping.
-pub fn unavailable(detail: impl Into<String>) -> Problem {
-    Problem::new(503, "Service Unavailable", detail)
+/// An error as `application/problem+json`. The problem itself goes along, for the log.
+fn problem(problem: &Problem) -> Response {
+    let mut response = Response::new(Body::from(problem.text()));
+    *response.status_mut() =
+        StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let also = match problem.status {
+        401 => Some((header::WWW_AUTHENTICATE, "Bearer")),
+        426 => Some((header::SEC_WEBSOCKET_VERSION, "13")),
+        429 => Some((header::RETRY_AFTER, "60")),
+        503 => Some((header::RETRY_AFTER, "5")),
+        _ => None,
+    };
+    let both = [
+        (header::CONTENT_TYPE, "application/problem+json"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    let headers = both.into_iter().chain(also);
+    let headers = headers.map(|(name, value)| (name, HeaderValue::from_static(value)));
+    response.headers_mut().extend(headers);
+    response.extensions_mut().insert(problem.clone());
+    response
 }
 
-/// Turns a stranger away, who must not keep the connection either.
-pub fn refuse(refused: Problem) -> Response {
-    let mut response = problem(&refused);
-    response
-        .headers_mut()
-        .insert(header::CONNECTION, HeaderValue::from_static("close"));
-    harden(&mut response, "");
+/// 405, for a path that exists; the caller adds `Allow`.
+pub fn wrong_method() -> Problem {
+    Problem::new(405, "this method does not fit this path")
+}
+
+/// Turns a stranger away, and ends the connection.
+pub fn refuse(refused: &Problem) -> Response {
+    let mut response = problem(refused);
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
+    harden(&mut response, None);
     response
 }
 
-/// Answers a browser that asks whether a page of another origin may write.
+/// Answers a browser that asks whether a page of another origin may send a request.
 pub fn preflight(pass: &Pass) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     finish(pass, &mut response);
     if pass.cross_origin.is_some() {
-        let headers = response.headers_mut();
-        let mut set =
-            |name: HeaderName, value| headers.insert(name, HeaderValue::from_static(value));
-        set(
-            header::ACCESS_CONTROL_ALLOW_METHODS,
-            "GET, HEAD, PUT, PATCH, POST, DELETE",
-        );
-        set(
-            header::ACCESS_CONTROL_ALLOW_HEADERS,
-            "authorization, content-type, if-match, if-none-match, last-event-id, onlooker-source-id, onlooker-device-id, onlooker-local-revision",
-        );
-        set(header::ACCESS_CONTROL_MAX_AGE, "600");
+        let allowed = ALLOWED.map(|(name, value)| (name, HeaderValue::from_static(value)));
+        response.headers_mut().extend(allowed);
     }
     response
 }
 
-/// Adds what every answer carries.
+/// What a page of another origin may do, and for how many seconds that is remembered.
+const ALLOWED: [(HeaderName, &str); 3] = [
+    (
+        header::ACCESS_CONTROL_ALLOW_METHODS,
+        "GET, HEAD, PUT, PATCH, POST, DELETE",
+    ),
+    (
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        "authorization, content-type, if-match, if-none-match, last-event-id, onlooker-source-id, onlooker-device-id, onlooker-local-revision",
+    ),
+    (header::ACCESS_CONTROL_MAX_AGE, "600"),
+];
+
+/// Adds the headers that every answer carries.
 pub fn finish(pass: &Pass, response: &mut Response) {
-    harden(response, &pass.authority);
+    harden(response, Some(&pass.authority));
     let Some(origin) = &pass.cross_origin else {
         return;
     };
@@ -88,34 +95,35 @@ pub fn finish(pass: &Pass, response: &mut Response) {
     headers.append(header::VARY, HeaderValue::from_static("origin"));
 }
 
-fn harden(response: &mut Response, authority: &str) {
+/// Adds the headers that restrict what a page may do. Its sockets may go to `authority`, the
+/// daemon's name as the peer knows it; a peer that was refused may open none.
+fn harden(response: &mut Response, authority: Option<&str>) {
+    let sockets = authority.map_or(String::new(), |host| format!(" ws://{host} wss://{host}"));
+    let mut policy = format!("connect-src 'self'{sockets}; frame-ancestors 'none'");
+    if response.extensions().get::<BuiltIn>().is_some() {
+        policy.insert_str(0, STRICT);
+    }
     let headers = response.headers_mut();
-    let mut set = |name: &'static str, value| {
-        _ = headers
-            .entry(HeaderName::from_static(name))
-            .or_insert(HeaderValue::from_static(value))
-    };
-    set("cross-origin-resource-policy", "same-origin");
-    set("x-content-type-options", "nosniff");
-    set("referrer-policy", "no-referrer");
-    // Who is refused before its Host is known gets no sockets either.
-    let sockets = match authority {
-        "" => String::new(),
-        host => format!(" ws://{host} wss://{host}"),
-    };
-    let connect = format!("connect-src 'self'{sockets}; frame-ancestors 'none'");
-    let policy = match headers.remove(BUILT_IN) {
-        Some(_) => format!(
-            "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob: http: https:; base-uri 'none'; form-action 'none'; {connect}"
-        ),
-        None => connect,
-    };
-    headers.extend(
-        HeaderValue::from_str(&policy)
-            .ok()
-            .map(|policy| (header::CONTENT_SECURITY_POLICY, policy)),
-    );
+    for (name, value) in HARDENED {
+        let value = HeaderValue::from_static(value);
+        headers.entry(name).or_insert(value);
+    }
+    let policy = HeaderValue::from_str(&policy).ok();
+    headers.extend(policy.map(|policy| (header::CONTENT_SECURITY_POLICY, policy)));
 }
 
-/// Marks our own pages, whose policy can be strict; never sent.
-pub const BUILT_IN: HeaderName = HeaderName::from_static("onlooker-built-in");
+const HARDENED: [(HeaderName, &str); 3] = [
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+];
+
+/// The policy of our own pages, which load nothing but pictures from elsewhere.
+const STRICT: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob: http: https:; base-uri 'none'; form-action 'none'; ";
+
+/// Marks an answer as one of our own pages.
+#[derive(Clone)]
+pub struct BuiltIn;

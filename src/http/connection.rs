@@ -1,92 +1,45 @@
 //! Accepting connections, and serving one of them until it ends or becomes a WebSocket.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
+use tracing::{Instrument, Span, field::Empty};
 
 use super::app::App;
-use super::gate::Gate;
 use super::patience::Patient;
-use super::pending::{Pending, Place};
-use crate::access::Pass;
+use super::peer::{Counted, Peer};
+use super::pending::Pending;
+use super::routes::Routes;
 use crate::hub::notices::Reason;
 use crate::viewer::unacknowledged;
 
 /// How long to wait at the file limit before trying again.
 const FILE_LIMIT_PAUSE: Duration = Duration::from_millis(100);
 
-/// After so long without an error a new one is news.
+/// After this long without an error, the next one is worth a line again.
 const FILE_LIMIT_OVER: Duration = Duration::from_secs(10);
 
-/// How long a request that is being answered may keep a stopping daemon.
+/// How long a request that is being answered may delay a stopping daemon.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the requests of one connection share.
-pub struct Peer {
-    /// Where it comes from.
-    pub address: SocketAddr,
-    /// Given back with the first request that is let in.
-    place: Mutex<Option<Place>>,
-    /// Its place in the count of its address; a viewer takes it along.
-    pub counted: Arc<Counted>,
-}
-
-impl Peer {
-    /// Its address as people know it.
-    pub fn address(&self) -> IpAddr {
-        self.address.ip().to_canonical()
-    }
-
-    /// The connection has shown what it may do.
-    pub fn settle(&self, pass: &Pass) {
-        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = place.take()
-            && pass.host.is_some()
-        {
-            place.know_host();
-        }
-    }
-}
-
-/// One of the connections of an address, until it is dropped.
-pub struct Counted(Arc<Mutex<BTreeMap<IpAddr, usize>>>, IpAddr);
-
-impl Counted {
-    fn new(addresses: &Arc<Mutex<BTreeMap<IpAddr, usize>>>, address: IpAddr) -> (Counted, usize) {
-        let mut counts = addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(address).or_insert(0);
-        *count += 1;
-        (Counted(addresses.clone(), address), *count)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.1) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.1);
-            }
-        }
-    }
-}
-
-/// Accepts until the daemon stops. At the file limit it waits, says so once, and goes on.
+/// Accepts until the daemon stops. At the file limit it says so once, waits, and goes on.
 pub async fn serve(app: Arc<App>, listener: TcpListener) {
     let door = Door {
         pending: Pending::new(app.hub.limits().unauthenticated),
-        gate: Arc::new(Gate::new(app.clone())),
+        routes: Routes::new(&app),
+        app: app.clone(),
     };
     let mut failed: Option<Instant> = None;
     while let Some(accepted) = app.stop.run_until_cancelled(listener.accept()).await {
@@ -104,38 +57,42 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) {
     }
 }
 
-/// What newcomers pass.
+/// What every new connection passes.
 struct Door {
+    app: Arc<App>,
     pending: Arc<Pending>,
-    gate: Arc<Gate>,
+    routes: Routes,
 }
 
 impl Door {
     /// Serves a connection, unless its address has too many that have shown what they may do.
     fn enter(&self, tcp: TcpStream, address: SocketAddr) {
-        let app = &self.gate.app;
-        let from = address.ip().to_canonical();
+        let (app, from) = (self.app.clone(), address.ip().to_canonical());
         let (counted, count) = Counted::new(&app.addresses, from);
         if count > app.hub.limits().per_address && !self.pending.evict(address.ip()) {
-            return refused(app, Reason::Address, from);
+            return refused(&app, Reason::Address, from);
         }
-        let place = self.pending.place(address.ip());
-        let evicted = place.evicted.clone();
-        let peer = Arc::new(Peer {
-            address,
-            place: Mutex::new(Some(place)),
-            counted: Arc::new(counted),
-        });
-        let (app, served) = (app.clone(), connection(self.gate.clone(), tcp, peer));
-        self.gate.app.tasks.spawn(async move {
+        let slot = self.pending.slot(address.ip());
+        let evicted = slot.evicted.clone();
+        let span = span(slot.number, address);
+        let peer = Peer::new(address, slot, counted);
+        let served = connection(app.clone(), self.routes.clone(), tcp, peer);
+        let serve = async move {
             if evicted.run_until_cancelled(served).await.is_none() {
                 refused(&app, Reason::Pending, from);
             }
-        });
+        };
+        self.app.tasks.spawn(serve.instrument(span));
     }
 }
 
-/// A connection that gets no answer, or none of ours.
+/// All lines about one connection carry it, once somebody asks for such detail (`-v`). A
+/// WebSocket adds its topic and device.
+fn span(id: u64, peer: SocketAddr) -> Span {
+    tracing::debug_span!("connection", id, %peer, topic = Empty, device = Empty)
+}
+
+/// Counts and logs a connection that is closed before a route has answered.
 fn refused(app: &App, reason: Reason, address: IpAddr) {
     if app.hub.notices().refused(reason, address) {
         let why = match reason {
@@ -157,22 +114,21 @@ fn is_peers_fault(error: &io::Error) -> bool {
     )
 }
 
-async fn connection(gate: Arc<Gate>, tcp: TcpStream, peer: Arc<Peer>) {
+async fn connection(app: Arc<App>, routes: Routes, tcp: TcpStream, peer: Arc<Peer>) {
     // Small frames must not wait for the acknowledgement of earlier ones.
     if tcp.set_nodelay(true).is_err() {
         return;
     }
-    let app = gate.app.clone();
     bound_kernel_queue(&tcp, app.hub.flow().ping);
     let tcp = Patient::new(tcp, app.hub.limits().stall_timeout, unacknowledged);
     match app.live.get().tls.clone() {
-        None => requests(gate, peer, tcp).await,
-        // Apart, so that it does not make every plain connection larger.
+        None => requests(app, routes, peer, tcp).await,
+        // Boxed, so that it does not make every plain connection larger.
         Some(tls) => {
             let serve = async {
                 let shaken = timeout(app.hub.limits().head_timeout, tls.acceptor.accept(tcp)).await;
                 if let Ok(Ok(stream)) = shaken {
-                    requests(gate, peer, stream).await;
+                    requests(app.clone(), routes, peer, stream).await;
                 }
             };
             Box::pin(serve).await;
@@ -180,15 +136,15 @@ async fn connection(gate: Arc<Gate>, tcp: TcpStream, peer: Arc<Peer>) {
     }
 }
 
-/// How much the kernel may hold that has not begun to leave, in bytes, for it to take more: then
-/// it takes what it is given at once, which may be far more. So this is small.
+/// The kernel takes more only while it holds less than this that has not been sent, in bytes. It
+/// then takes whatever it is given at once, which may be far more, so this is small.
 const UNSENT: u32 = 2 * 1024;
 
-/// What waits in the kernel can neither be merged with what is newer, nor is it seen whether
-/// the peer takes it. Where this cannot be set, both are only less good.
+/// Keeps the queue in the kernel short: what waits there cannot be merged with what is newer, and
+/// hides whether the peer is still reading. Where this cannot be set, both work less well.
 ///
-/// The kernel ends a connection whose peer has acknowledged nothing for as long as a silent one
-/// is waited for.
+/// The kernel is also told to end a connection whose peer has acknowledged nothing for as long as
+/// a silent viewer is tolerated.
 fn bound_kernel_queue(tcp: &TcpStream, ping: Duration) {
     let silent = 2 * ping + Duration::from_secs(5);
     #[cfg(any(target_os = "android", target_os = "linux"))]
@@ -202,14 +158,15 @@ fn bound_kernel_queue(tcp: &TcpStream, ping: Duration) {
 }
 
 /// Serves requests until the connection ends, is upgraded, or the daemon stops.
-async fn requests<S>(gate: Arc<Gate>, peer: Arc<Peer>, stream: S)
+async fn requests<S>(app: Arc<App>, routes: Routes, peer: Arc<Peer>, stream: S)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (app, address) = (gate.app.clone(), peer.address());
-    let service = service_fn(move |request| {
-        let (gate, peer) = (gate.clone(), peer.clone());
-        async move { Ok::<_, Infallible>(gate.answer(&peer, request).await) }
+    let ip = peer.ip();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        let answer = routes.clone().answer(request.map(Body::new));
+        async { Ok::<_, Infallible>(answer.await) }
     });
     let limits = app.hub.limits();
     let connection = http1::Builder::new()
@@ -220,9 +177,9 @@ where
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
-        // How else a stranger's connection ends is no news.
+        // Any other end of a stranger's connection is not worth a line.
         ended = connection.as_mut() => if ended.is_err_and(|error| error.is_parse()) {
-            refused(&app, Reason::Malformed, address);
+            refused(&app, Reason::Malformed, ip);
         },
         () = app.stop.cancelled() => {
             connection.as_mut().graceful_shutdown();

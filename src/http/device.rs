@@ -1,6 +1,6 @@
-//! What a viewer is, for people: a few words out of its user agent.
+//! What a viewer is, for people: a few words from its user agent.
 
-/// `iPhone · Safari`, `Android · Chrome`, `wscat`; empty agents are programs.
+/// Such as `iPhone · Safari`, `Android · Chrome` or `wscat`; an empty agent is a program.
 pub fn label(agent: &str) -> String {
     const DEVICES: [(&str, &str); 8] = [
         ("iPhone", "iPhone"),
@@ -12,7 +12,8 @@ pub fn label(agent: &str) -> String {
         ("Linux", "Linux"),
         ("okhttp", "Android"),
     ];
-    // Chrome calls itself Safari too, and Edge both: the most particular name stands first.
+    // Chrome also calls itself Safari, and Edge calls itself both: the most specific name comes
+    // first.
     const BROWSERS: [(&str, &str); 8] = [
         ("Edg", "Edge"),
         ("OPR/", "Opera"),
@@ -24,10 +25,8 @@ pub fn label(agent: &str) -> String {
         ("Safari", "Safari"),
     ];
     let find = |names: &[(&str, &'static str)]| {
-        names
-            .iter()
-            .find(|(part, _)| agent.contains(part))
-            .map(|(_, name)| *name)
+        let found = names.iter().find(|(part, _)| agent.contains(part));
+        found.map(|(_, name)| *name)
     };
     match (find(&DEVICES), find(&BROWSERS)) {
         (Some(device), Some(browser)) => format!("{device} · {browser}"),
@@ -42,10 +41,9 @@ fn program(agent: &str) -> String {
         .take_while(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c))
         .take(24)
         .collect();
-    if name.is_empty() {
-        "program".to_owned()
-    } else {
-        name
+    match name.is_empty() {
+        true => "program".to_owned(),
+        false => name,
     }
 }
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::app::Links;
+use super::links::Links;
 use super::options::LinkOptions;
 use super::tls::Certificate;
 use crate::access::{Access, AccessOptions};
 use crate::discovery::address::Candidate;
 
-/// It as it is now. A connection or a request reads it once.
+/// The current settings. Each connection and each request reads them once.
 #[derive(Clone)]
 pub struct Live {
     /// Who may connect.
@@ -22,34 +22,34 @@ pub struct Live {
     pub tls: Option<Arc<Certificate>>,
 }
 
-/// Its place.
+/// Holds the current settings.
 pub struct Current(watch::Sender<Arc<Live>>);
 
-/// What was found out about the machine for new options.
+/// What the settings need besides the options.
 pub struct Found {
-    /// Names under which requests may know it.
+    /// The machine's names, under which requests may address it.
     pub names: Vec<String>,
-    /// Its addresses.
+    /// The machine's addresses.
     pub addresses: Vec<Candidate>,
     /// The certificate that the options name.
     pub tls: Option<Arc<Certificate>>,
 }
 
-/// What [`Server::reload`](crate::server::Server::reload) has changed, beside who may connect.
+/// What [`Server::reload`](crate::server::Server::reload) has changed, besides who may connect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reloaded {
-    /// New connections get another certificate, or none.
+    /// New connections get a different certificate, or none.
     pub certificate: bool,
-    /// The links are others: new ones have to be handed out.
+    /// The links are different, so new ones have to be handed out.
     pub links: bool,
 }
 
 impl Live {
-    /// How a daemon begins that listens on `local`.
+    /// The settings with which a daemon starts that listens on `local`.
     ///
     /// # Errors
-    /// When the system has no randomness to give.
+    /// When the system cannot supply randomness.
     pub fn new(
         (access, link): (&AccessOptions, &LinkOptions),
         local: SocketAddr,
@@ -65,25 +65,25 @@ impl Live {
 }
 
 impl Current {
-    /// Holds this at first.
+    /// Starts with these settings.
     pub fn new(live: Live) -> Current {
         Current(watch::Sender::new(Arc::new(live)))
     }
 
-    /// It as it is now.
+    /// The current settings.
     pub fn get(&self) -> Arc<Live> {
         self.0.borrow().clone()
     }
 
-    /// Is marked when it changes.
+    /// Is marked when the settings change.
     pub fn changes(&self) -> watch::Receiver<Arc<Live>> {
         self.0.subscribe()
     }
 
-    /// Makes it what it is with these options.
+    /// Replaces the settings according to new options.
     ///
     /// # Errors
-    /// When the system has no randomness to give; nothing has changed then.
+    /// When the system cannot supply randomness; then nothing has changed.
     pub fn renew(
         &self,
         (access, link): (&AccessOptions, &LinkOptions),
@@ -107,7 +107,7 @@ impl Current {
         done
     }
 
-    /// Puts a certificate in another one's place, if that is still in use. Tells whether it was.
+    /// Replaces a certificate with a new one, if it is still in use. Returns whether it was.
     pub fn replace_certificate(&self, old: &Arc<Certificate>, new: Arc<Certificate>) -> bool {
         self.0.send_if_modified(|live| {
             let in_use = live.tls.as_ref().is_some_and(|tls| Arc::ptr_eq(tls, old));

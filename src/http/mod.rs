@@ -1,26 +1,40 @@
-//! HTTP/1.1 and the upgrades: connections, the gate, routes. No rule of the domain lives here.
+//! HTTP/1.1 and the upgrades: connections, the gate, one table of routes and what answers them.
+//! No rule of the domain lives here.
 
 mod answer;
-mod api;
 mod app;
 mod connection;
 mod device;
+mod events;
 mod gate;
-mod incoming;
+mod links;
 mod live;
+mod metrics;
+mod opening;
 mod operations;
 mod options;
 mod pages;
+mod path;
 mod patience;
+mod peer;
 mod pending;
+mod query;
+mod read;
+mod renewal;
+mod routes;
 mod site;
+mod sockets;
+mod status;
 pub mod tls;
-mod upgrade;
 mod write;
+mod write_request;
 
-pub use app::{App, Links, Status, StoreStatus, TopicStatus};
+pub use app::App;
 pub use connection::serve;
+pub use links::Links;
 pub use live::{Current, Found, Live, Reloaded};
-pub use options::{LinkOptions, Page, TlsFiles};
 #[doc(hidden)]
-pub use upgrade::{agreed_deflate, switching};
+pub use opening::{agreed_deflate, switching};
+pub use options::{LinkOptions, Page, TlsFiles};
+pub use renewal::renew_certificate;
+pub use status::{Status, StoreStatus, TopicStatus};

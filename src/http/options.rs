@@ -1,4 +1,4 @@
-//! What can be set about the door.
+//! The settings for pages, links and certificates.
 
 use std::path::PathBuf;
 
@@ -14,10 +14,10 @@ pub enum Page {
     Directory(PathBuf),
 }
 
-/// Under which address viewers find this machine.
+/// At which address viewers find this machine.
 #[derive(Clone, Debug, Default)]
 pub struct LinkOptions {
-    /// `HOST[:PORT]` to print instead of a found address.
+    /// `HOST[:PORT]` to print instead of an address that was found.
     pub advertise: Option<String>,
     /// The network interface whose address is printed.
     pub interface: Option<String>,

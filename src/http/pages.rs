@@ -3,16 +3,19 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
-use axum::extract::{self, Request, State};
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use include_dir::{Dir, include_dir};
 
-use super::answer::BUILT_IN;
+use super::answer::{BuiltIn, wrong_method};
 use super::app::App;
+use super::gate::API;
 use super::options::Page;
+use super::path::PathPart;
 use super::site;
 use crate::wire::Problem;
 
@@ -38,33 +41,35 @@ pub async fn client() -> Response {
     built_in(script.as_bytes(), "onlooker.js")
 }
 
-/// `GET /openapi.json`: the HTTP face, for programs.
+/// `GET /openapi.json`: the HTTP API, described for programs.
 pub async fn openapi() -> Response {
     let text = include_str!("../../docs/openapi.json");
     built_in(text.as_bytes(), "openapi.json")
 }
 
-/// `GET /asyncapi.json`: the sockets, for programs.
+/// `GET /asyncapi.json`: the sockets, described for programs.
 pub async fn asyncapi() -> Response {
     let text = include_str!("../../docs/asyncapi.json");
     built_in(text.as_bytes(), "asyncapi.json")
 }
 
 /// `GET /assets/NAME`.
-pub async fn asset(extract::Path(name): extract::Path<String>) -> Response {
+pub async fn asset(PathPart(name): PathPart<String>) -> Response {
     page(&name)
 }
 
-/// Everything else: a file of the host's own site, if there is one.
+/// Everything else: a file of the host's own site, if it has one.
 pub async fn other(State(app): State<Arc<App>>, request: Request) -> Response {
     match &app.page {
-        Page::Directory(directory) => serve_directory(directory, request).await,
+        Page::Directory(directory) if !request.uri().path().starts_with(API) => {
+            serve_directory(directory, request).await
+        }
         _ => not_found(request.uri().path()),
     }
 }
 
 fn not_found(path: &str) -> Response {
-    Problem::new(404, "Not Found", format!("there is nothing at {path}")).into_response()
+    Problem::not_found(format!("there is nothing at {path}")).into_response()
 }
 
 fn page(name: &str) -> Response {
@@ -76,32 +81,30 @@ fn page(name: &str) -> Response {
 }
 
 fn built_in(contents: &'static [u8], name: &str) -> Response {
-    let kind = match Path::new(name)
-        .extension()
-        .and_then(|extension| extension.to_str())
-    {
+    let extension = Path::new(name).extension();
+    let kind = match extension.and_then(|extension| extension.to_str()) {
         Some("html") => "text/html; charset=utf-8",
         Some("js") => "text/javascript; charset=utf-8",
         Some("css") => "text/css; charset=utf-8",
         Some("svg") => "image/svg+xml",
         _ => "application/json",
     };
-    let headers = [
-        (CONTENT_TYPE, kind),
-        (CACHE_CONTROL, "no-cache"),
-        (BUILT_IN, "1"),
-    ];
-    (headers, Body::from(contents)).into_response()
+    let headers = [(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-cache")];
+    (Extension(BuiltIn), headers, Body::from(contents)).into_response()
 }
 
 async fn serve_directory(directory: &Path, request: Request) -> Response {
     let path = request.uri().path().to_owned();
-    match site::serve(directory, request).await {
-        Ok(mut response) if response.status() != StatusCode::NOT_FOUND => {
+    let Ok(mut response) = site::serve(directory, request).await else {
+        return not_found(&path);
+    };
+    match response.status() {
+        StatusCode::NOT_FOUND => not_found(&path),
+        StatusCode::METHOD_NOT_ALLOWED => ([(ALLOW, "GET,HEAD")], wrong_method()).into_response(),
+        _ => {
             let fresh = HeaderValue::from_static("no-cache");
             response.headers_mut().insert(CACHE_CONTROL, fresh);
             response
         }
-        _ => not_found(&path),
     }
 }

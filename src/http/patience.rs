@@ -1,4 +1,4 @@
-//! A stream whose peer may be slow, but has to take something of what it is sent.
+//! A stream whose peer may be slow, as long as it reads some of what it is sent.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -10,17 +10,17 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::viewer::LOOKS;
 
-/// A stream that fails when nothing of what is written to it was taken for so long. Whoever
-/// writes nothing may idle.
+/// A stream that fails once its peer has taken nothing for as long as `limit` although something
+/// waits to be written. Without that, it may be idle.
 pub struct Patient<S> {
     stream: S,
     limit: Duration,
     left: fn(&S) -> Option<u32>,
-    /// There while the stream takes nothing.
+    /// `Some` while the stream takes nothing.
     stalled: Option<Box<Stalled>>,
 }
 
-/// For how long the peer has taken nothing.
+/// Since when the peer has taken nothing.
 struct Stalled {
     since: Instant,
     left: Option<u32>,
@@ -28,8 +28,8 @@ struct Stalled {
 }
 
 impl<S> Patient<S> {
-    /// A stream whose peer may take nothing for as long as `limit`. `left` tells, if it can, how
-    /// much of what the stream took the peer has not.
+    /// A stream whose peer may take nothing for `limit`. `left` returns how many bytes the peer
+    /// has not acknowledged yet, if the system can tell.
     pub fn new(stream: S, limit: Duration, left: fn(&S) -> Option<u32>) -> Patient<S> {
         Patient {
             stream,
@@ -39,7 +39,7 @@ impl<S> Patient<S> {
         }
     }
 
-    /// The stream alone.
+    /// The stream itself.
     pub fn into_inner(self) -> S {
         self.stream
     }
@@ -126,7 +126,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(20);
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_little_again_and_again_stays_and_who_takes_nothing_does_not() {
+    async fn a_slow_peer_stays_and_a_stalled_one_does_not() {
         let (ours, mut theirs) = duplex(8);
         let mut ours = Patient::new(ours, LIMIT, |_| None);
         let takes_little = async {

@@ -1,16 +1,18 @@
-//! Connections that have not shown yet what they may do: few, and fewer of one address. The
-//! oldest makes room, so that silence keeps nobody out.
+//! Connections that have not shown yet what they may do: few, and fewer from one address. The
+//! oldest makes room for the newest, so that silent ones keep nobody out.
 
 use std::collections::{BTreeMap, HashSet};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-/// How many addresses of hosts are remembered.
+use crate::hub::notices::network;
+
+/// How many hosts' addresses are remembered.
 const HOSTS: usize = 64;
 
-/// The places for such connections.
+/// The slots for such connections.
 pub struct Pending {
     limit: usize,
     waiting: Mutex<Waiting>,
@@ -19,32 +21,33 @@ pub struct Pending {
 #[derive(Default)]
 struct Waiting {
     /// The oldest first.
-    places: BTreeMap<Origin, BTreeMap<u64, CancellationToken>>,
+    slots: BTreeMap<Origin, BTreeMap<u64, CancellationToken>>,
     arrived: u64,
     hosts: HashSet<IpAddr>,
 }
 
-/// Where connections come from, as far as places are concerned.
+/// Where connections come from, as far as slots are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Origin {
-    /// This machine, or one that has shown the host token: strangers take no place from it.
+    /// This machine, or one that has shown the host token: strangers take no slot from it.
     Known(IpAddr),
-    /// An IPv4 address, or all that one IPv6 customer may choose from.
+    /// An IPv4 address, or the IPv6 network that one customer may choose addresses from.
     Stranger(IpAddr),
 }
 
-/// One connection's place, until it is dropped.
-pub struct Place {
-    /// Someone newer needs the place.
+/// One connection's slot, until it is dropped.
+pub struct Slot {
+    /// Cancelled when somebody newer needs the slot.
     pub evicted: CancellationToken,
     pending: Arc<Pending>,
     origin: Origin,
     address: IpAddr,
-    number: u64,
+    /// Counts the connections of the daemon.
+    pub number: u64,
 }
 
 impl Pending {
-    /// So many places for strangers; one address may have half of them.
+    /// This many slots for strangers; one address may have half of them.
     pub fn new(limit: usize) -> Arc<Pending> {
         Arc::new(Pending {
             limit,
@@ -52,16 +55,16 @@ impl Pending {
         })
     }
 
-    /// A place for a connection from an address. Where there is none left, the oldest
-    /// connection of the address that has the most loses its own.
-    pub fn place(self: &Arc<Pending>, address: IpAddr) -> Place {
+    /// A slot for a connection from an address. If none is left, the oldest connection of the
+    /// address that has the most loses its own.
+    pub fn slot(self: &Arc<Pending>, address: IpAddr) -> Slot {
         let evicted = CancellationToken::new();
         let mut waiting = self.lock();
         waiting.arrived += 1;
         let (number, origin) = (waiting.arrived, waiting.origin(address));
-        let places = waiting.places.entry(origin).or_default();
-        places.insert(number, evicted.clone());
-        let own = places.len();
+        let slots = waiting.slots.entry(origin).or_default();
+        slots.insert(number, evicted.clone());
+        let own = slots.len();
         if let Origin::Stranger(_) = origin {
             if own > (self.limit / 2).max(1) {
                 waiting.evict(origin);
@@ -69,7 +72,7 @@ impl Pending {
                 waiting.evict(greediest);
             }
         }
-        Place {
+        Slot {
             evicted,
             pending: self.clone(),
             origin,
@@ -78,7 +81,7 @@ impl Pending {
         }
     }
 
-    /// Ends the oldest such connection from an address; tells whether there was one.
+    /// Ends the oldest such connection from an address; returns whether there was one.
     pub fn evict(&self, address: IpAddr) -> bool {
         let mut waiting = self.lock();
         let origin = waiting.origin(address);
@@ -92,43 +95,39 @@ impl Pending {
 
 impl Waiting {
     fn origin(&self, address: IpAddr) -> Origin {
-        match address.to_canonical() {
-            known if known.is_loopback() || self.hosts.contains(&known) => Origin::Known(known),
-            IpAddr::V6(address) => {
-                let network = u128::from(address) >> 64 << 64;
-                Origin::Stranger(Ipv6Addr::from(network).into())
-            }
-            address => Origin::Stranger(address),
+        let known = address.to_canonical();
+        match known.is_loopback() || self.hosts.contains(&known) {
+            true => Origin::Known(known),
+            false => Origin::Stranger(network(address)),
         }
     }
 
-    /// Who has the most places, if strangers have more than the limit.
+    /// Who has the most slots, if strangers have more than the limit.
     fn greediest(&self, limit: usize) -> Option<Origin> {
         let strangers = || {
-            let all = self.places.iter();
+            let all = self.slots.iter();
             all.filter(|(origin, _)| matches!(origin, Origin::Stranger(_)))
         };
-        let count: usize = strangers().map(|(_, places)| places.len()).sum();
-        let oldest =
-            |places: &BTreeMap<u64, _>| places.keys().next().copied().map(std::cmp::Reverse);
-        let most = strangers().max_by_key(|(_, places)| (places.len(), oldest(places)));
+        let count: usize = strangers().map(|(_, slots)| slots.len()).sum();
+        let oldest = |slots: &BTreeMap<u64, _>| slots.keys().next().copied().map(std::cmp::Reverse);
+        let most = strangers().max_by_key(|(_, slots)| (slots.len(), oldest(slots)));
         most.filter(|_| count > limit).map(|(origin, _)| *origin)
     }
 
     fn evict(&mut self, origin: Origin) -> bool {
-        let Some(places) = self.places.get_mut(&origin) else {
+        let Some(slots) = self.slots.get_mut(&origin) else {
             return false;
         };
-        let oldest = places.pop_first();
-        if places.is_empty() {
-            self.places.remove(&origin);
+        let oldest = slots.pop_first();
+        if slots.is_empty() {
+            self.slots.remove(&origin);
         }
         oldest.map(|(_, evicted)| evicted.cancel()).is_some()
     }
 }
 
-impl Place {
-    /// Its connection has shown the host token.
+impl Slot {
+    /// Remembers the address of a connection that has shown the host token.
     pub fn know_host(&self) {
         let mut waiting = self.pending.lock();
         if waiting.hosts.len() < HOSTS {
@@ -137,15 +136,15 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         let mut waiting = self.pending.lock();
-        let Some(places) = waiting.places.get_mut(&self.origin) else {
+        let Some(slots) = waiting.slots.get_mut(&self.origin) else {
             return;
         };
-        places.remove(&self.number);
-        if places.is_empty() {
-            waiting.places.remove(&self.origin);
+        slots.remove(&self.number);
+        if slots.is_empty() {
+            waiting.slots.remove(&self.origin);
         }
     }
 }
@@ -154,14 +153,14 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn open(places: &[Place]) -> Vec<bool> {
-        let open = |place: &Place| !place.evicted.is_cancelled();
-        places.iter().map(open).collect()
+    fn open(slots: &[Slot]) -> Vec<bool> {
+        let open = |slot: &Slot| !slot.evicted.is_cancelled();
+        slots.iter().map(open).collect()
     }
 
-    fn from(pending: &Arc<Pending>, addresses: &[&str]) -> Vec<Place> {
-        let place = |address: &&str| pending.place(address.parse().unwrap());
-        addresses.iter().map(place).collect()
+    fn from(pending: &Arc<Pending>, addresses: &[&str]) -> Vec<Slot> {
+        let slot = |address: &&str| pending.slot(address.parse().unwrap());
+        addresses.iter().map(slot).collect()
     }
 
     #[test]
@@ -194,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_take_no_place_from_this_machine_or_a_host() {
+    fn strangers_take_no_slot_from_this_machine_or_a_host() {
         let pending = Pending::new(2);
         let here = from(&pending, &["127.0.0.1", "::1", "::ffff:127.0.0.1"]);
         from(&pending, &["10.0.0.9"])[0].know_host();

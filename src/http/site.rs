@@ -1,4 +1,4 @@
-//! The host's own site: regular files of its folder, and nothing that leads out of it.
+//! The host's own site: the regular files of its folder, and nothing outside of it.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -12,19 +12,19 @@ use tower::ServiceExt;
 use tower_http::services::ServeDir;
 use tower_http::services::fs::{self as files, File, TokioFile};
 
-/// Answers with a file of the folder.
+/// Answers with a file from the folder.
 ///
 /// # Errors
 /// When the folder is gone.
 pub async fn serve(folder: &Path, request: Request) -> io::Result<Response> {
-    // Found anew each time: the folder may be a link that is switched over.
+    // Resolved for each request: the folder may be a link that is switched to a new release.
     let root = tokio::fs::canonicalize(folder).await?;
     let site = ServeDir::with_backend(&root, Inside(root.clone()));
     let Ok(response) = site.oneshot(request).await;
     Ok(response.map(Body::new))
 }
 
-/// What is really inside of this folder, which is no link. The rest is not there.
+/// Shows only what is really inside this folder, which is not a link itself.
 #[derive(Clone)]
 struct Inside(PathBuf);
 
@@ -40,7 +40,7 @@ impl files::Backend for Inside {
             let (path, metadata) = found.await?;
             regular(&metadata)?;
             let file = files::TokioBackend.open(path).await?;
-            // Something else may have taken its place.
+            // Something else may have taken its place in the meantime.
             regular(&file.metadata().await?)?;
             Ok(file)
         })
@@ -58,8 +58,8 @@ impl Inside {
         found.ok().flatten().ok_or(io::ErrorKind::NotFound.into())
     }
 
-    /// A file or a folder, and where it really is. It is not opened: that would block at a
-    /// FIFO, and a device may feel it.
+    /// A file or a folder, and where it really is. It is not opened: opening a FIFO would block,
+    /// and opening a device may have an effect.
     fn look_up(&self, path: &Path) -> Option<(PathBuf, Metadata)> {
         let real = fs::canonicalize(path).ok()?;
         let metadata = fs::metadata(&real).ok()?;
@@ -67,7 +67,7 @@ impl Inside {
         (known && self.shows(path) && self.shows(&real)).then_some((real, metadata))
     }
 
-    /// Whether a path is inside, and nothing on its way there is hidden.
+    /// Whether a path is inside, and no part of it is hidden.
     fn shows(&self, path: &Path) -> bool {
         let is_hidden = |part: &std::ffi::OsStr| part.as_encoded_bytes().starts_with(b".");
         path.strip_prefix(&self.0)

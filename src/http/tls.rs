@@ -1,9 +1,8 @@
-//! The certificate and key for `https` and `wss`, and what becomes of them in their files.
+//! The certificate and key for `https` and `wss`.
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::crypto::ring;
@@ -11,22 +10,16 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::fs;
 use tokio::io::AsyncReadExt;
-use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
-use super::app::App;
 use super::options::TlsFiles;
 
-/// How often the files are looked at. Their content is compared: a renewal may come by renaming,
-/// through links, or under the same time.
-const POLL: Duration = Duration::from_secs(2);
-
-/// No chain and no key is larger.
+/// The largest certificate chain or key that is read, in bytes.
 const LARGEST: u64 = 1024 * 1024;
 
-/// A certificate and its key, as they were read.
+/// A certificate and its key, as read from their files.
 pub struct Certificate {
-    /// Shakes hands with them.
+    /// Accepts TLS connections with them.
     pub acceptor: TlsAcceptor,
     files: TlsFiles,
     cert: Vec<u8>,
@@ -34,10 +27,10 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Reads both files; `known` where they are still as they were for it.
+    /// Reads both files; returns `known` if they have not changed since it was read.
     ///
     /// # Errors
-    /// Names the file and what is wrong with it, or that one does not fit the other.
+    /// Names the file and what is wrong with it, or says that the two do not belong together.
     pub async fn read(
         files: &TlsFiles,
         known: Option<&Arc<Certificate>>,
@@ -54,9 +47,18 @@ impl Certificate {
             })),
         }
     }
+
+    /// The same files, read again.
+    ///
+    /// # Errors
+    /// As [`Certificate::read`].
+    pub async fn read_again(self: &Arc<Certificate>) -> Result<Arc<Certificate>, String> {
+        Certificate::read(&self.files, Some(self)).await
+    }
 }
 
-/// Of a regular file of bearable size: a pipe would block, and give what it holds once.
+/// The content of a regular file of reasonable size: a pipe would block, and can be read only
+/// once.
 async fn content(path: &Path) -> Result<Vec<u8>, String> {
     let failed = |error: io::Error| wrong(path, &error);
     let found = fs::metadata(path).await.map_err(failed)?;
@@ -74,7 +76,7 @@ async fn content(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 fn acceptor(files: &TlsFiles, cert: &[u8], key: &[u8]) -> Result<TlsAcceptor, String> {
-    let chain = CertificateDer::pem_slice_iter(cert).collect::<Result<Vec<_>, _>>();
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(cert).collect();
     let chain = chain.map_err(|error| wrong(&files.cert, &error))?;
     if chain.is_empty() {
         return Err(wrong(&files.cert, &"holds no PEM certificate"));
@@ -105,40 +107,11 @@ fn unfit(files: &TlsFiles, error: &rustls::Error) -> String {
         rustls::Error::InvalidCertificate(_) => {
             wrong(&files.cert, &"its first certificate cannot be read")
         }
-        // What is left is about the key.
+        // The remaining errors are about the key.
         error => wrong(&files.key, error),
     }
 }
 
 fn wrong(path: &Path, error: &dyn std::fmt::Display) -> String {
     format!("{}: {error}", path.display())
-}
-
-/// Reads the files again when they have changed. What does not fit together, as while only one
-/// of them is new, is left alone until it does.
-pub async fn watch(app: Arc<App>) {
-    let mut changes = app.live.changes();
-    let mut complained = false;
-    let looking = async {
-        while changes.wait_for(|live| live.tls.is_some()).await.is_ok() {
-            sleep(POLL).await;
-            let Some(known) = app.live.get().tls.clone() else {
-                continue;
-            };
-            match Certificate::read(&known.files, Some(&known)).await {
-                Ok(fresh) => {
-                    complained = false;
-                    if !Arc::ptr_eq(&fresh, &known) && app.live.replace_certificate(&known, fresh) {
-                        tracing::info!("the certificate has changed: new connections get it");
-                    }
-                }
-                Err(reason) if !complained => {
-                    complained = true;
-                    tracing::warn!("{reason}; the last good certificate stays");
-                }
-                Err(_) => {}
-            }
-        }
-    };
-    app.stop.run_until_cancelled(looking).await;
 }

@@ -1,26 +1,26 @@
-//! The answers to requests that write.
+//! The answers of the API to requests that write.
 
 use std::sync::Arc;
 
-use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use bytes::Bytes;
 use hyper::StatusCode;
-use serde::Serialize;
 use serde_json::json;
 
-use super::answer::unavailable;
-use super::api::{answer, find, topic_name};
 use super::app::App;
-use super::incoming::{Host, Incoming, bad_request};
+use super::path::PathPart;
+use super::read::{FieldAnswer, answer, find};
+use super::write_request::WriteRequest;
+use crate::access::HostPass;
 use crate::hub::{Deleted, Receipt, WriteOptions};
 use crate::source::host::problem_of;
 use crate::state::json::{Json as ExactJson, LARGE};
-use crate::state::revision::Revision;
-use crate::state::session::Session;
+use crate::state::name::TopicName;
+use crate::state::session::{Session, ShapeError};
 use crate::state::topic::{Change, Writer};
-use crate::wire::{self, Problem};
+use crate::wire::{self, MessageError, Problem};
 
 const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -28,43 +28,45 @@ const JSON_PATCH: &str = "application/json-patch+json";
 
 type Answer = Result<Response, Problem>;
 type Shared = State<Arc<App>>;
-type Name = Path<String>;
-/// What a request asks for.
+type Name = PathPart<String>;
+/// The change that a request asks for.
 type Asked = Result<(Change, WriteOptions), Problem>;
 
 /// `PUT /api/topics/{topic}`.
-pub async fn replace(State(app): Shared, Path(name): Name, request: Incoming) -> Answer {
+pub async fn replace(State(app): Shared, PathPart(name): Name, request: WriteRequest) -> Answer {
     let called = name.clone();
-    let read = move |request: &Incoming| {
+    let read = move |request: &WriteRequest| {
         let (_, document) = request.json(&[JSON])?;
         let session = Session::from_json(&document, &called);
-        let session = session.map_err(|error| unprocessable(error.to_string(), "no session"))?;
-        Ok((Change::Replace(session), request.host.options(false)?))
+        let refused = |error: ShapeError| Problem::unprocessable(error.to_string());
+        let session = session.map_err(|error| refused(error).because("not a session"))?;
+        Ok((Change::Replace(session), request.options(false)?))
     };
     let (receipt, _) = write(&app, &name, request, read).await?;
     whole(receipt).await
 }
 
 /// `PATCH /api/topics/{topic}`.
-pub async fn change(State(app): Shared, Path(name): Name, request: Incoming) -> Answer {
-    let read = |request: &Incoming| {
+pub async fn change(State(app): Shared, PathPart(name): Name, request: WriteRequest) -> Answer {
+    let read = |request: &WriteRequest| {
         let (kind, document) = request.json(&[MERGE_PATCH, JSON, JSON_PATCH])?;
         let change = match kind {
             JSON_PATCH => wire::patch(&document).map(Change::Patch),
             _ => Ok(Change::Merge(document)),
         };
-        let change = change.map_err(|error| bad_request(error.to_string(), "no JSON Patch"))?;
-        Ok((change, request.host.options(true)?))
+        let refused = |error: MessageError| Problem::bad_request(error.to_string());
+        let change = change.map_err(|error| refused(error).because("not a JSON Patch"))?;
+        Ok((change, request.options(true)?))
     };
     let (receipt, _) = write(&app, &name, request, read).await?;
     whole(receipt).await
 }
 
 /// `PATCH /api/topics/{topic}/config`.
-pub async fn config(State(app): Shared, Path(name): Name, request: Incoming) -> Answer {
-    let read = |request: &Incoming| {
+pub async fn config(State(app): Shared, PathPart(name): Name, request: WriteRequest) -> Answer {
+    let read = |request: &WriteRequest| {
         let fields = request.members(&[MERGE_PATCH, JSON])?;
-        Ok((Change::Fields(fields), request.host.options(true)?))
+        Ok((Change::Fields(fields), request.options(true)?))
     };
     let (receipt, _) = write(&app, &name, request, read).await?;
     whole(receipt).await
@@ -73,39 +75,32 @@ pub async fn config(State(app): Shared, Path(name): Name, request: Incoming) -> 
 /// `PUT /api/topics/{topic}/config/{field}`.
 pub async fn field(
     State(app): Shared,
-    Path((name, field)): Path<(String, String)>,
-    request: Incoming,
+    PathPart((name, field)): PathPart<(String, String)>,
+    request: WriteRequest,
 ) -> Answer {
     let named = field.clone();
-    let read = move |request: &Incoming| field_asked(request, named);
+    let read = move |request: &WriteRequest| field_asked(request, named);
     let (receipt, writer) = write(&app, &name, request, read).await?;
     let value = receipt.session.config.get(&field).cloned();
     let value = value.unwrap_or_else(ExactJson::null);
-    let answer = FieldAnswer {
-        kept: (!receipt.kept).then_some(false),
-        ..FieldAnswer::new(value, receipt.touched, &writer)
-    };
-    Ok(Json(answer).into_response())
+    let answer = FieldAnswer::new(value, receipt.touched, &writer);
+    Ok(Json(answer.kept(receipt.kept)).into_response())
 }
 
-fn field_asked(request: &Incoming, field: String) -> Asked {
+fn field_asked(request: &WriteRequest, field: String) -> Asked {
+    const MISSING: &str = "\"value\" is missing in the body";
     let members = request.members(&[JSON])?;
     let get = |key: &str| {
-        members
-            .iter()
-            .find(|(known, _)| known == key)
-            .map(|(_, value)| value)
+        let found = members.iter().find(|(known, _)| known == key);
+        found.map(|(_, value)| value)
     };
-    let missing = || {
-        let detail = "\"value\" is missing in the body";
-        unprocessable(detail, detail)
-    };
-    let value = get("value").ok_or_else(missing)?.clone();
+    let value = get("value").cloned();
+    let value = value.ok_or_else(|| Problem::unprocessable(MISSING).because(MISSING))?;
     let number = |key: &str| {
         let number = get(key).map(|value| wire::device_number(key, value));
         number.transpose().map_err(|error| problem_of(&error))
     };
-    let mut options = request.host.options(true)?;
+    let mut options = request.options(true)?;
     let named = &options.writer;
     options.writer = Arc::new(Writer {
         source_id: named.source_id.clone(),
@@ -115,57 +110,27 @@ fn field_asked(request: &Incoming, field: String) -> Asked {
     Ok((Change::Fields(vec![(field, value)]), options))
 }
 
-/// One field, and who wrote it.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct FieldAnswer {
-    value: ExactJson,
-    server_revision: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    device_id: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    local_revision: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    kept: Option<bool>,
-}
-
-impl FieldAnswer {
-    /// A field's value, of a revision made by a writer.
-    pub fn new(value: ExactJson, revision: Revision, writer: &Writer) -> FieldAnswer {
-        FieldAnswer {
-            value,
-            server_revision: revision.get(),
-            device_id: writer.device_id,
-            local_revision: writer.local_revision,
-            kept: None,
+/// `DELETE /api/topics/{topic}`.
+pub async fn delete(State(app): Shared, PathPart(name): Name, request: WriteRequest) -> Answer {
+    let (name, expected) = (name.parse::<TopicName>()?, request.if_match()?);
+    let deleted = app.hub.delete(&name, expected, Some(request.ip)).await;
+    match deleted.map_err(|error| error.problem())? {
+        Deleted::Gone => Ok(StatusCode::NO_CONTENT.into_response()),
+        Deleted::Unkept => Ok(Json(json!({ "kept": false })).into_response()),
+        Deleted::Nothing => {
+            let detail = format!("there is no session at {:?}", name.as_str());
+            Err(Problem::not_found(detail))
         }
     }
 }
 
-/// `DELETE /api/topics/{topic}`.
-pub async fn delete(State(app): Shared, Path(name): Name, host: Host) -> Answer {
-    let (name, expected) = (topic_name(&name)?, host.if_match()?);
-    let deleted = app.hub.delete(&name, expected, host.address).await;
-    match deleted.map_err(|error| error.problem())? {
-        Deleted::Gone => Ok(StatusCode::NO_CONTENT.into_response()),
-        Deleted::Unkept => Ok(Json(json!({ "kept": false })).into_response()),
-        Deleted::Nothing => Err(Problem::new(
-            404,
-            "Not Found",
-            format!("there is no session at {:?}", name.as_str()),
-        )),
-    }
-}
+const NOT_TEXT: &str = "the body is not UTF-8: viewers receive it as a text message";
 
 /// `POST /api/topics/{topic}/broadcast`.
-pub async fn broadcast(State(app): Shared, Path(name): Name, request: Incoming) -> Answer {
+pub async fn broadcast(State(app): Shared, PathPart(name): Name, request: WriteRequest) -> Answer {
     let entry = find(&app, &name)?;
     let text = String::from_utf8(request.body?.into());
-    let not_text = |_| {
-        let detail = "the body is not UTF-8: viewers receive it as a text message";
-        bad_request(detail, detail)
-    };
-    let text = text.map_err(not_text)?;
+    let text = text.map_err(|_| Problem::bad_request(NOT_TEXT).because(NOT_TEXT))?;
     let delivered = app.hub.broadcast(&entry, text).await.delivered().await;
     let mut answer = json!({ "viewers": delivered.viewers });
     if delivered.passed_over > 0 {
@@ -175,20 +140,20 @@ pub async fn broadcast(State(app): Shared, Path(name): Name, request: Incoming) 
 }
 
 /// `POST /api/topics/{topic}/resend`.
-pub async fn resend(State(app): Shared, Path(name): Name, _host: Host) -> Answer {
+pub async fn resend(State(app): Shared, PathPart(name): Name, _: Extension<HostPass>) -> Answer {
     let viewers = app.hub.resend_all(&find(&app, &name)?);
     Ok(Json(json!({ "viewers": viewers })).into_response())
 }
 
 /// `DELETE /api/viewers/{id}`.
-pub async fn disconnect(State(app): Shared, Path(id): Path<u64>, _host: Host) -> Answer {
+pub async fn disconnect(
+    State(app): Shared,
+    PathPart(id): PathPart<u64>,
+    _: Extension<HostPass>,
+) -> Answer {
     match app.viewers.disconnect(id).await {
         true => Ok(StatusCode::NO_CONTENT.into_response()),
-        false => Err(Problem::new(
-            404,
-            "Not Found",
-            format!("there is no viewer {id}"),
-        )),
+        false => Err(Problem::not_found(format!("there is no viewer {id}"))),
     }
 }
 
@@ -204,15 +169,15 @@ async fn whole(receipt: Receipt) -> Answer {
     Ok(answer(status, revision, kept, text.into()))
 }
 
-/// Reads a request and does what it asks for. Tells who the writer was, too. A refusal is
+/// Reads a request and writes what it asks for; also returns who the writer was. A refusal is
 /// announced, wherever it comes from.
 async fn write(
     app: &App,
     name: &str,
-    request: Incoming,
-    read: impl FnOnce(&Incoming) -> Asked + Send + 'static,
+    request: WriteRequest,
+    read: impl FnOnce(&WriteRequest) -> Asked + Send + 'static,
 ) -> Result<(Receipt, Arc<Writer>), Problem> {
-    let name = topic_name(name)?;
+    let name = name.parse()?;
     let size = request.body.as_ref().map_or(0, Bytes::len);
     let (change, options) = match off_thread(size, move || read(&request)).await? {
         Ok(asked) => asked,
@@ -229,7 +194,7 @@ async fn write(
     Ok((receipt, writer))
 }
 
-/// Does what takes long for a text of this size on a thread that nobody waits for.
+/// Does the work that a text of `size` bytes causes; on a blocking thread if that takes long.
 async fn off_thread<T: Send + 'static>(
     size: usize,
     work: impl FnOnce() -> T + Send + 'static,
@@ -238,11 +203,6 @@ async fn off_thread<T: Send + 'static>(
         return Ok(work());
     }
     let done = tokio::task::spawn_blocking(work).await;
-    // Ends early only with the daemon.
-    done.map_err(|_| unavailable("the daemon is stopping"))
-}
-
-/// 422, and the cause for the log.
-fn unprocessable(detail: impl Into<String>, cause: &'static str) -> Problem {
-    Problem::new(422, "Unprocessable Content", detail).because(cause)
+    // The work is given up only when the daemon ends.
+    done.map_err(|_| Problem::unavailable("the daemon is stopping"))
 }

@@ -74,15 +74,15 @@ pub enum WriteError {
 impl WriteError {
     /// As HTTP and the host socket answer it.
     pub fn problem(&self) -> Problem {
-        let (status, title) = match self {
-            WriteError::Refused(Refusal::TooLarge(_)) => (413, "Content Too Large"),
-            WriteError::Refused(_) => (422, "Unprocessable Content"),
-            WriteError::Stale(_) => (412, "Precondition Failed"),
-            WriteError::NoTopic(_) => (404, "Not Found"),
-            WriteError::Store(_) => (507, "Insufficient Storage"),
-            WriteError::Full(_) | WriteError::Stopping => (503, "Service Unavailable"),
+        let status = match self {
+            WriteError::Refused(Refusal::TooLarge(_)) => 413,
+            WriteError::Refused(_) => 422,
+            WriteError::Stale(_) => 412,
+            WriteError::NoTopic(_) => 404,
+            WriteError::Store(_) => 507,
+            WriteError::Full(_) | WriteError::Stopping => 503,
         };
-        let mut problem = Problem::new(status, title, self.to_string());
+        let mut problem = Problem::new(status, self.to_string());
         problem.cause = match self {
             WriteError::Refused(Refusal::Fields(_)) => Some("values that declared fields forbid"),
             WriteError::Refused(Refusal::Invalid(_)) => {

@@ -115,11 +115,7 @@ impl Host {
         match message {
             Message::Text(text) => Some(self.answer_text(text.as_bytes()).await),
             Message::Binary(_) => {
-                let problem = Problem::new(
-                    415,
-                    "Unsupported Media Type",
-                    "expected a text message with one JSON object",
-                );
+                let problem = Problem::new(415, "expected a text message with one JSON object");
                 Some(self.refuse(None, &problem))
             }
             _ => None,
@@ -194,7 +190,6 @@ impl Host {
         let limit = self.hub.limits().session;
         let problem = Problem::new(
             413,
-            "Content Too Large",
             format!("the message is over the limit of {limit} bytes (--max-session)"),
         );
         self.refuse(None, &problem)
@@ -204,10 +199,8 @@ impl Host {
 /// The problem that HTTP would answer a message with that was not understood.
 pub fn problem_of(error: &MessageError) -> Problem {
     match error {
-        MessageError::Json(error) => {
-            Problem::new(400, "Bad Request", error.to_string()).because("not JSON")
-        }
-        MessageError::Shape(detail) => Problem::new(422, "Unprocessable Content", detail.clone())
+        MessageError::Json(error) => Problem::bad_request(error.to_string()).because("not JSON"),
+        MessageError::Shape(detail) => Problem::unprocessable(detail.clone())
             .because("JSON of another shape than it has to have"),
     }
 }

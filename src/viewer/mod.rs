@@ -63,6 +63,8 @@ pub struct NewViewer {
     pub device: Box<str>,
     /// Dropped with the viewer: its place in the count of its address.
     pub admission: Arc<dyn Send + Sync>,
+    /// Of its connection: who is there, for log lines.
+    pub span: tracing::Span,
 }
 
 /// One line of the list of viewers.

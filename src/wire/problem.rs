@@ -1,44 +1,38 @@
-//! Errors as HTTP has them.
+//! Errors, as HTTP and the host socket report them.
 
 use serde::Serialize;
 
-use super::protocol::json;
 use crate::state::fields::FieldError;
+use crate::state::name::NameError;
 
-/// An error as RFC 9457 has it.
+/// An error in the form of RFC 9457.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Problem {
-    /// Always `about:blank`: the status says it.
+    /// Always `about:blank`: the status says what kind of problem it is.
     pub r#type: &'static str,
     /// The status in words.
     pub title: &'static str,
     /// The HTTP status.
     pub status: u16,
-    /// What is wrong here, and the way out.
+    /// What is wrong here, and how to fix it.
     pub detail: String,
-    /// The fields at fault.
+    /// The fields at fault, if any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
-    /// The present revision, where the one given was stale.
+    /// The current revision, if the given one was stale.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<Box<str>>,
-    /// What the log says where `detail` may quote a body or a query.
+    /// What the log says instead, where `detail` may quote a body or a query.
     #[serde(skip)]
     pub cause: Option<&'static str>,
 }
 
 impl Problem {
-    /// Whether a write was understood, and refused for what it brings. Its topic is announced
-    /// then. What is not understood is no write, and who won a race announces that.
-    pub fn is_refusal(&self) -> bool {
-        matches!(self.status, 413 | 422)
-    }
-
-    /// A problem without fields at fault. `title` is the status in words.
-    pub fn new(status: u16, title: &'static str, detail: impl Into<String>) -> Problem {
+    /// A problem without fields at fault.
+    pub fn new(status: u16, detail: impl Into<String>) -> Problem {
         Problem {
             r#type: "about:blank",
-            title,
+            title: title(status),
             status,
             detail: detail.into(),
             errors: Vec::new(),
@@ -47,14 +41,41 @@ impl Problem {
         }
     }
 
-    /// The same with words for the log.
+    /// 400: what was sent cannot be read.
+    pub fn bad_request(detail: impl Into<String>) -> Problem {
+        Problem::new(400, detail)
+    }
+
+    /// 404: there is no such thing.
+    pub fn not_found(detail: impl Into<String>) -> Problem {
+        Problem::new(404, detail)
+    }
+
+    /// 422: it was read, but cannot be applied.
+    pub fn unprocessable(detail: impl Into<String>) -> Problem {
+        Problem::new(422, detail)
+    }
+
+    /// 503: the daemon is full, not ready yet, or stopping.
+    pub fn unavailable(detail: impl Into<String>) -> Problem {
+        Problem::new(503, detail)
+    }
+
+    /// Whether a write was understood but refused for what it contains; its topic is then
+    /// announced. A request that was not understood is not a write, and whoever won a race
+    /// (412) has already announced it.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.status, 413 | 422)
+    }
+
+    /// The same problem, with its own words for the log.
     #[must_use]
     pub fn because(self, cause: &'static str) -> Problem {
         let cause = Some(cause);
         Problem { cause, ..self }
     }
 
-    /// What the log may say: nothing of a body or a query.
+    /// What the log may say: nothing from a body or a query.
     pub fn told(&self) -> &str {
         match (self.cause, self.status) {
             (Some(cause), _) => cause,
@@ -63,7 +84,7 @@ impl Problem {
         }
     }
 
-    /// The names of the fields at fault, the first of many; none where it is something else.
+    /// The names of the first few fields at fault; `None` if the fields are not the problem.
     pub fn fields_at_fault(&self) -> Option<String> {
         const NAMED: usize = 8;
         let names: Vec<&str> = self.errors.iter().map(|fault| &*fault.field).collect();
@@ -72,6 +93,55 @@ impl Problem {
 
     /// As `application/problem+json`.
     pub fn text(&self) -> String {
-        json(self).as_str().to_owned()
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+impl From<NameError> for Problem {
+    fn from(error: NameError) -> Problem {
+        Problem::bad_request(error.to_string()).because("not a topic name")
+    }
+}
+
+/// A status in words, as RFC 9110 §15 has them.
+fn title(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        412 => "Precondition Failed",
+        413 => "Content Too Large",
+        415 => "Unsupported Media Type",
+        421 => "Misdirected Request",
+        422 => "Unprocessable Content",
+        426 => "Upgrade Required",
+        429 => "Too Many Requests",
+        503 => "Service Unavailable",
+        507 => "Insufficient Storage",
+        _ => "Internal Server Error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_learns_nothing_of_a_body() {
+        let problem = Problem::unprocessable("got s3cret");
+        assert_eq!(problem.told(), "Unprocessable Content");
+        assert_eq!(problem.because("not a session").told(), "not a session");
+        assert_eq!(Problem::not_found("nothing there").told(), "nothing there");
+    }
+
+    #[test]
+    fn its_text_is_what_rfc_9457_asks_for() {
+        let text = Problem::not_found("nothing there").text();
+        let expected =
+            r#"{"type":"about:blank","title":"Not Found","status":404,"detail":"nothing there"}"#;
+        assert_eq!(text, expected);
     }
 }

@@ -219,8 +219,3 @@ impl Invalidation {
         text(self)
     }
 }
-
-/// Something that is ours to serialize, as JSON.
-pub(super) fn json(value: &impl Serialize) -> Json {
-    Json::of(value)
-}

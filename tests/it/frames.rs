@@ -154,7 +154,7 @@ impl Golden {
         let status = u16::try_from(self.number("status")).expect("a status");
         Problem {
             errors,
-            ..Problem::new(status, "", self.text("detail"))
+            ..Problem::new(status, self.text("detail"))
         }
     }
 }

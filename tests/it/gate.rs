@@ -68,14 +68,14 @@ fn a_long_head_is_refused() {
     assert!(matches!(status, 0 | 400 | 431), "{status}");
 }
 
-/// The status of a request that calls the daemon so.
+/// The status of a request that addresses the daemon by this name.
 fn called(daemon: &Daemon, host: &str) -> u16 {
     let request = format!("GET /api/topics HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     Response::to_raw(daemon.connect(), request.as_bytes()).status
 }
 
 #[test]
-fn of_the_networks_names_only_its_own_is_answered() {
+fn only_its_own_name_of_the_network_is_answered() {
     let daemon = Daemon::with(&["--allow-host", "preview.local"]);
     let machine = gethostname::gethostname().to_string_lossy().into_owned();
     let label = machine.split('.').next().unwrap_or_default();

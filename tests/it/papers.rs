@@ -27,12 +27,12 @@ fn fences(paper: &str, language: &str) -> Vec<String> {
         .collect()
 }
 
-/// The paths of the routes, as the source has them.
-fn routes() -> Vec<String> {
-    let source: String = text("src/http/api.rs").split_whitespace().collect();
-    let routes = source.split(".route(\"").skip(1);
-    let paths = routes.map(|rest| rest.split('"').next().unwrap_or_default().to_owned());
-    paths.filter(|path| path != "/api/{*path}").collect()
+/// The paths of the routes, as the table in the source has them.
+fn routes() -> BTreeSet<String> {
+    let source: String = text("src/http/routes.rs").split_whitespace().collect();
+    let rows = source.split(".route(\"").skip(1);
+    rows.map(|row| row.split('"').next().unwrap_or_default().to_owned())
+        .collect()
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `--viewer DIR`: a folder's regular files are served, and nothing that they lead to.
+//! `--viewer DIR`: a folder's regular files are served, and nothing outside of it.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,7 +11,7 @@ fn get(daemon: &Daemon, path: &str) -> Response {
     Response::to(daemon.connect(), "GET", path, &[], "")
 }
 
-/// A site, with everything in it that is not to be seen; and beside it what is none of it.
+/// A site with everything in it that must not be shown, and next to it what is not part of it.
 fn build(home: &Path) {
     let site = home.join("site");
     for folder in ["site/sub", "site/.git", "outside"] {
@@ -46,7 +46,7 @@ fn build(home: &Path) {
 fn a_site_is_the_regular_files_of_its_folder() {
     let home = tempfile::tempdir().unwrap();
     build(home.path());
-    // What is served may be a link itself, switched over with each release.
+    // The folder may be a link itself, switched to another one with each release.
     let current = home.path().join("current");
     symlink("site", &current).unwrap();
     let daemon = Daemon::with(&["--viewer", current.to_str().unwrap()]);

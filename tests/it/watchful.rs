@@ -125,7 +125,7 @@ fn a_refused_request_is_told_with_its_reason() {
         (
             20,
             ("PUT", MAIN, &[host], r#"{"config":"s3cret"}"#),
-            (422, "request", "no session"),
+            (422, "request", "not a session"),
         ),
     ];
     for (from, (method, path, headers, body), (status, reason, detail)) in cases {
@@ -167,8 +167,8 @@ fn a_refused_upgrade_or_message_is_told_too() {
     for (last, path, status, detail) in [
         (13, "/?topic=s3cret", 404, "there is no such topic yet"),
         (14, "/none", 404, "there is no socket at /none"),
-        (18, "/?topic=s3cret!", 400, "no topic's name"),
-        (19, "/sync?topic=s3cret!", 400, "no topic's name"),
+        (18, "/?topic=s3cret!", 400, "not a topic name"),
+        (19, "/sync?topic=s3cret!", 400, "not a topic name"),
     ] {
         assert!(Socket::try_open(from(last), path, &[]).is_err());
         let line = of_address(&daemon, last);
@@ -182,7 +182,7 @@ fn a_refused_upgrade_or_message_is_told_too() {
     let code = Response::to(from(20), "GET", "/qr.svg?topic=s3cret!", &[], "");
     assert_eq!(code.status, 400);
     let line = of_address(&daemon, 20);
-    assert_eq!(line["detail"], json!("no topic's name"));
+    assert_eq!(line["detail"], json!("not a topic name"));
     let request = "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n";
     assert_eq!(Response::to_raw(from(15), request.as_bytes()).status, 421);
     assert_eq!(of_address(&daemon, 15)["reason"], json!("host"));

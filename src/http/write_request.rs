@@ -1,20 +1,23 @@
-//! A request that writes: who may, how, and what it brings.
+//! A request that writes: what its headers ask for, and what its body holds.
 
+use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::header::{
     CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MATCH,
 };
-use hyper::http::request::Parts;
 
 use super::app::App;
-use crate::access::{HostPass, Pass};
+use super::peer::Peer;
+use crate::access::HostPass;
 use crate::hub::WriteOptions;
 use crate::source::host::problem_of;
 use crate::state::json::{Json, is_reserved};
@@ -25,50 +28,30 @@ use crate::wire::{self, MessageError, Problem};
 /// How long a body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The head of a request that the gate lets write.
-pub struct Host {
-    /// That it may.
-    pass: HostPass,
+/// A request that the gate has let in to write, read within the limits of size and time.
+pub struct WriteRequest {
     headers: HeaderMap,
     /// Where it comes from.
-    pub address: Option<IpAddr>,
-}
-
-/// The same with its body, read within the limits of size and time.
-pub struct Incoming {
-    /// Its head.
-    pub host: Host,
+    pub ip: IpAddr,
     /// Its body, or why it could not be read.
     pub body: Result<Bytes, Problem>,
 }
 
-impl FromRequestParts<Arc<App>> for Host {
-    type Rejection = Problem;
+impl FromRequest<Arc<App>> for WriteRequest {
+    type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Host, Problem> {
-        let pass = parts.extensions.get::<Pass>();
-        let pass = pass.and_then(|pass| pass.host.clone());
-        let headers = parts.headers.clone();
-        let address = parts.extensions.get::<IpAddr>().copied();
-        let pass = pass.ok_or_else(not_a_host)?;
-        Ok(Host {
-            pass,
-            headers,
-            address,
-        })
-    }
-}
-
-impl FromRequest<Arc<App>> for Incoming {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Incoming, Problem> {
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<WriteRequest, Response> {
         let (mut parts, body) = request.into_parts();
-        let host = Host::from_request_parts(&mut parts, app).await?;
-        let body = read(&host.headers, body, app.hub.limits().session).await;
-        match host.pass.revoked().is_cancelled() {
-            true => Err(not_a_host()),
-            false => Ok(Incoming { host, body }),
+        let pass = Extension::<HostPass>::from_request_parts(&mut parts, app).await;
+        let pass = pass.map_err(IntoResponse::into_response)?;
+        let peer = Extension::<Arc<Peer>>::from_request_parts(&mut parts, app).await;
+        let ip = peer.map_err(IntoResponse::into_response)?.ip();
+        let headers = parts.headers;
+        let body = read(&headers, body, app.hub.limits().session).await;
+        // The host may have been sent away while its body was on its way.
+        match pass.revoked().is_cancelled() {
+            true => Err(Problem::new(401, "writing needs the host token").into_response()),
+            false => Ok(WriteRequest { headers, ip, body }),
         }
     }
 }
@@ -76,18 +59,16 @@ impl FromRequest<Arc<App>> for Incoming {
 async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Problem> {
     let too_large = || {
         let detail = format!("the body is over the limit of {limit} bytes (--max-session)");
-        Problem::new(413, "Content Too Large", detail)
+        Problem::new(413, detail)
     };
     let mut encodings = headers.get_all(CONTENT_ENCODING).into_iter();
-    let encoded = |name: &&HeaderValue| !name.as_bytes().eq_ignore_ascii_case(b"identity");
-    if let Some(encoding) = encodings.find(encoded) {
-        return Err(unsupported(format!(
-            "a body comes as it is, not with Content-Encoding {encoding:?}"
-        )));
+    let is_encoded = |name: &&HeaderValue| !name.as_bytes().eq_ignore_ascii_case(b"identity");
+    if let Some(encoding) = encodings.find(is_encoded) {
+        let detail = format!("send the body without Content-Encoding, not as {encoding:?}");
+        return Err(Problem::new(415, detail));
     }
-    let announced = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse().ok());
+    let announced = headers.get(CONTENT_LENGTH);
+    let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: usize| length > limit) {
         return Err(too_large());
     }
@@ -95,26 +76,21 @@ async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Pr
     match tokio::time::timeout(BODY_TIMEOUT, whole).await {
         Ok(Ok(whole)) => Ok(whole.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(error)) => Err(bad_request(
-            format!("the body broke off: {error}"),
-            "the body broke off",
-        )),
-        Err(_) => Err(Problem::new(
-            408,
-            "Request Timeout",
-            "the body took too long",
-        )),
+        Ok(Err(error)) => {
+            let detail = format!("the body is incomplete: {error}");
+            Err(Problem::bad_request(detail).because("the body is incomplete"))
+        }
+        Err(_) => Err(Problem::new(408, "the body took too long")),
     }
 }
 
-impl Incoming {
-    /// The body as JSON, if its media type is one of `known`, and which one; the first where
-    /// none is told.
+impl WriteRequest {
+    /// The body as JSON, and which of the `known` media types it has: the first if it names none.
     ///
     /// # Errors
     /// 415, or 400 with line and column.
     pub fn json<'a>(&self, known: &[&'a str]) -> Result<(&'a str, Json), Problem> {
-        let kind = self.host.media_type(known)?;
+        let kind = self.media_type(known)?;
         let json = Json::parse(self.body.as_ref().map_err(Problem::clone)?);
         let json = json.map_err(|error| problem_of(&MessageError::Json(error)))?;
         Ok((kind, json))
@@ -123,14 +99,12 @@ impl Incoming {
     /// The body as an object's members.
     ///
     /// # Errors
-    /// As [`Incoming::json`], and 422 for another value.
+    /// As [`WriteRequest::json`], and 422 for anything but an object.
     pub fn members(&self, known: &[&str]) -> Result<Vec<(String, Json)>, Problem> {
         let (_, json) = self.json(known)?;
         wire::fields(&json, "the body").map_err(|error| problem_of(&error))
     }
-}
 
-impl Host {
     fn media_type<'a>(&self, known: &[&'a str]) -> Result<&'a str, Problem> {
         let Some(header) = self.headers.get(CONTENT_TYPE) else {
             return Ok(known[0]);
@@ -140,52 +114,48 @@ impl Host {
         let found = known.iter().find(|name| name.eq_ignore_ascii_case(given));
         let known = known.join(" or ");
         let detail = || format!("expected Content-Type {known}, got {given:?}");
-        found.copied().ok_or_else(|| unsupported(detail()))
+        found.copied().ok_or_else(|| Problem::new(415, detail()))
     }
 
-    /// How the change is to be written. `existing`: only to a topic that is there.
+    /// How the change is to be written. `existing`: only to a topic that exists.
     ///
     /// # Errors
     /// 400 for a header that is not understood.
     pub fn options(&self, existing: bool) -> Result<WriteOptions, Problem> {
         Ok(WriteOptions {
             writer: Arc::new(self.writer()?),
-            address: self.address,
+            address: Some(self.ip),
             if_match: self.if_match()?,
             existing: existing || self.headers.contains_key(IF_MATCH),
         })
     }
 
-    /// The revision that the writer believes in; none too where any will do.
+    /// The revision that the writer expects; `None` if any will do.
     ///
     /// # Errors
-    /// 400 for what is no revision.
+    /// 400 if it is not a revision.
     pub fn if_match(&self) -> Result<Option<Revision>, Problem> {
         match self.text("if-match") {
             None | Some("*") => Ok(None),
             Some(tag) => match tag.trim_matches('"').parse() {
                 Ok(revision) => Ok(Some(revision)),
-                Err(error) => Err(bad_request(format!("If-Match: {error}"), "If-Match")),
+                Err(error) => Err(unreadable("If-Match", error)),
             },
         }
     }
 
     fn writer(&self) -> Result<Writer, Problem> {
-        let source_id = self.text("onlooker-source-id").map(str::to_owned);
-        if source_id
-            .as_ref()
-            .is_some_and(|id| id.len() > wire::MAX_SOURCE_ID)
-        {
+        const NAME: &str = "onlooker-source-id";
+        let source_id = self.text(NAME);
+        if source_id.is_some_and(|id| id.len() > wire::MAX_SOURCE_ID) {
             let most = wire::MAX_SOURCE_ID;
-            let detail = format!("onlooker-source-id: expected at most {most} bytes");
-            return Err(bad_request(detail, "onlooker-source-id"));
+            return Err(unreadable(NAME, format!("expected at most {most} bytes")));
         }
-        if source_id.as_deref().is_some_and(is_reserved) {
-            let detail = "onlooker-source-id: this text is reserved";
-            return Err(bad_request(detail, detail));
+        if source_id.is_some_and(is_reserved) {
+            return Err(unreadable(NAME, "this text is reserved"));
         }
         Ok(Writer {
-            source_id,
+            source_id: source_id.map(str::to_owned),
             device_id: self.number("onlooker-device-id", "deviceId")?,
             local_revision: self.number("onlooker-local-revision", "localRevision")?,
         })
@@ -193,12 +163,11 @@ impl Host {
 
     fn number(&self, header: &'static str, key: &str) -> Result<Option<u64>, Problem> {
         let json = |text: &str| Json::parse(text.as_bytes()).unwrap_or_else(|_| Json::string(text));
-        let number = self
-            .text(header)
-            .map(|text| wire::device_number(key, &json(text)));
+        let number = self.text(header);
+        let number = number.map(|text| wire::device_number(key, &json(text)));
         number
             .transpose()
-            .map_err(|error| bad_request(format!("{header}: {error}"), header))
+            .map_err(|error| unreadable(header, error))
     }
 
     fn text(&self, header: &str) -> Option<&str> {
@@ -207,15 +176,7 @@ impl Host {
     }
 }
 
-fn not_a_host() -> Problem {
-    Problem::new(401, "Unauthorized", "writing needs the host token")
-}
-
-fn unsupported(detail: String) -> Problem {
-    Problem::new(415, "Unsupported Media Type", detail)
-}
-
-/// 400, and the cause for the log.
-pub fn bad_request(detail: impl Into<String>, cause: &'static str) -> Problem {
-    Problem::new(400, "Bad Request", detail).because(cause)
+/// 400 for a header; the log learns only which one.
+fn unreadable(header: &'static str, error: impl Display) -> Problem {
+    Problem::bad_request(format!("{header}: {error}")).because(header)
 }

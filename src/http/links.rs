@@ -1,0 +1,96 @@
+//! Where people and programs find the daemon.
+
+use std::net::SocketAddr;
+
+use super::options::LinkOptions;
+use crate::access::{Access, PageLink, Token};
+use crate::discovery::address::{self, Candidate};
+use crate::state::name::TopicName;
+
+/// Where people and programs find the daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Links {
+    /// The page, with the viewer token in its fragment if there is one.
+    pub page: PageLink,
+    /// The viewer socket.
+    pub socket: String,
+    /// The host panel, with the host token in its fragment if there is one.
+    pub host: PageLink,
+    /// The advertised address, or the first one found.
+    pub local_ip: String,
+    /// The page's URL for each address, best first, and what is known about the address.
+    pub candidates: Vec<(PageLink, String)>,
+}
+
+impl Links {
+    /// The page's link for a topic other than the default one.
+    pub fn page_of(&self, topic: &TopicName) -> PageLink {
+        let (page, fragment) = self.page.split_once('#').unwrap_or((&self.page, ""));
+        let hash = if fragment.is_empty() { "" } else { "#" };
+        PageLink::new(format!("{page}?topic={topic}{hash}{fragment}"))
+    }
+
+    /// The links of a daemon that listens on `local`, on a machine with these addresses.
+    pub fn new(
+        options: &LinkOptions,
+        encrypted: bool,
+        local: SocketAddr,
+        found: &[Candidate],
+        access: &Access,
+    ) -> Links {
+        let (http, ws) = match encrypted {
+            true => ("https", "wss"),
+            false => ("http", "ws"),
+        };
+        let mut places = places(options, local, found);
+        if places.is_empty() {
+            let own = address::url_host(address::from_here(local.ip()));
+            places.push((own, local.port(), "this machine only".to_owned()));
+        }
+        let (host, port, _) = places[0].clone();
+        let fragment = |key: char, token: Option<&Token>| {
+            token.map_or(String::new(), |token| format!("#{key}={}", token.reveal()))
+        };
+        let watch = fragment('t', access.viewer_token());
+        let page = |host: &str, port: u16| PageLink::new(format!("{http}://{host}:{port}/{watch}"));
+        let write = fragment('h', access.host_token());
+        let candidates = places.into_iter();
+        Links {
+            page: page(&host, port),
+            socket: format!("{ws}://{host}:{port}"),
+            host: PageLink::new(format!("{http}://{host}:{port}/host{write}")),
+            local_ip: host,
+            candidates: candidates
+                .map(|(host, port, reason)| (page(&host, port), reason))
+                .collect(),
+        }
+    }
+}
+
+/// Host, port and reason of each address, best first.
+fn places(
+    options: &LinkOptions,
+    local: SocketAddr,
+    found: &[Candidate],
+) -> Vec<(String, u16, String)> {
+    let advertised = options.advertise.iter().map(|advertised| {
+        let (host, port) = split_port(advertised, local.port());
+        (host.to_owned(), port, "as advertised".to_owned())
+    });
+    let bound =
+        |candidate: &&Candidate| local.ip().is_unspecified() || candidate.address == local.ip();
+    let reachable = found.iter().filter(bound).map(|candidate| {
+        let reason = format!("{}: {}", candidate.interface, candidate.reach);
+        (address::url_host(candidate.address), local.port(), reason)
+    });
+    advertised.chain(reachable).collect()
+}
+
+/// `HOST[:PORT]`, with an IPv6 address in brackets if a port follows.
+fn split_port(text: &str, default: u16) -> (&str, u16) {
+    let split = text.rsplit_once(':');
+    match split.map(|(host, port)| (host, port.parse())) {
+        Some((host, Ok(port))) if !host.contains(':') || host.ends_with(']') => (host, port),
+        _ => (text, default),
+    }
+}

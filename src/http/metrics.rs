@@ -1,0 +1,74 @@
+//! `GET /metrics`, in Prometheus' text format.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+
+use super::answer::NO_STORE;
+use super::app::App;
+
+/// `GET /metrics`. To add a metric, add a line to one of the lists below.
+pub async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let text = [work(&app), refusals(&app), store(&app)].concat();
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4");
+    ([NO_STORE, (CONTENT_TYPE, kind)], text).into_response()
+}
+
+#[rustfmt::skip]
+fn work(app: &App) -> String {
+    let (counts, viewers, topics) = (app.hub.counts(), app.hub.viewers(), app.topics().len());
+    [
+        gauge("viewers", "Connected viewers.", viewers as u64),
+        gauge("topics", "Topics that have a session.", topics as u64),
+        counter("viewers_total", "Viewers that ever connected.", counts.viewers()),
+        counter("writes_total", "Changes that were accepted.", counts.writes()),
+        counter("refused_writes_total", "Changes that were refused.", counts.refusals()),
+        counter("flushes_total", "Flushes to the viewers.", counts.flushes()),
+        counter("passed_over_texts_total", "Hosts' texts that a viewer could not be given.", counts.passed_over()),
+    ]
+    .concat()
+}
+
+#[rustfmt::skip]
+fn refusals(app: &App) -> String {
+    let (notices, lock_outs) = (app.hub.notices(), app.live.get().access.lock_outs());
+    [
+        counter("lock_outs_total", "Addresses whose wrong tokens became too many.", lock_outs),
+        by_reason("refused_total", "Connections, requests and messages that were refused.", &notices.refusals()),
+        by_reason("viewers_sent_away_total", "Viewers, readers of /sync and hosts that were sent away.", &notices.departures()),
+    ]
+    .concat()
+}
+
+fn store(app: &App) -> String {
+    let Some(errors) = app.hub.store_errors() else {
+        return String::new();
+    };
+    let failing = app.hub.store_failure().is_some().into();
+    [
+        gauge("store_failing", "Whether changes are not kept.", failing),
+        counter("store_errors_total", "Commits that failed.", errors),
+    ]
+    .concat()
+}
+
+fn gauge(name: &str, help: &str, value: u64) -> String {
+    metric("gauge", name, help, &format!("onlooker_{name} {value}\n"))
+}
+
+fn counter(name: &str, help: &str, value: u64) -> String {
+    metric("counter", name, help, &format!("onlooker_{name} {value}\n"))
+}
+
+fn by_reason(name: &str, help: &str, values: &[(&str, u64)]) -> String {
+    let line =
+        |(reason, value): &(&str, u64)| format!("onlooker_{name}{{reason=\"{reason}\"}} {value}\n");
+    let lines: String = values.iter().map(line).collect();
+    metric("counter", name, help, &lines)
+}
+
+fn metric(kind: &str, name: &str, help: &str, lines: &str) -> String {
+    format!("# HELP onlooker_{name} {help}\n# TYPE onlooker_{name} {kind}\n{lines}")
+}

@@ -1,0 +1,65 @@
+//! What the query of a request asks for.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use hyper::http::request::Parts;
+
+use super::app::App;
+use crate::access;
+use crate::hub::TopicEntry;
+use crate::state::name::TopicName;
+use crate::state::revision::Revision;
+use crate::wire::Problem;
+
+/// The query of a request, empty if there is none.
+pub struct Query(String);
+
+impl<S: Sync> FromRequestParts<S> for Query {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Query, Infallible> {
+        Ok(Query(parts.uri.query().unwrap_or_default().to_owned()))
+    }
+}
+
+impl Query {
+    /// The topics that are named, which need not exist.
+    ///
+    /// # Errors
+    /// 400 for a name that cannot be a topic's.
+    pub fn topics(&self) -> Result<Vec<TopicName>, Problem> {
+        let names = access::queries(&self.0, "topic").into_iter();
+        Ok(names.map(|name| name.parse()).collect::<Result<_, _>>()?)
+    }
+
+    /// The topic that is named first, or the default one.
+    ///
+    /// # Errors
+    /// 400 for a name that cannot be a topic's.
+    pub fn topic(&self, app: &App) -> Result<TopicName, Problem> {
+        match access::query(&self.0, "topic") {
+            Some(name) => Ok(name.parse()?),
+            None => Ok(app.hub.default_topic().clone()),
+        }
+    }
+
+    /// The same topic, if it exists.
+    ///
+    /// # Errors
+    /// 400 for a name that cannot be a topic's, 404 for an unknown topic.
+    pub fn entry(&self, app: &App) -> Result<Arc<TopicEntry>, Problem> {
+        let name = self.topic(app)?;
+        app.hub.topic(&name).ok_or_else(|| {
+            let detail = format!("there is no topic {:?} yet", name.as_str());
+            Problem::not_found(detail).because("there is no such topic yet")
+        })
+    }
+
+    /// The revision that a viewer has already. Whatever is not a revision of ours counts as an
+    /// unknown one, which means a snapshot.
+    pub fn since(&self) -> Option<Revision> {
+        access::query(&self.0, "since")?.parse().ok()
+    }
+}

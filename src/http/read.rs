@@ -1,0 +1,165 @@
+//! The answers of the API that only read.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use hyper::StatusCode;
+use hyper::header::{CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH};
+use serde::Serialize;
+use serde_json::json;
+
+use super::answer::NO_STORE;
+use super::app::App;
+use super::path::PathPart;
+use crate::access;
+use crate::hub::TopicEntry;
+use crate::state::json::Json as ExactJson;
+use crate::state::name::TopicName;
+use crate::state::revision::Revision;
+use crate::state::topic::Writer;
+use crate::wire::Problem;
+use crate::wire::frame::Encoding;
+
+type Shared = State<Arc<App>>;
+type Name = PathPart<String>;
+
+/// `GET /api/status`.
+pub async fn status(State(app): Shared) -> impl IntoResponse {
+    ([NO_STORE], Json(app.status()))
+}
+
+/// `GET /api/topics`.
+pub async fn topics(State(app): Shared) -> impl IntoResponse {
+    ([NO_STORE], Json(app.topics()))
+}
+
+/// `GET /api/viewers`.
+pub async fn viewers(State(app): Shared) -> impl IntoResponse {
+    ([NO_STORE], Json(app.viewers.list().await))
+}
+
+/// A topic by the name in the path.
+///
+/// # Errors
+/// 400 for a name that cannot be a topic's, 404 for an unknown topic.
+pub fn find(app: &App, name: &str) -> Result<Arc<TopicEntry>, Problem> {
+    let name = name.parse()?;
+    app.hub.topic(&name).ok_or_else(|| no_session(&name))
+}
+
+/// 404: nothing was written there.
+pub fn no_session(name: &TopicName) -> Problem {
+    Problem::not_found(format!("there is no session at {:?} yet", name.as_str()))
+}
+
+/// `GET /api/topics/{topic}`.
+pub async fn topic(
+    State(app): Shared,
+    PathPart(name): Name,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let entry = find(&app, &name)?;
+    let (revision, _) = entry.session().ok_or_else(|| no_session(entry.name()))?;
+    let tag = format!("\"{revision}\"");
+    let known = access::list(&headers, IF_NONE_MATCH);
+    let same = |known: &String| known == "*" || known.trim_start_matches("W/") == tag;
+    if known.iter().any(same) {
+        // Nothing is encoded for those who have it already.
+        return Ok((StatusCode::NOT_MODIFIED, [NO_STORE], [(ETAG, tag)]).into_response());
+    }
+    session(&entry).await
+}
+
+/// `{"revision", "data"}` of a topic, from the bytes that viewers share.
+///
+/// # Errors
+/// 404 while there is no session.
+async fn session(entry: &Arc<TopicEntry>) -> Result<Response, Problem> {
+    let catchup = entry.since(None);
+    let (Some(frame), Some(revision)) = (catchup.frame, catchup.revision) else {
+        return Err(no_session(entry.name()));
+    };
+    if !frame.is_encoded(Encoding::default()) && frame.is_large() {
+        let frame = frame.clone();
+        let encode = move || drop(frame.bytes(Encoding::default()).clone());
+        // This fails only if the daemon is ending; then the last line does the work.
+        let _ = tokio::task::spawn_blocking(encode).await;
+    }
+    Ok(answer(StatusCode::OK, revision, true, frame.session()))
+}
+
+/// `{"revision", "data"}`, and also `"kept"` for a change that stands without being kept.
+pub fn answer(status: StatusCode, revision: Revision, kept: bool, session: Bytes) -> Response {
+    let unkept = if kept { "" } else { r#""kept":false,"# };
+    let parts = [
+        Bytes::from(format!(r#"{{"revision":"{revision}",{unkept}"data":"#)),
+        session,
+        Bytes::from_static(b"}"),
+    ];
+    let body = Body::from_stream(stream::iter(parts.map(Ok::<_, Infallible>)));
+    let kind = (CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let tag = [(ETAG, format!("\"{revision}\""))];
+    (status, [NO_STORE, kind], tag, body).into_response()
+}
+
+/// `GET /api/topics/{topic}/config/{field}`.
+pub async fn field(
+    State(app): Shared,
+    PathPart((name, field)): PathPart<(String, String)>,
+) -> Result<impl IntoResponse, Problem> {
+    let known = find(&app, &name)?.field(&field);
+    let missing = || Problem::not_found(format!("the session has no field {field:?}"));
+    let (value, origin) = known.ok_or_else(missing)?;
+    let answer = FieldAnswer::new(value, origin.revision, &origin.writer);
+    Ok(([NO_STORE], Json(answer)))
+}
+
+/// A field's value, and who wrote it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FieldAnswer {
+    value: ExactJson,
+    server_revision: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_id: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    local_revision: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept: Option<bool>,
+}
+
+impl FieldAnswer {
+    /// A field's value at a revision, and the writer who made that revision.
+    pub fn new(value: ExactJson, revision: Revision, writer: &Writer) -> FieldAnswer {
+        FieldAnswer {
+            value,
+            server_revision: revision.get(),
+            device_id: writer.device_id,
+            local_revision: writer.local_revision,
+            kept: None,
+        }
+    }
+
+    /// The same, and says so if the value stands without being kept.
+    #[must_use]
+    pub fn kept(self, kept: bool) -> FieldAnswer {
+        let kept = (!kept).then_some(false);
+        FieldAnswer { kept, ..self }
+    }
+}
+
+/// `GET /api/topics/{topic}/fields`.
+pub async fn fields(
+    State(app): Shared,
+    PathPart(name): Name,
+) -> Result<impl IntoResponse, Problem> {
+    let whitelist = find(&app, &name)?.whitelist();
+    let answer = json!({ "fields": whitelist.fields(), "learned": whitelist.is_learned() });
+    Ok(([NO_STORE], Json(answer)))
+}

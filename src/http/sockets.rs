@@ -1,0 +1,124 @@
+//! The three WebSockets: a viewer's, a host's, and `/sync`.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use bytes::Bytes;
+use hyper::upgrade::{Parts, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+use tracing::Span;
+
+use super::app::App;
+use super::opening::Opening;
+use super::patience::Patient;
+use super::peer::Peer;
+use super::query::Query;
+use crate::access::{HostPass, ViewerPass};
+use crate::source::host::Host;
+use crate::viewer::sync::Feed;
+use crate::viewer::{NewViewer, Wire};
+use crate::wire::Problem;
+
+type Shared = State<Arc<App>>;
+type Answer = Result<Response, Problem>;
+
+/// `/`: a viewer.
+pub async fn viewer(
+    State(app): Shared,
+    Extension(pass): Extension<ViewerPass>,
+    Extension(peer): Extension<Arc<Peer>>,
+    query: Query,
+    mut opening: Opening,
+) -> Answer {
+    let entry = query.entry(&app)?;
+    let presence = app.hub.enter(&entry).ok_or_else(|| app.full())?;
+    let device = opening.device().into_boxed_str();
+    let (own, encoding) = opening.agree_on_encoding();
+    let (viewers, address) = (app.viewers.clone(), peer.address);
+    let admission = peer.counted.clone();
+    let span = Span::current();
+    span.record("topic", entry.name().as_str());
+    let join = move |io| async move {
+        let Some((wire, early)) = wire(io) else {
+            return;
+        };
+        let viewer = NewViewer {
+            wire,
+            early,
+            pass,
+            presence,
+            since: query.since(),
+            encoding,
+            own,
+            address,
+            device,
+            admission,
+            span,
+        };
+        viewers.join(viewer).await;
+    };
+    Ok(opening.answer(&app, &peer, join))
+}
+
+/// `/host`: a host that writes.
+pub async fn host(
+    State(app): Shared,
+    Extension(pass): Extension<HostPass>,
+    Extension(peer): Extension<Arc<Peer>>,
+    query: Query,
+    opening: Opening,
+) -> Answer {
+    let topic = query.topic(&app)?;
+    let source = app.hub.attach(&topic).map_err(|error| error.problem())?;
+    Span::current().record("topic", topic.as_str());
+    let host = Host {
+        hub: app.hub.clone(),
+        topic,
+        source,
+        address: peer.ip(),
+        pass,
+        stop: app.stop.clone(),
+    };
+    let serve = move |io| async move { host.run(TokioIo::new(io)).await };
+    Ok(opening.answer(&app, &peer, serve))
+}
+
+/// `/sync`: a reader that is told what to fetch.
+pub async fn sync(
+    State(app): Shared,
+    Extension(pass): Extension<ViewerPass>,
+    Extension(peer): Extension<Arc<Peer>>,
+    query: Query,
+    opening: Opening,
+) -> Answer {
+    let feed = Feed::new(&app.hub, query.topics()?, &pass).ok_or_else(|| app.full())?;
+    let (stop, ip) = (app.stop.clone(), peer.ip());
+    let serve = move |io| async move { feed.serve(TokioIo::new(io), ip, stop).await };
+    Ok(opening.answer(&app, &peer, serve))
+}
+
+/// An upgrade at any other path.
+pub async fn unknown(request: Request) -> Problem {
+    let path = request.uri().path();
+    Problem::not_found(format!(
+        "there is no socket at {path}: viewers connect to /, hosts to /host, /sync tells of changes"
+    ))
+}
+
+/// The socket itself, and what arrived behind the request.
+fn wire(upgraded: Upgraded) -> Option<(Wire, Bytes)> {
+    let upgraded = match upgraded.downcast::<TokioIo<Patient<TcpStream>>>() {
+        Ok(Parts { io, read_buf, .. }) => {
+            return Some((Wire::Plain(io.into_inner().into_inner()), read_buf));
+        }
+        Err(other) => other,
+    };
+    let tls = upgraded.downcast::<TokioIo<TlsStream<Patient<TcpStream>>>>();
+    let Parts { io, read_buf, .. } = tls.ok()?;
+    let (tcp, session) = io.into_inner().into_inner();
+    Some((Wire::tls(tcp.into_inner(), session), read_buf))
+}
