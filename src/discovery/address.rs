@@ -35,15 +35,15 @@ pub enum Reach {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// The wanted interface is not there or has no address.
-    #[error("no interface {wanted:?} with an address; known: {known} (--interface)")]
+    #[error("no interface {wanted:?} with an address; known: {known}")]
     Unknown {
         /// The name that was asked for.
         wanted: String,
-        /// The names there are.
+        /// The names that exist.
         known: String,
     },
-    /// The system does not tell its interfaces.
-    #[error("cannot list the network interfaces: {0} (--advertise HOST names the address)")]
+    /// The system does not list its interfaces.
+    #[error("cannot list the network interfaces: {0}; name the address to print yourself")]
     System(String),
 }
 
@@ -347,7 +347,7 @@ mod tests {
         assert_eq!(only(all(), None).unwrap().len(), 2);
         assert_eq!(
             only(all(), Some("eth9")).unwrap_err().to_string(),
-            "no interface \"eth9\" with an address; known: eth0, wg0 (--interface)"
+            "no interface \"eth9\" with an address; known: eth0, wg0"
         );
     }
 

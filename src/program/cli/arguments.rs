@@ -6,7 +6,8 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::{Exit, Failure};
-use crate::program::config::keys::{KEYS, Key, Shape};
+use crate::program::config::Shape;
+use crate::program::config::keys::{KEYS, Key};
 
 /// The whole command line.
 pub fn command() -> Command {
@@ -237,7 +238,7 @@ fn help(key: &Key) -> String {
         toml::Value::String(text) => text,
         other => other.to_string(),
     };
-    format!("{} [default: {default}]", key.sentence())
+    format!("{} [default: {default}]", key.help().trim_end_matches('.'))
 }
 
 /// How a command finds the daemon it talks to.

@@ -1,11 +1,12 @@
-//! The configuration as text: what holds now, and the commented file to start from.
+//! The configuration as text: what is in effect, and the commented file to start from.
 
 use serde_json::Value as Json;
 use toml::Value;
 
-use super::keys::KEYS;
-use super::keys::Key;
-use super::{Loaded, Place};
+use super::forms::Shape;
+use super::keys::{KEYS, Key};
+use super::place::Place;
+use super::resolve::Loaded;
 
 /// What stands for a token.
 const MASK: &str = "********";
@@ -18,7 +19,7 @@ pub fn effective(loaded: &Loaded) -> String {
         .map(|(key, place)| (assignment(key, loaded), origin(key, place)))
         .chain(fields(loaded))
         .collect();
-    // Long values may stick out; the others' origins stand in one column.
+    // The origins line up in one column, except those of very long values.
     let column = lines
         .iter()
         .map(|(line, _)| line.chars().count())
@@ -32,8 +33,8 @@ pub fn effective(loaded: &Loaded) -> String {
 }
 
 fn assignment(key: &Key, loaded: &Loaded) -> String {
-    let value = (key.get)(&loaded.settings);
-    // `random` and `none` are no secrets.
+    let value = key.show(&loaded.settings);
+    // `random` and `none` are not secrets.
     let open = !key.secret || matches!(value.as_str(), Some("random" | "none"));
     let shown = if open {
         value
@@ -101,10 +102,10 @@ pub fn template() -> String {
             group = key.group;
             out.push_str(&format!("\n# ---- {group} ----\n"));
         }
-        let help = wrapped(&format!("{}.", key.sentence()), 96);
-        let way = match key.is_list() && key.flag() == key.value {
-            true => key.variable(),
-            false => format!("{} · {}", key.flag(), key.variable()),
+        let help = wrapped(key.help(), 96);
+        let way = match key.shape {
+            Shape::Positional => key.variable(),
+            _ => format!("{} · {}", key.flag(), key.variable()),
         };
         out.push_str(&format!(
             "\n{help}\n# {way}{}\n# {} = {}\n",
@@ -118,17 +119,17 @@ pub fn template() -> String {
 }
 
 const HEAD: &str = "\
-# onlooker.toml: every key with its default. Take the # off a line to change it.
+# onlooker.toml: every key with its default. Remove the # from a line to change it.
 #
-# A flag goes before a variable, a variable before this file. This file is ./onlooker.toml, or
-# the one that --config names; paths in it are meant from where it is. \"\" means: not set.
-# `onlooker config` shows what holds, and where each value comes from.
+# A flag takes precedence over a variable, a variable over this file. This file is
+# ./onlooker.toml, or the one that --config names; paths in it are relative to it. \"\" means: not
+# set. `onlooker config` shows what is in effect, and where each value comes from.
 #
-# A daemon without a terminal reads this file again on SIGHUP. The keys marked so change at once,
-# the others with a restart.
+# A daemon without a terminal reads this file again on SIGHUP. The keys marked SIGHUP then take
+# effect at once, the others with a restart.
 ";
 
-/// Marks a key that a running daemon reads again.
+/// Marks a key whose new value a running daemon takes over.
 const LIVE: &str = " · SIGHUP";
 
 const FIELDS: &str = "
