@@ -1,14 +1,15 @@
-//! What a running daemon tells: people on stderr, programs on stdout.
+//! What a running daemon says: to people on stderr, to programs on stdout.
 
 use std::path::Path;
 use std::time::Duration;
 
-use clap::ArgMatches;
 use serde_json::json;
 use tokio::sync::watch;
 
+use super::arguments::Running;
+use super::failure::Failure;
 use super::signals::{Signal, Signals};
-use super::{Failure, arguments, print};
+use super::streams::print;
 use crate::hub::not_kept_since;
 use crate::options::{Options, Page, Source};
 use crate::program::config::{Loaded, Place, Qr};
@@ -23,11 +24,11 @@ use crate::server::{Links, Server};
 const CALM: Duration = Duration::from_millis(100);
 const TICK: Duration = Duration::from_secs(1);
 
-/// What is told about a run, and where.
+/// What is said about a run, and where.
 pub struct Output {
     /// Where people look.
     pub screen: Screen,
-    /// How much they are told.
+    /// How much is said.
     pub verbosity: Verbosity,
     json: bool,
     qr: Qr,
@@ -38,13 +39,12 @@ pub struct Output {
 
 impl Output {
     /// As the command line wants it.
-    pub fn of(loaded: &Loaded, matches: &ArgMatches) -> Output {
-        let verbose = matches.get_count("verbose");
+    pub fn of(loaded: &Loaded, running: &Running) -> Output {
         let options = &loaded.settings.options;
         Output {
             screen: Screen::stderr(),
-            verbosity: Verbosity::of(verbose, arguments::is_set(matches, "quiet")),
-            json: arguments::is_set(matches, "json"),
+            verbosity: Verbosity::of(running.verbose, running.quiet),
+            json: running.json,
             qr: loaded.settings.qr,
             qr_wanted: *loaded.place("qr") != Place::Default,
             subject: subject(options),
@@ -56,7 +56,7 @@ impl Output {
         self.verbosity == Verbosity::Quiet
     }
 
-    /// Tells that it runs.
+    /// Says that it is running.
     ///
     /// # Errors
     /// Stdout cannot be written.
@@ -73,7 +73,7 @@ impl Output {
         Ok(())
     }
 
-    /// Tells people where it is found; of a running one, what is not as it was `before`.
+    /// Tells people where to find it; while it is running, only what differs from `before`.
     pub fn greet(&self, server: &Server, before: Option<&Links>) {
         if self.is_quiet() {
             return;
@@ -100,7 +100,7 @@ impl Output {
         }
     }
 
-    /// On a terminal, or where it was asked for.
+    /// On a terminal, or when it was asked for.
     fn code(&self, links: &Links) -> Option<String> {
         let text: &str = match self.qr {
             Qr::Page => &links.page,
@@ -147,13 +147,14 @@ impl Output {
     }
 }
 
-/// Page and socket. Tokens stay out of log files: `onlooker token` prints the host's.
+/// Page and socket without tokens, which stay out of log files: `onlooker token` prints the
+/// host's.
 fn public(links: &Links) -> (&str, &str) {
     let page = links.page.split('#').next().unwrap_or_default();
     (page, &links.socket)
 }
 
-/// A change; for ever, when there can be none any more.
+/// Waits for a change; for ever, once there can be no more.
 async fn next(changes: &mut watch::Receiver<()>) {
     if changes.changed().await.is_err() {
         std::future::pending::<()>().await;

@@ -2,17 +2,17 @@
 
 use std::path::Path;
 
-use clap::ArgMatches;
 use futures_util::{SinkExt, StreamExt};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio_tungstenite::tungstenite::Message;
 
+use super::arguments::Push;
 use super::daemon::{Daemon, Socket};
-use super::{Exit, Failure, Printed, arguments, block_on, print};
-use crate::program::config::Loaded;
-use crate::program::terminal::neutral;
+use super::failure::{Exit, Failure};
+use super::runtime::block_on;
+use super::streams::{Printed, print, say};
 use crate::source::document::{self, Format};
 use crate::state::json::Json;
 
@@ -26,26 +26,26 @@ struct Writes {
 }
 
 /// `onlooker push`.
-pub fn push(loaded: &Loaded, matches: &ArgMatches) -> Result<(), Failure> {
-    let writes = Writes::read(matches)?;
-    let daemon = Daemon::to_write(loaded, matches)?;
-    block_on(writes.send(&daemon))
+pub fn push(args: Push) -> Result<(), Failure> {
+    let daemon = Daemon::to_write(&args.daemon);
+    let writes = Writes::read(args)?;
+    block_on(writes.send(&daemon?))
 }
 
 impl Writes {
-    fn read(matches: &ArgMatches) -> Result<Writes, Failure> {
-        let file = arguments::text(matches, "file");
-        let set = matches.get_many::<String>("set").into_iter().flatten();
-        let fields = set.map(|text| field(text)).collect::<Result<Vec<_>, _>>()?;
+    fn read(args: Push) -> Result<Writes, Failure> {
+        let fields = args.set.iter().map(|text| field(text));
+        let fields = fields.collect::<Result<Vec<_>, _>>()?;
+        let file = args.file.as_deref();
         if file.is_none() && fields.is_empty() {
             let text = "nothing to write: name a FILE, - for stdin, or --set field=value";
             return Err(Failure::with(Exit::Usage, text));
         }
         Ok(Writes {
-            topic: arguments::text(matches, "of").map(str::to_owned),
             session: file.filter(|file| *file != "-").map(session).transpose()?,
             fields,
             stdin: file == Some("-"),
+            topic: args.topic,
         })
     }
 
@@ -57,9 +57,9 @@ impl Writes {
         let socket = daemon
             .socket(&format!("/host{}", query.unwrap_or_default()))
             .await?;
-        let mut writer = Writer { socket };
+        let mut pusher = Pusher { socket };
         if let Some(session) = &self.session {
-            writer
+            pusher
                 .must_write(message("session_update", session))
                 .await?;
         }
@@ -69,31 +69,31 @@ impl Writes {
                 .iter()
                 .map(|(field, value)| (field.as_str(), value));
             let payload = Json::object(fields);
-            writer
+            pusher
                 .must_write(message("config_update", payload.as_str()))
                 .await?;
         }
         if self.stdin {
-            writer.stream().await?;
+            pusher.stream().await?;
         }
         // The writes are acknowledged; a failing goodbye loses nothing.
-        let _ = writer.socket.close(None).await;
+        let _ = pusher.socket.close(None).await;
         Ok(())
     }
 }
 
 /// A connected host.
-struct Writer {
+struct Pusher {
     socket: Socket,
 }
 
-/// What became of a write.
+/// What was answered to a write.
 enum Outcome {
     Accepted(String),
     Refused(String),
 }
 
-impl Writer {
+impl Pusher {
     async fn must_write(&mut self, text: String) -> Result<Printed, Failure> {
         match self.write(text).await? {
             Outcome::Accepted(revision) => print(&format!("{revision}\n")),
@@ -123,7 +123,7 @@ impl Writer {
                 }
                 Outcome::Refused(reason) => {
                     bad += 1;
-                    eprint(&format!("line {number}: {reason}"));
+                    say(&format!("line {number}: {reason}"));
                 }
             }
         }
@@ -152,12 +152,6 @@ impl Writer {
             }
         }
     }
-}
-
-fn eprint(line: &str) {
-    use std::io::Write;
-    // Nobody may be reading stderr.
-    let _ = writeln!(std::io::stderr(), "{}", neutral(line));
 }
 
 fn outcome(answer: &str) -> Outcome {
@@ -194,7 +188,7 @@ fn message(kind: &str, payload: &str) -> String {
     format!("{{\"type\":\"{kind}\",\"payload\":{payload}}}")
 }
 
-/// A line of NDJSON: a message as it is, anything else as a session.
+/// A line of NDJSON: a message is sent as it is, anything else as a session.
 fn line_message(line: &[u8]) -> Result<String, String> {
     let document = Json::parse(line).map_err(|error| error.to_string())?;
     let members = document.members().unwrap_or_default();
@@ -204,7 +198,7 @@ fn line_message(line: &[u8]) -> Result<String, String> {
     })
 }
 
-/// `speed=1.5`, `color=red`: JSON where it is JSON, a text where it is not.
+/// `speed=1.5`, `color=red`: JSON if it is valid JSON, otherwise a text.
 fn field(text: &str) -> Result<(String, Json), Failure> {
     let Some((field, value)) = text.split_once('=').filter(|(field, _)| !field.is_empty()) else {
         let text = format!("--set {text}: give a field and a value, like speed=1.5");

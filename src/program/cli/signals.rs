@@ -1,6 +1,6 @@
 //! What the system asks of the process.
 
-use super::Failure;
+use super::failure::Failure;
 
 /// What a running daemon is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

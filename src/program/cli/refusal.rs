@@ -1,0 +1,90 @@
+//! Why a daemon does not start, in the program's words: the library names options, the program
+//! adds flags.
+
+use clap::Command;
+
+use super::arguments::CommandLine;
+use super::failure::{Exit, Failure};
+use crate::program::config::keys::Key;
+use crate::server::StartError;
+
+/// Why it does not start, or is not changed, and the code to end with.
+pub fn failure(error: &StartError) -> Failure {
+    match error {
+        StartError::AddressInUse { .. } => {
+            Failure::with(Exit::AddressInUse, format!("{error} with --port"))
+        }
+        StartError::InputMissing { path, .. } => {
+            let hint = mistyped(&path.to_string_lossy());
+            Failure::with(Exit::InputMissing, format!("{error}{hint}"))
+        }
+        StartError::Invalid(invalid) => {
+            let flag = Key::of_option(invalid.option).map(Key::flag);
+            let name = flag.as_deref().unwrap_or(invalid.option);
+            let text = format!("{name}: {}", invalid.reason);
+            Failure::with(Exit::BadConfiguration, text)
+        }
+        StartError::Certificate(_) | StartError::Demo(_) => {
+            Failure::with(Exit::BadConfiguration, error.to_string())
+        }
+        StartError::Store(_) | StartError::Io { .. } => Failure::new(error.to_string()),
+    }
+}
+
+/// A mistyped command is taken for a source: says which one may be meant.
+fn mistyped(word: &str) -> String {
+    let shape = CommandLine::shape();
+    let names = shape.get_subcommands().map(Command::get_name);
+    let near = names
+        .filter(|name| strsim::damerau_levenshtein(name, word) <= 2)
+        .min_by_key(|name| strsim::damerau_levenshtein(name, word));
+    match near {
+        Some(name) if name == word => {
+            format!("; the command {name} comes before all flags: onlooker {name} …")
+        }
+        Some(name) => format!("; did you mean the command onlooker {name}?"),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn missing(path: &str) -> Failure {
+        failure(&StartError::InputMissing {
+            path: path.into(),
+            reason: "no such file".into(),
+        })
+    }
+
+    #[test]
+    fn a_mistyped_command_is_recognised() {
+        assert_eq!(missing("statu").exit, Exit::InputMissing);
+        assert!(
+            missing("statu")
+                .text
+                .ends_with("did you mean the command onlooker status?")
+        );
+        assert!(missing("status").text.contains("comes before all flags"));
+        assert!(missing("measurements.json").text.ends_with("no such file"));
+    }
+
+    #[test]
+    fn the_library_s_words_get_the_flag_s_name() {
+        let options = crate::options::Options {
+            flow: crate::options::Flow {
+                after_durable: true,
+                ..Default::default()
+            },
+            ..Default::default()
+        };
+        let invalid = options.check().unwrap_err();
+        let failure = failure(&invalid.into());
+        assert_eq!(failure.exit, Exit::BadConfiguration);
+        assert_eq!(
+            failure.text,
+            "--show-after-durable: nothing is durable without a store"
+        );
+    }
+}
