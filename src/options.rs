@@ -112,7 +112,8 @@ impl Options {
         })?;
         let agree = !after_durable || self.store_failure == StoreFailure::Refuse;
         require(("flow.after_durable", agree), || {
-            "waits for the store, while store_failure = serve does not: choose one".to_owned()
+            "contradicts store_failure = serve, which shows what cannot be kept: choose one"
+                .to_owned()
         })
     }
 
@@ -266,7 +267,7 @@ fn check_ignored(pointer: &str) -> Result<(), Invalid> {
     let member = path.unwrap_or_default().split('/').next();
     require(("ignore", member.is_some_and(is_member)), || {
         format!(
-            "{pointer}: a session has only name, data, config and metadata; a document that is not a session becomes its data (/data{pointer})"
+            "a session has only name, data, config and metadata; a document that is not a session becomes its data (/data{pointer})"
         )
     })
 }

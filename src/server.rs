@@ -409,7 +409,9 @@ fn check_sources(options: &Options) -> Result<(), StartError> {
             let topic = topic.as_str();
             return Err(invalid(
                 "sources",
-                format!("two of them would write the topic {topic:?}: rename one of the files"),
+                format!(
+                    "two sources would both write the topic {topic:?}: rename one of the files"
+                ),
             ));
         }
         if let Source::File(path) = source {

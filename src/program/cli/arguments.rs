@@ -44,7 +44,7 @@ pub enum Command {
     /// Draw the QR code of the running daemon's page, or of a text
     Qr(Qr),
     /// Read, fill or check the file of --store, while no daemon has it open
-    #[command(after_help = STORE, subcommand)]
+    #[command(after_help = STORE, subcommand, arg_required_else_help = false)]
     Store(Store),
     /// Print the effective configuration, and where each value comes from
     #[command(after_help = CONFIG)]
@@ -52,8 +52,7 @@ pub enum Command {
     /// Print completions for a shell
     #[command(after_help = COMPLETIONS)]
     Completions {
-        /// Which shell.
-        #[arg(hide_possible_values = false)]
+        /// Which shell
         shell: Shell,
     },
     /// Print the manual page

@@ -5,6 +5,7 @@ use clap::Command;
 
 use super::arguments::CommandLine;
 use super::failure::{Exit, Failure};
+use crate::program::config::Shape;
 use crate::program::config::keys::Key;
 use crate::server::StartError;
 
@@ -19,9 +20,11 @@ pub fn failure(error: &StartError) -> Failure {
             Failure::with(Exit::InputMissing, format!("{error}{hint}"))
         }
         StartError::Invalid(invalid) => {
-            let flag = Key::of_option(invalid.option).map(Key::flag);
-            let name = flag.as_deref().unwrap_or(invalid.option);
-            let text = format!("{name}: {}", invalid.reason);
+            let text = match Key::of_option(invalid.option) {
+                Some(key) if key.shape == Shape::Positional => invalid.reason.clone(),
+                Some(key) => format!("{}: {}", key.flag(), invalid.reason),
+                None => invalid.to_string(),
+            };
             Failure::with(Exit::BadConfiguration, text)
         }
         StartError::Certificate(_) | StartError::Demo(_) => {

@@ -40,11 +40,7 @@ impl Loaded {
         let mut settings = Settings::default();
         let mut places = Vec::with_capacity(KEYS.len());
         for key in KEYS {
-            let written = flags(key)
-                .map(|values| (Place::Flag, values))
-                .or_else(|| Some((Place::Environment, env(key)?)))
-                .or_else(|| file?.written(key));
-            let place = match written {
+            let place = match written(key, flags, env, file) {
                 Some((place, values)) => {
                     let read = key.read(&mut settings, &values);
                     read.map_err(|reason| refused(key, &place, &values, &reason))?;
@@ -61,7 +57,20 @@ impl Loaded {
             fields: fields.unwrap_or(Place::Default),
             file: file.map(|file| file.path().to_owned()),
         };
-        loaded.finish()?;
+        loaded.join_keys()?;
+        // The library's words, with the name, place and text of the key.
+        let checked = loaded.settings.options.check_values();
+        checked.map_err(|Invalid { option, reason }| {
+            let key = Key::of_option(option);
+            let found = key.and_then(|key| Some((key, written(key, flags, env, file)?)));
+            match found {
+                Some((key, (place, values))) => refused(key, &place, &values, &reason),
+                None => ConfigError {
+                    place: Place::Default,
+                    text: format!("{option}: {reason}"),
+                },
+            }
+        })?;
         Ok(loaded)
     }
 
@@ -71,48 +80,40 @@ impl Loaded {
         found.map_or(&Place::Default, |(_, place)| place)
     }
 
-    /// Makes options of what two keys say together, or one says in its own way.
-    fn finish(&mut self) -> Result<(), ConfigError> {
+    /// Makes options of keys that are not options themselves.
+    fn join_keys(&mut self) -> Result<(), ConfigError> {
         let settings = &mut self.settings;
         if let ViewerToken::Given(token) = &settings.viewer_token {
             settings.options.access.viewer_token = Some(token.clone());
         }
         // A certificate is of no use without its key, and the other way round.
-        let alone = match (settings.tls_cert.clone(), settings.tls_key.clone()) {
-            (None, None) => None,
+        let (there, missing) = match (settings.tls_cert.clone(), settings.tls_key.clone()) {
+            (None, None) => return Ok(()),
             (Some(cert), Some(key)) => {
                 settings.options.tls = Some(TlsFiles { cert, key });
-                None
+                return Ok(());
             }
-            (Some(_), None) => Some(("tls_cert", "tls_key")),
-            (None, Some(_)) => Some(("tls_key", "tls_cert")),
+            (Some(_), None) => ("tls_cert", "tls_key"),
+            (None, Some(_)) => ("tls_key", "tls_cert"),
         };
-        if let Some((there, missing)) = alone {
-            return Err(ConfigError {
-                place: self.place(there).clone(),
-                text: format!("{there} is set without {missing}: set both, or neither"),
-            });
-        }
-        let checked = self.settings.options.check_values();
-        checked.map_err(|invalid| self.explain(&invalid))
+        Err(ConfigError {
+            place: self.place(there).clone(),
+            text: format!("{there} is set without {missing}: set both, or neither"),
+        })
     }
+}
 
-    /// The library's words, with the name and place of the key.
-    fn explain(&self, invalid: &Invalid) -> ConfigError {
-        let Some(key) = Key::of_option(invalid.option) else {
-            return ConfigError {
-                place: Place::Default,
-                text: invalid.to_string(),
-            };
-        };
-        let written = match key.show(&self.settings) {
-            toml::Value::Array(items) => items,
-            value => vec![value],
-        };
-        let text = |value: &toml::Value| value.as_str().map_or(value.to_string(), str::to_owned);
-        let written: Vec<String> = written.iter().map(text).collect();
-        refused(key, self.place(key.name), &written, &invalid.reason)
-    }
+/// What was written for a key, and where.
+fn written(
+    key: &Key,
+    flags: Typed,
+    env: Typed,
+    file: Option<&File>,
+) -> Option<(Place, Vec<String>)> {
+    flags(key)
+        .map(|values| (Place::Flag, values))
+        .or_else(|| Some((Place::Environment, env(key)?)))
+        .or_else(|| file?.written(key))
 }
 
 /// `--port 70000: …`, `ONLOOKER_PORT=70000: …` or `onlooker.toml:3: port = 70000: …`.
