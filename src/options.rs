@@ -69,17 +69,11 @@ pub struct Invalid {
     pub reason: String,
 }
 
-/// An option's path, and its value.
-type Named<T> = (&'static str, T);
-
 /// A clock that is asked for a time further ahead may not be able to name it.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Shorter tokens can be guessed in an afternoon.
 const SHORTEST_TOKEN: usize = 8;
-
-/// What separates a host from the rest of a URL.
-const AROUND_A_HOST: [char; 4] = ['/', '#', '?', '@'];
 
 impl Options {
     /// Checks each value by itself, as far as that is possible without looking at the system.
@@ -94,81 +88,76 @@ impl Options {
             check_ignored(pointer)?;
         }
         let advertise = self.link.advertise.as_deref().unwrap_or_default();
-        require(("link.advertise", !is_around_a_host(advertise)), || {
-            "give HOST or HOST:PORT and nothing around it, like 192.168.1.20:9876".to_owned()
-        })
+        require(
+            "link.advertise",
+            !is_around_a_host(advertise),
+            "give HOST or HOST:PORT and nothing around it, like 192.168.1.20:9876",
+        )
     }
 
-    /// Checks the values by themselves and beside each other.
+    /// Checks the values by themselves, and whether they fit together.
     ///
     /// # Errors
     /// The first option that cannot be so.
     pub(crate) fn check(&self) -> Result<(), Invalid> {
         self.check_values()?;
-        let after_durable = self.flow.after_durable;
-        let is_kept = !after_durable || self.store.is_some();
-        require(("flow.after_durable", is_kept), || {
-            "nothing is durable without a store".to_owned()
-        })?;
-        let agree = !after_durable || self.store_failure == StoreFailure::Refuse;
-        require(("flow.after_durable", agree), || {
-            "contradicts store_failure = serve, which shows what cannot be kept: choose one"
-                .to_owned()
-        })
+        let waits = self.flow.after_durable;
+        let is_kept = self.store.is_some();
+        require(
+            "flow.after_durable",
+            is_kept || !waits,
+            "nothing is durable without a store",
+        )?;
+        require(
+            "flow.after_durable",
+            self.store_failure == StoreFailure::Refuse || !waits,
+            "contradicts store_failure = serve, which shows what cannot be kept: choose one",
+        )
     }
 
     fn check_numbers(&self) -> Result<(), Invalid> {
-        let limits = &self.limits;
-        let counts = [
-            ("flow.capacity", self.flow.capacity, MIN_CAPACITY),
+        let (flow, limits) = (&self.flow, &self.limits);
+        let frames = usize::try_from(limits.inbound_frames).unwrap_or(usize::MAX);
+        let least = [
+            ("flow.capacity", flow.capacity, MIN_CAPACITY),
             ("limits.viewers", limits.viewers, 1),
             ("limits.per_address", limits.per_address, 1),
             ("limits.unauthenticated", limits.unauthenticated, 1),
             ("limits.topics", limits.topics, 1),
+            ("limits.inbound_frames", frames, 1),
             ("limits.inbound_bytes", limits.inbound_bytes, 1),
+            ("limits.session", limits.session, 1024),
+            ("limits.in_flight", limits.in_flight, 1024),
+            // With less, the HTTP library refuses to start.
+            ("limits.header", limits.header, 8 * 1024),
         ];
-        for (option, count, least) in counts {
-            require((option, count >= least), || format!("the least is {least}"))?;
-        }
-        let has_frames = limits.inbound_frames >= 1;
-        require(("limits.inbound_frames", has_frames), || {
-            "the least is 1".to_owned()
-        })?;
-        let sizes = [
-            ("limits.session", limits.session, 1),
-            ("limits.in_flight", limits.in_flight, 1),
-            // With less, hyper panics when a connection opens.
-            ("limits.header", limits.header, 8),
-        ];
-        for (option, bytes, least) in sizes {
-            require((option, bytes >= least * 1024), || {
-                format!("the least is {least}KiB")
-            })?;
+        for (option, value, least) in least {
+            match least / 1024 {
+                0 => require(option, value >= least, format_args!("the least is {least}"))?,
+                kib => require(
+                    option,
+                    value >= least,
+                    format_args!("the least is {kib}KiB"),
+                )?,
+            }
         }
         Ok(())
     }
 
     fn check_durations(&self) -> Result<(), Invalid> {
-        let flow = &self.flow;
-        let nonzero = [
+        let (flow, limits) = (&self.flow, &self.limits);
+        let durations = [
+            ("flow.debounce", flow.debounce, false),
+            ("flow.max_wait", flow.max_wait.unwrap_or(LONGEST), true),
             // Without pings, dead viewers would stay.
-            ("flow.ping", flow.ping),
-            ("flow.max_wait", flow.max_wait.unwrap_or(LONGEST)),
-            ("limits.head_timeout", self.limits.head_timeout),
-            ("limits.stall_timeout", self.limits.stall_timeout),
+            ("flow.ping", flow.ping, true),
+            ("limits.head_timeout", limits.head_timeout, true),
+            ("limits.stall_timeout", limits.stall_timeout, true),
         ];
-        for (option, duration) in nonzero {
-            require((option, !duration.is_zero()), || {
-                "give more than zero, like 15s".to_owned()
-            })?;
-        }
-        for (option, duration) in nonzero
-            .into_iter()
-            .chain([("flow.debounce", flow.debounce)])
-        {
-            require((option, duration <= LONGEST), || {
-                "a week (168h) is the longest".to_owned()
-            })?;
+        for (option, duration, is_some) in durations {
+            let long_enough = !is_some || !duration.is_zero();
+            require(option, long_enough, "give more than zero, like 15s")?;
+            require(option, duration <= LONGEST, "a week (168h) is the longest")?;
         }
         Ok(())
     }
@@ -182,22 +171,19 @@ impl Options {
             check_token("access.viewer_token", token)?;
         }
         for origin in &access.allow_origin {
-            let is_origin = origin
-                .split_once("://")
-                .is_some_and(|(_, host)| !host.is_empty() && !host.contains(['/', '?', '#']));
-            require(("access.allow_origin", is_origin), || {
-                format!(
-                    "{origin:?} is not an origin: give scheme and host without a path, like https://app.example"
-                )
-            })?;
+            let host = origin.split_once("://").map_or("", |(_, host)| host);
+            let reason = format_args!(
+                "{origin:?} is not an origin: give scheme and host without a path, like https://app.example"
+            );
+            let is_origin = !host.is_empty() && !host.contains(['/', '?', '#']);
+            require("access.allow_origin", is_origin, reason)?;
         }
         for name in &access.allow_host {
+            let reason = format_args!(
+                "{name:?} is not a host name: give it without a scheme, like preview.example"
+            );
             let is_name = !name.is_empty() && !is_around_a_host(name);
-            require(("access.allow_host", is_name), || {
-                format!(
-                    "{name:?} is not a host name: give it without a scheme, like preview.example"
-                )
-            })?;
+            require("access.allow_host", is_name, reason)?;
         }
         Ok(())
     }
@@ -236,40 +222,44 @@ impl Default for Options {
     }
 }
 
-fn require((option, is_fine): Named<bool>, reason: impl FnOnce() -> String) -> Result<(), Invalid> {
+fn require(option: &'static str, is_fine: bool, reason: impl ToString) -> Result<(), Invalid> {
     match is_fine {
         true => Ok(()),
         false => Err(Invalid {
             option,
-            reason: reason(),
+            reason: reason.to_string(),
         }),
     }
 }
 
+/// Whether a text is more of a URL than its host and port.
 fn is_around_a_host(text: &str) -> bool {
-    text.contains(AROUND_A_HOST) || text.contains(char::is_whitespace)
+    text.contains(['/', '#', '?', '@']) || text.contains(char::is_whitespace)
 }
 
 fn check_token(option: &'static str, token: &Token) -> Result<(), Invalid> {
     let text = token.reveal();
     let is_fine = text.len() >= SHORTEST_TOKEN && text.bytes().all(|byte| byte.is_ascii_graphic());
-    require((option, is_fine), || {
-        format!("give {SHORTEST_TOKEN} or more visible ASCII characters, or random for a good one")
-    })
+    require(
+        option,
+        is_fine,
+        format_args!(
+            "give {SHORTEST_TOKEN} or more visible ASCII characters, or random for a good one"
+        ),
+    )
 }
 
 /// A pointer to no part of a session would promise a privacy that is not there.
 fn check_ignored(pointer: &str) -> Result<(), Invalid> {
     let path = pointer.strip_prefix('/');
-    require(("ignore", path.is_some()), || {
-        format!("{pointer:?} is not a JSON Pointer: start it with /, like /metadata/ui")
-    })?;
+    let reason =
+        format_args!("{pointer:?} is not a JSON Pointer: start it with /, like /metadata/ui");
+    require("ignore", path.is_some(), reason)?;
     let member = path.unwrap_or_default().split('/').next();
-    require(("ignore", member.is_some_and(is_member)), || {
-        format!(
-            "a session has only name, data, config and metadata; a document that is not a session becomes its data (/data{pointer})"
-        )
-    })
+    let reason = format_args!(
+        "a session has only name, data, config and metadata; a document that is not a session becomes its data (/data{pointer})"
+    );
+    require("ignore", member.is_some_and(is_member), reason)
 }
 
 #[cfg(test)]

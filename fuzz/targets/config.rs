@@ -50,7 +50,7 @@ fuzz_target!(|text: &str| {
     match Loaded::resolve(&flags, &env, file.as_ref()) {
         Ok(loaded) => check(&loaded, text),
         Err(error) => {
-            for key in KEYS.iter().filter(|key| key.secret) {
+            for key in KEYS.iter().filter(|key| key.look.secret) {
                 let tokens = [&flags as &dyn Fn(&Key) -> Option<Vec<String>>, &env];
                 let tokens = tokens.iter().filter_map(|typed| typed(key)).flatten();
                 // A token that stands elsewhere too is no secret.
@@ -70,7 +70,7 @@ fn check(loaded: &Loaded, text: &str) {
         assert_eq!(key.show(&again), value, "{}", key.name);
     }
     let shown = show::effective(loaded);
-    for key in KEYS.iter().filter(|key| key.secret) {
+    for key in KEYS.iter().filter(|key| key.look.secret) {
         let tokens = texts(&key.show(&loaded.settings)).into_iter();
         let tokens = tokens.filter(|token| text.matches(token.as_str()).count() == 1);
         tokens.for_each(|token| untold(&shown, &token));
@@ -81,7 +81,7 @@ fn check(loaded: &Loaded, text: &str) {
     let again = Loaded::resolve(&nobody, &nobody, Some(&file));
     let again = again.unwrap_or_else(|error| panic!("{error}\n{shown}"));
     let values = |loaded: &Loaded| {
-        let open = KEYS.iter().filter(|key| !key.secret);
+        let open = KEYS.iter().filter(|key| !key.look.secret);
         open.map(|key| key.show(&loaded.settings))
             .collect::<Vec<_>>()
     };

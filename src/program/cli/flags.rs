@@ -14,7 +14,9 @@ pub struct KeyFlags(pub Vec<(&'static str, Vec<String>)>);
 
 impl Args for KeyFlags {
     fn augment_args(command: Command) -> Command {
-        let keys = KEYS.iter().filter(|key| key.shape != Shape::Positional);
+        let keys = KEYS
+            .iter()
+            .filter(|key| key.look.shape != Shape::Positional);
         command.args(keys.map(flag))
     }
 
@@ -41,11 +43,11 @@ impl FromArgMatches for KeyFlags {
 
 fn flag(key: &'static Key) -> Arg {
     let arg = Arg::new(key.name)
-        .value_name(key.value)
+        .value_name(key.look.value)
         .help(help(key))
         .help_heading(key.group)
         .long(key.long());
-    match key.shape {
+    match key.look.shape {
         Shape::Many => arg.action(ArgAction::Append),
         Shape::Optional(value) => arg.num_args(0..=1).default_missing_value(value),
         // Without the equals sign, what follows is a source.

@@ -21,7 +21,7 @@ pub fn failure(error: &StartError) -> Failure {
         }
         StartError::Invalid(invalid) => {
             let text = match Key::of_option(invalid.option) {
-                Some(key) if key.shape == Shape::Positional => invalid.reason.clone(),
+                Some(key) if key.look.shape == Shape::Positional => invalid.reason.clone(),
                 Some(key) => format!("{}: {}", key.flag(), invalid.reason),
                 None => invalid.to_string(),
             };

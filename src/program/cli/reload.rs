@@ -85,7 +85,7 @@ impl Configuration {
         let changed = |live: bool| {
             let keys = KEYS.iter().filter(move |key| key.live == live);
             let other = keys.filter(|key| value(base(key), key) != value(next, key));
-            other.map(|key| match key.secret {
+            other.map(|key| match key.look.secret {
                 true => key.name.to_owned(),
                 false => {
                     let (before, after) = (value(base(key), key), value(next, key));

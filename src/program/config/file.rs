@@ -100,7 +100,7 @@ impl File {
 
     /// A path in a file is relative to that file.
     fn located(&self, key: &Key, text: String) -> String {
-        if !key.path || text.is_empty() || text == "-" {
+        if !key.look.path || text.is_empty() || text == "-" {
             return text;
         }
         let folder = self.path.parent().unwrap_or(Path::new(""));
@@ -216,7 +216,7 @@ fn values(key: &Key, value: &DeValue) -> Result<Vec<String>, String> {
             items.iter().map(|item| scalar(item.get_ref())).collect()
         }
         DeValue::Array(_) => Err("expected one value, got a list".to_owned()),
-        DeValue::Boolean(on) if key.shape == Shape::Switch => Ok(vec![on.to_string()]),
+        DeValue::Boolean(on) if key.look.shape == Shape::Switch => Ok(vec![on.to_string()]),
         value => scalar(value).map(|text| vec![text]),
     }
 }

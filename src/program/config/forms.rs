@@ -13,9 +13,20 @@ use crate::access::Token;
 use crate::options::{HostToken, Page, Source, StoreFailure};
 use crate::state::name::TopicName;
 
-/// How a value is written.
+/// How a value is read and shown.
 pub struct Form<T: 'static> {
-    /// What stands for it in the help: `DURATION`.
+    /// How it looks where it is written.
+    pub look: Look,
+    /// Reads one value; an empty text means: not set.
+    pub read: fn(&str) -> Result<T, String>,
+    /// Writes what `read` reads back.
+    pub show: fn(&T) -> Value,
+}
+
+/// How values of a kind are written.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// What stands for the value in the help: `DURATION`.
     pub value: &'static str,
     /// How its key is given on the command line.
     pub shape: Shape,
@@ -23,10 +34,6 @@ pub struct Form<T: 'static> {
     pub secret: bool,
     /// Whether a relative value in a file is relative to that file.
     pub path: bool,
-    /// Reads one value; an empty text means: not set.
-    pub read: fn(&str) -> Result<T, String>,
-    /// Writes what `read` reads back.
-    pub show: fn(&T) -> Value,
 }
 
 /// How a key is given on the command line.
@@ -50,29 +57,28 @@ impl<T> Form<T> {
         read: fn(&str) -> Result<T, String>,
         show: fn(&T) -> Value,
     ) -> Form<T> {
-        Form {
+        let look = Look {
             value,
             shape: Shape::One,
             secret: false,
             path: false,
-            read,
-            show,
-        }
+        };
+        Form { look, read, show }
     }
 
-    const fn shaped(self, shape: Shape) -> Form<T> {
-        Form { shape, ..self }
+    const fn shaped(mut self, shape: Shape) -> Form<T> {
+        self.look.shape = shape;
+        self
     }
 
-    const fn path(self) -> Form<T> {
-        Form { path: true, ..self }
+    const fn path(mut self) -> Form<T> {
+        self.look.path = true;
+        self
     }
 
-    const fn secret(self) -> Form<T> {
-        Form {
-            secret: true,
-            ..self
-        }
+    const fn secret(mut self) -> Form<T> {
+        self.look.secret = true;
+        self
     }
 }
 
@@ -127,17 +133,33 @@ pub const LOG_FORMAT: Form<LogFormat> = Form::new(
 );
 pub const PORT: Form<u16> = Form::new("PORT", port, |port| Value::Integer((*port).into()));
 pub const ADDRESS: Form<IpAddr> = Form::new("ADDRESS", address, |address| text(address));
-pub const HOST_TOKEN: Form<HostToken> = Form::new("TOKEN", host_token, |token| match token {
-    HostToken::Random => text("random"),
-    HostToken::LoopbackOnly => text("none"),
-    HostToken::Given(token) => text(token.reveal()),
-})
+pub const HOST_TOKEN: Form<HostToken> = Form::new(
+    "TOKEN",
+    |written| match written {
+        "random" | "" => Ok(HostToken::Random),
+        "none" => Ok(HostToken::LoopbackOnly),
+        token => Ok(HostToken::Given(Token::new(token))),
+    },
+    |token| match token {
+        HostToken::Random => text("random"),
+        HostToken::LoopbackOnly => text("none"),
+        HostToken::Given(token) => text(token.reveal()),
+    },
+)
 .secret();
-pub const VIEWER_TOKEN: Form<ViewerToken> = Form::new("TOKEN", viewer_token, |token| match token {
-    ViewerToken::None => text("none"),
-    ViewerToken::Random => text("random"),
-    ViewerToken::Given(token) => text(token.reveal()),
-})
+pub const VIEWER_TOKEN: Form<ViewerToken> = Form::new(
+    "TOKEN",
+    |written| match written {
+        "none" | "" => Ok(ViewerToken::None),
+        "random" => Ok(ViewerToken::Random),
+        token => Ok(ViewerToken::Given(Token::new(token))),
+    },
+    |token| match token {
+        ViewerToken::None => text("none"),
+        ViewerToken::Random => text("random"),
+        ViewerToken::Given(token) => text(token.reveal()),
+    },
+)
 .shaped(Shape::Optional("random"))
 .secret();
 pub const DURATION: Form<Duration> = Form::new("DURATION", units::duration, |duration| {
@@ -231,22 +253,6 @@ fn address(text: &str) -> Result<IpAddr, String> {
 fn whole<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     text.parse()
         .map_err(|_| "give a whole number, like 100".to_owned())
-}
-
-fn host_token(text: &str) -> Result<HostToken, String> {
-    Ok(match text {
-        "random" | "" => HostToken::Random,
-        "none" => HostToken::LoopbackOnly,
-        text => HostToken::Given(Token::new(text)),
-    })
-}
-
-fn viewer_token(text: &str) -> Result<ViewerToken, String> {
-    Ok(match text {
-        "none" | "" => ViewerToken::None,
-        "random" => ViewerToken::Random,
-        text => ViewerToken::Given(Token::new(text)),
-    })
 }
 
 fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {

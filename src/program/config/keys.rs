@@ -13,14 +13,8 @@ pub struct Key {
     pub name: &'static str,
     /// The heading it stands under.
     pub group: &'static str,
-    /// What stands for the value in the help: `DURATION`.
-    pub value: &'static str,
-    /// How it is given on the command line.
-    pub shape: Shape,
-    /// Not to be printed.
-    pub secret: bool,
-    /// Whether a relative value in a file is relative to that file.
-    pub path: bool,
+    /// How its values are written.
+    pub look: Look,
     /// Whether a daemon without a terminal takes over another value on SIGHUP; the others need a
     /// restart.
     pub live: bool,
@@ -43,10 +37,7 @@ macro_rules! keys {
         pub static KEYS: &[Key] = &[$($(Key {
             name: stringify!($name),
             group: $group,
-            value: of!($form).value,
-            shape: of!($form).shape,
-            secret: of!($form).secret,
-            path: of!($form).path,
+            look: of!($form).look,
             live: !concat!($(stringify!($live))?).is_empty(),
             at: concat!($(".", stringify!($at)),+),
             help: concat!($($help),+),
@@ -188,8 +179,8 @@ impl Key {
 
     /// `--max-wait`.
     pub fn flag(&self) -> String {
-        match self.shape {
-            Shape::Positional => self.value.to_owned(),
+        match self.look.shape {
+            Shape::Positional => self.look.value.to_owned(),
             _ => format!("--{}", self.long()),
         }
     }
@@ -206,7 +197,7 @@ impl Key {
 
     /// Whether it holds a list.
     pub fn is_list(&self) -> bool {
-        matches!(self.shape, Shape::Many | Shape::Positional)
+        matches!(self.look.shape, Shape::Many | Shape::Positional)
     }
 
     /// A variable's text as values: the parts of a list are separated by commas.

@@ -118,7 +118,7 @@ fn written(
 
 /// `--port 70000: …`, `ONLOOKER_PORT=70000: …` or `onlooker.toml:3: port = 70000: …`.
 fn refused(key: &Key, place: &Place, written: &[String], reason: &str) -> ConfigError {
-    let value = match key.secret {
+    let value = match key.look.secret {
         true => "…".to_owned(),
         false => written.join(","),
     };

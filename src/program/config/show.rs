@@ -35,7 +35,7 @@ pub fn effective(loaded: &Loaded) -> String {
 fn assignment(key: &Key, loaded: &Loaded) -> String {
     let value = key.show(&loaded.settings);
     // `random` and `none` are not secrets.
-    let open = !key.secret || matches!(value.as_str(), Some("random" | "none"));
+    let open = !key.look.secret || matches!(value.as_str(), Some("random" | "none"));
     let shown = if open {
         value
     } else {
@@ -103,7 +103,7 @@ pub fn template() -> String {
             out.push_str(&format!("\n# ---- {group} ----\n"));
         }
         let help = wrapped(key.help(), 96);
-        let way = match key.shape {
+        let way = match key.look.shape {
             Shape::Positional => key.variable(),
             _ => format!("{} · {}", key.flag(), key.variable()),
         };

@@ -56,8 +56,8 @@ fn every_key_has_a_flag_a_variable_and_a_help() {
                 .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
         );
         assert!(key.variable().starts_with("ONLOOKER_"));
-        assert!(key.flag().starts_with("--") || key.shape == Shape::Positional);
-        assert!(key.help().ends_with('.') && !key.value.is_empty() && !key.group.is_empty());
+        assert!(key.flag().starts_with("--") || key.look.shape == Shape::Positional);
+        assert!(key.help().ends_with('.') && !key.look.value.is_empty() && !key.group.is_empty());
         let same = KEYS.iter().filter(|other| other.name == key.name);
         assert_eq!(same.count(), 1, "{}", key.name);
     }
