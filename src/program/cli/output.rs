@@ -10,14 +10,13 @@ use super::arguments::Running;
 use super::failure::Failure;
 use super::signals::{Signal, Signals};
 use super::streams::print;
-use crate::hub::not_kept_since;
 use crate::options::{Options, Page, Source};
 use crate::program::config::{Loaded, Place, Qr};
 use crate::program::terminal;
 use crate::program::terminal::banner::{self, Banner};
 use crate::program::terminal::log::Verbosity;
 use crate::program::terminal::screen::Screen;
-use crate::program::terminal::status::{self, Facts};
+use crate::program::terminal::status;
 use crate::server::{Links, Server};
 
 /// The live line is not redrawn more often, however many changes there are.
@@ -34,21 +33,18 @@ pub struct Output {
     qr: Qr,
     qr_wanted: bool,
     subject: String,
-    topic: String,
 }
 
 impl Output {
     /// As the command line wants it.
     pub fn of(loaded: &Loaded, running: &Running) -> Output {
-        let options = &loaded.settings.options;
         Output {
             screen: Screen::stderr(),
             verbosity: Verbosity::of(running.verbose, running.quiet),
             json: running.json,
             qr: loaded.settings.qr,
             qr_wanted: *loaded.place("qr") != Place::Default,
-            subject: subject(options),
-            topic: options.topic.to_string(),
+            subject: subject(&loaded.settings.options),
         }
     }
 
@@ -119,31 +115,14 @@ impl Output {
         }
         let mut changes = server.changes();
         loop {
-            self.screen.show(&self.line(server));
+            let width = terminal::width().unwrap_or(80);
+            self.screen.show(&status::line(&server.status(), width));
             tokio::select! {
                 signal = signals.next() => return signal,
                 () = next(&mut changes) => tokio::time::sleep(CALM).await,
                 () = tokio::time::sleep(TICK) => {}
             }
         }
-    }
-
-    fn line(&self, server: &Server) -> String {
-        let status = server.status();
-        let own = status.topics.iter().find(|topic| topic.topic == self.topic);
-        let facts = Facts {
-            devices: status.client_count,
-            topics: status.topics.len(),
-            revision: own
-                .or(status.topics.first())
-                .map(|topic| topic.revision.clone()),
-            last_push: status.last_push,
-            failure: status
-                .store
-                .and_then(|store| store.failing_since_ms)
-                .map(not_kept_since),
-        };
-        status::line(&facts, terminal::width().unwrap_or(80))
     }
 }
 

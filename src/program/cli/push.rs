@@ -16,70 +16,50 @@ use super::streams::{Printed, print, say};
 use crate::source::document::{self, Format};
 use crate::state::json::Json;
 
-/// What the command line asks to write.
-struct Writes {
-    topic: Option<String>,
-    /// A whole session, as its JSON.
-    session: Option<String>,
-    fields: Vec<(String, Json)>,
-    stdin: bool,
-}
+/// The revision of an accepted write, or why it was refused.
+type Answer = Result<String, String>;
 
 /// `onlooker push`.
 pub fn push(args: Push) -> Result<(), Failure> {
-    let daemon = Daemon::to_write(&args.daemon);
-    let writes = Writes::read(args)?;
-    block_on(writes.send(&daemon?))
-}
-
-impl Writes {
-    fn read(args: Push) -> Result<Writes, Failure> {
-        let fields = args.set.iter().map(|text| field(text));
-        let fields = fields.collect::<Result<Vec<_>, _>>()?;
-        let file = args.file.as_deref();
-        if file.is_none() && fields.is_empty() {
-            let text = "nothing to write: name a FILE, - for stdin, or --set field=value";
-            return Err(Failure::with(Exit::Usage, text));
-        }
-        Ok(Writes {
-            session: file.filter(|file| *file != "-").map(session).transpose()?,
-            fields,
-            stdin: file == Some("-"),
-            topic: args.topic,
-        })
+    let messages = messages(&args)?;
+    let daemon = Daemon::to_write(&args.daemon)?;
+    let mut path = "/host".to_owned();
+    if let Some(topic) = &args.topic {
+        path += &format!("?topic={}", utf8_percent_encode(topic, NON_ALPHANUMERIC));
     }
-
-    async fn send(self, daemon: &Daemon) -> Result<(), Failure> {
-        let query = self
-            .topic
-            .as_ref()
-            .map(|topic| format!("?topic={}", utf8_percent_encode(topic, NON_ALPHANUMERIC)));
-        let socket = daemon
-            .socket(&format!("/host{}", query.unwrap_or_default()))
-            .await?;
+    block_on(async {
+        let socket = daemon.socket(&path).await?;
         let mut pusher = Pusher { socket };
-        if let Some(session) = &self.session {
-            pusher
-                .must_write(message("session_update", session))
-                .await?;
+        for message in messages {
+            let revision = pusher.write(message).await?.map_err(Failure::new)?;
+            print(&format!("{revision}\n"))?;
         }
-        if !self.fields.is_empty() {
-            let fields = self
-                .fields
-                .iter()
-                .map(|(field, value)| (field.as_str(), value));
-            let payload = Json::object(fields);
-            pusher
-                .must_write(message("config_update", payload.as_str()))
-                .await?;
-        }
-        if self.stdin {
+        if args.file.as_deref() == Some("-") {
             pusher.stream().await?;
         }
-        // The writes are acknowledged; a failing goodbye loses nothing.
+        // The writes are acknowledged: if the goodbye fails, nothing is lost.
         let _ = pusher.socket.close(None).await;
         Ok(())
+    })
+}
+
+/// What the command line itself asks to write.
+fn messages(args: &Push) -> Result<Vec<String>, Failure> {
+    let mut messages = Vec::new();
+    if args.file.is_none() && args.set.is_empty() {
+        let text = "nothing to write: name a FILE, - for stdin, or --set field=value";
+        return Err(Failure::with(Exit::Usage, text));
     }
+    let fields = args.set.iter().map(|text| field(text));
+    let fields = fields.collect::<Result<Vec<_>, _>>()?;
+    if let Some(file) = args.file.as_deref().filter(|file| *file != "-") {
+        messages.push(message("session_update", &session(file)?));
+    }
+    if !fields.is_empty() {
+        let fields = fields.iter().map(|(field, value)| (field.as_str(), value));
+        messages.push(message("config_update", Json::object(fields).as_str()));
+    }
+    Ok(messages)
 }
 
 /// A connected host.
@@ -87,20 +67,7 @@ struct Pusher {
     socket: Socket,
 }
 
-/// What was answered to a write.
-enum Outcome {
-    Accepted(String),
-    Refused(String),
-}
-
 impl Pusher {
-    async fn must_write(&mut self, text: String) -> Result<Printed, Failure> {
-        match self.write(text).await? {
-            Outcome::Accepted(revision) => print(&format!("{revision}\n")),
-            Outcome::Refused(reason) => Err(Failure::new(reason)),
-        }
-    }
-
     /// A write per line; a bad one is named and skipped.
     async fn stream(&mut self) -> Result<(), Failure> {
         let mut lines = BufReader::new(tokio::io::stdin()).split(b'\n');
@@ -108,20 +75,20 @@ impl Pusher {
         let unreadable = |error| Failure::new(format!("stdin: {error}"));
         while let Some(line) = lines.next_segment().await.map_err(unreadable)? {
             number += 1;
-            let outcome = match line.trim_ascii().is_empty() {
-                true => continue,
-                false => match line_message(&line) {
-                    Ok(text) => self.write(text).await?,
-                    Err(reason) => Outcome::Refused(reason),
-                },
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
+            let answer = match line_message(&line) {
+                Ok(text) => self.write(text).await?,
+                Err(reason) => Err(reason),
             };
-            match outcome {
-                Outcome::Accepted(revision) => {
+            match answer {
+                Ok(revision) => {
                     if print(&format!("{revision}\n"))? == Printed::NobodyReads {
                         return Ok(());
                     }
                 }
-                Outcome::Refused(reason) => {
+                Err(reason) => {
                     bad += 1;
                     say(&format!("line {number}: {reason}"));
                 }
@@ -135,35 +102,34 @@ impl Pusher {
         }
     }
 
-    async fn write(&mut self, text: String) -> Result<Outcome, Failure> {
-        let lost = |reason: String| Failure::new(format!("the daemon went away: {reason}"));
+    async fn write(&mut self, text: String) -> Result<Answer, Failure> {
+        let lost = |reason: &str| Failure::new(format!("the daemon went away: {reason}"));
         let sent = self.socket.send(Message::text(text)).await;
-        sent.map_err(|error| lost(error.to_string()))?;
+        sent.map_err(|error| lost(&error.to_string()))?;
         loop {
             match self.socket.next().await {
-                Some(Ok(Message::Text(answer))) => return Ok(outcome(&answer)),
+                Some(Ok(Message::Text(answer))) => return Ok(read_answer(&answer)),
                 Some(Ok(Message::Close(frame))) => {
-                    let reason = frame.map_or_else(String::new, |frame| frame.reason.to_string());
-                    return Err(lost(reason));
+                    return Err(lost(frame.as_ref().map_or("", |frame| &frame.reason)));
                 }
                 Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(lost(error.to_string())),
-                None => return Err(lost("the connection ended".to_owned())),
+                Some(Err(error)) => return Err(lost(&error.to_string())),
+                None => return Err(lost("the connection ended")),
             }
         }
     }
 }
 
-fn outcome(answer: &str) -> Outcome {
+fn read_answer(answer: &str) -> Answer {
     let answer: Value = serde_json::from_str(answer).unwrap_or_default();
-    let text = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
+    let text = |key: &str| answer[key].as_str().unwrap_or_default();
     match answer["type"].as_str() {
-        Some("ack") => Outcome::Accepted(text("revision")),
-        _ => Outcome::Refused(refusal(&answer, text("detail"))),
+        Some("ack") => Ok(text("revision").to_owned()),
+        _ => Err(refusal(&answer, text("detail"))),
     }
 }
 
-fn refusal(answer: &Value, detail: String) -> String {
+fn refusal(answer: &Value, detail: &str) -> String {
     let faults = answer["errors"]
         .as_array()
         .into_iter()
@@ -250,9 +216,7 @@ mod tests {
     #[test]
     fn a_refusal_names_every_field() {
         let answer = "{\"type\":\"error\",\"status\":422,\"detail\":\"no\",\"errors\":[{\"field\":\"speed\",\"expected\":\"number\",\"got\":\"true\"}]}";
-        let Outcome::Refused(text) = outcome(answer) else {
-            panic!("accepted");
-        };
+        let text = read_answer(answer).unwrap_err();
         assert_eq!(text, "refused (422): no; speed: expected number, got true");
     }
 }
