@@ -28,7 +28,7 @@ pub struct Options {
     pub topic: TopicName,
     /// Where state comes from besides the network.
     pub sources: Vec<Source>,
-    /// When changes leave, and how.
+    /// When changes are sent, and how.
     pub flow: Flow,
     /// The declared whitelist; none: it is learned.
     pub fields: Option<IndexMap<String, Field>>,
@@ -40,11 +40,11 @@ pub struct Options {
     pub limits: Limits,
     /// What is served at `/`.
     pub page: Page,
-    /// Under which address viewers find this machine.
+    /// At which address viewers find this machine.
     pub link: LinkOptions,
     /// The file that keeps topics across restarts.
     pub store: Option<PathBuf>,
-    /// What becomes of changes while the store cannot keep them.
+    /// What happens to changes while the store cannot keep them.
     pub store_failure: StoreFailure,
     /// Certificate chain and private key, as PEM files.
     pub tls: Option<TlsFiles>,

@@ -21,34 +21,34 @@ pub struct CommandLine {
     pub command: Option<Command>,
     /// What to serve.
     #[command(flatten)]
-    pub serve: Serve,
+    pub serve: ServeArgs,
 }
 
 /// What the program can do.
 #[derive(Subcommand)]
 pub enum Command {
     /// Watch sources and serve them to viewers [default]
-    Serve(Serve),
+    Serve(ServeArgs),
     /// Serve a moving demo, to see on a phone what onlooker does
-    Demo(Running),
+    Demo(RunArgs),
     /// Connect as a viewer and print each frame as a line
     #[command(after_help = VIEW)]
-    View(View),
+    View(ViewArgs),
     /// Write to the running daemon, as its host
     #[command(after_help = PUSH)]
-    Push(Push),
+    Push(PushArgs),
     /// Show how the running daemon is doing
-    Status(Status),
+    Status(StatusArgs),
     /// Print the host token of the daemon on this machine
-    Token(Place),
+    Token(PlaceArgs),
     /// Draw the QR code of the running daemon's page, or of a text
-    Qr(Qr),
+    Qr(QrArgs),
     /// Read, fill or check the file of --store, while no daemon has it open
     #[command(after_help = STORE, subcommand, arg_required_else_help = false)]
-    Store(Store),
+    Store(StoreCommand),
     /// Print the effective configuration, and where each value comes from
     #[command(after_help = CONFIG)]
-    Config(Config),
+    Config(ConfigArgs),
     /// Print completions for a shell
     #[command(after_help = COMPLETIONS)]
     Completions {
@@ -62,17 +62,17 @@ pub enum Command {
 
 /// `onlooker serve`.
 #[derive(Args)]
-pub struct Serve {
+pub struct ServeArgs {
     #[arg(value_name = "SOURCE", help = help_of("sources"))]
     sources: Vec<String>,
     /// How to serve them.
     #[command(flatten)]
-    pub running: Running,
+    pub running: RunArgs,
 }
 
 /// What every daemon can be told.
 #[derive(Args)]
-pub struct Running {
+pub struct RunArgs {
     #[command(flatten)]
     keys: KeyFlags,
     #[arg(long, value_name = "FILE", help = CONFIG_HELP, help_heading = "Output")]
@@ -91,7 +91,7 @@ pub struct Running {
 /// Where the running daemon is.
 #[derive(Args)]
 #[command(next_help_heading = "Daemon")]
-pub struct Place {
+pub struct PlaceArgs {
     /// The daemon's port [default: 9876]
     #[arg(long, value_name = "PORT")]
     port: Option<String>,
@@ -104,10 +104,10 @@ pub struct Place {
 
 /// How the running daemon is reached.
 #[derive(Args)]
-pub struct Reach {
+pub struct DaemonArgs {
     /// Where it is.
     #[command(flatten)]
-    pub place: Place,
+    pub place: PlaceArgs,
     /// Token to show [default: the one kept on this machine]
     #[arg(
         long,
@@ -120,7 +120,7 @@ pub struct Reach {
 
 /// `onlooker view`.
 #[derive(Args)]
-pub struct View {
+pub struct ViewArgs {
     /// Page or socket link of a daemon [default: the one on this machine]
     #[arg(value_name = "URL")]
     pub url: Option<String>,
@@ -132,12 +132,12 @@ pub struct View {
     pub count: Option<u64>,
     /// The daemon, without a URL.
     #[command(flatten)]
-    pub daemon: Reach,
+    pub daemon: DaemonArgs,
 }
 
 /// `onlooker push`.
 #[derive(Args)]
-pub struct Push {
+pub struct PushArgs {
     /// JSON or TOML file to replace the session with; - streams NDJSON from stdin, a write per line
     #[arg(value_name = "FILE")]
     pub file: Option<String>,
@@ -149,12 +149,12 @@ pub struct Push {
     pub set: Vec<String>,
     /// The daemon to write to.
     #[command(flatten)]
-    pub daemon: Reach,
+    pub daemon: DaemonArgs,
 }
 
 /// `onlooker status`.
 #[derive(Args)]
-pub struct Status {
+pub struct StatusArgs {
     /// Print the daemon's answer as JSON
     #[arg(long)]
     pub json: bool,
@@ -163,25 +163,25 @@ pub struct Status {
     pub health: bool,
     /// The daemon to ask.
     #[command(flatten)]
-    pub daemon: Reach,
+    pub daemon: DaemonArgs,
 }
 
 /// `onlooker qr`.
 #[derive(Args)]
-pub struct Qr {
+pub struct QrArgs {
     /// What to draw [default: the running daemon's link]
     #[arg(value_name = "TEXT")]
     pub text: Option<String>,
     /// The daemon to ask.
     #[command(flatten)]
-    pub daemon: Reach,
+    pub daemon: DaemonArgs,
 }
 
 /// `onlooker store`.
 #[derive(Subcommand)]
-pub enum Store {
+pub enum StoreCommand {
     /// Print every topic, one JSON object per line
-    Export(StoreFile),
+    Export(StoreArgs),
     /// Put topics into the store, under new revisions; those of the same name are replaced
     Import {
         /// NDJSON of an export [default: stdin]
@@ -189,16 +189,16 @@ pub enum Store {
         file: Option<String>,
         /// Where they go.
         #[command(flatten)]
-        store: StoreFile,
+        store: StoreArgs,
     },
     /// Report for every topic whether it is whole, without writing to the file
     #[command(after_help = CHECK)]
-    Check(StoreFile),
+    Check(StoreArgs),
 }
 
 /// Which store.
 #[derive(Args)]
-pub struct StoreFile {
+pub struct StoreArgs {
     #[arg(long, value_name = "FILE", help = help_of("store"))]
     store: Option<String>,
     #[arg(long, value_name = "FILE", help = CONFIG_HELP, help_heading = "Output")]
@@ -207,13 +207,13 @@ pub struct StoreFile {
 
 /// `onlooker config`.
 #[derive(Args)]
-pub struct Config {
+pub struct ConfigArgs {
     /// Print every key with its default, commented out: a file to start from
     #[arg(long)]
     pub default: bool,
     /// Every flag of `serve` is known, to see what it would do.
     #[command(flatten)]
-    pub serve: Serve,
+    pub serve: ServeArgs,
 }
 
 impl CommandLine {
@@ -239,9 +239,9 @@ impl CommandLine {
     }
 }
 
-impl Serve {
+impl ServeArgs {
     /// What it says about the configuration, and how to run.
-    pub fn split(self) -> (Written, Running) {
+    pub fn split(self) -> (Written, RunArgs) {
         let (mut written, running) = self.running.split();
         if !self.sources.is_empty() {
             written.keys.push(("sources", self.sources));
@@ -250,9 +250,9 @@ impl Serve {
     }
 }
 
-impl Running {
+impl RunArgs {
     /// What it says about the configuration, and the rest.
-    pub fn split(mut self) -> (Written, Running) {
+    pub fn split(mut self) -> (Written, RunArgs) {
         let written = Written {
             keys: std::mem::take(&mut self.keys.0),
             file: self.config.take(),
@@ -261,7 +261,7 @@ impl Running {
     }
 }
 
-impl Place {
+impl PlaceArgs {
     /// The configuration, as far as it concerns where the daemon is.
     ///
     /// # Errors
@@ -272,7 +272,7 @@ impl Place {
     }
 }
 
-impl StoreFile {
+impl StoreArgs {
     /// The configuration, as far as it concerns the store.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Error};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use tokio_util::either::Either;
 
-use super::arguments::Reach;
+use super::arguments::DaemonArgs;
 use super::failure::Failure;
 use super::{pin, runtime_dir};
 use crate::access::Token;
@@ -65,29 +65,33 @@ impl Daemon {
     ///
     /// # Errors
     /// The configuration cannot be used, or others could have put the kept token there.
-    pub fn to_write(reach: &Reach) -> Result<Daemon, Failure> {
-        let loaded = reach.place.load()?;
+    pub fn to_write(args: &DaemonArgs) -> Result<Daemon, Failure> {
+        let loaded = args.place.load()?;
         let configured = match &loaded.settings.options.access.host_token {
             HostToken::Given(token) => Some(token.clone()),
             HostToken::Random | HostToken::LoopbackOnly => None,
         };
-        Daemon::here(&loaded, reach, configured)
+        Daemon::here(&loaded, args, configured)
     }
 
     /// The one on this machine, with the token that may watch it.
     ///
     /// # Errors
     /// As for [`Daemon::to_write`].
-    pub fn to_watch(reach: &Reach) -> Result<Daemon, Failure> {
-        let loaded = reach.place.load()?;
+    pub fn to_watch(args: &DaemonArgs) -> Result<Daemon, Failure> {
+        let loaded = args.place.load()?;
         let configured = loaded.settings.options.access.viewer_token.clone();
-        Daemon::here(&loaded, reach, configured)
+        Daemon::here(&loaded, args, configured)
     }
 
-    fn here(loaded: &Loaded, reach: &Reach, configured: Option<Token>) -> Result<Daemon, Failure> {
+    fn here(
+        loaded: &Loaded,
+        args: &DaemonArgs,
+        configured: Option<Token>,
+    ) -> Result<Daemon, Failure> {
         let options = &loaded.settings.options;
         let host = address::url_host(address::from_here(options.bind));
-        let typed = reach.token.as_deref().map(Token::new);
+        let typed = args.token.as_deref().map(Token::new);
         let tls = options.tls.as_ref();
         let tls = tls.map(|files| pin::connector(&files.cert)).transpose();
         Ok(Daemon {

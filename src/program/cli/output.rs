@@ -6,14 +6,14 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::arguments::Running;
+use super::arguments::RunArgs;
 use super::failure::Failure;
 use super::signals::{Signal, Signals};
 use super::streams::print;
 use crate::options::{Options, Page, Source};
 use crate::program::config::{Loaded, Place, Qr};
 use crate::program::terminal;
-use crate::program::terminal::banner::{self, Banner};
+use crate::program::terminal::banner;
 use crate::program::terminal::log::Verbosity;
 use crate::program::terminal::screen::Screen;
 use crate::program::terminal::status;
@@ -37,7 +37,7 @@ pub struct Output {
 
 impl Output {
     /// As the command line wants it.
-    pub fn of(loaded: &Loaded, running: &Running) -> Output {
+    pub fn of(loaded: &Loaded, running: &RunArgs) -> Output {
         Output {
             screen: Screen::stderr(),
             verbosity: Verbosity::of(running.verbose, running.quiet),
@@ -76,15 +76,9 @@ impl Output {
         }
         let links = server.links();
         if self.screen.is_terminal() {
-            let banner = Banner {
-                subject: self.subject.clone(),
-                page: &links.page,
-                socket: &links.socket,
-                host: &links.host,
-                guarded: server.host_token().is_some(),
-                candidates: &links.candidates,
-            };
-            self.screen.print(&banner.text(self.screen.paint()));
+            let (guarded, paint) = (server.host_token().is_some(), self.screen.paint());
+            self.screen
+                .print(&banner::text(&self.subject, &links, guarded, paint));
         } else if before.map(public) != Some(public(&links)) {
             let (page, socket) = public(&links);
             tracing::info!(page, socket, "serving {}", self.subject);

@@ -3,7 +3,7 @@
 use clap_complete::Shell;
 use serde_json::Value;
 
-use super::arguments::{self, CommandLine};
+use super::arguments::{CommandLine, ConfigArgs, PlaceArgs, QrArgs};
 use super::daemon::{Daemon, kept_token};
 use super::failure::Failure;
 use super::runtime::block_on;
@@ -13,7 +13,7 @@ use crate::program::config::show;
 use crate::program::terminal::{self, banner};
 
 /// `onlooker token`.
-pub fn token(place: &arguments::Place) -> Result<(), Failure> {
+pub fn token(place: &PlaceArgs) -> Result<(), Failure> {
     let port = place.load()?.settings.options.port;
     let token = kept_token(port)?.ok_or_else(|| {
         Failure::new(format!(
@@ -25,7 +25,7 @@ pub fn token(place: &arguments::Place) -> Result<(), Failure> {
 }
 
 /// `onlooker qr`.
-pub fn qr(args: arguments::Qr) -> Result<(), Failure> {
+pub fn qr(args: QrArgs) -> Result<(), Failure> {
     let text = match args.text {
         Some(text) => text,
         None => {
@@ -40,7 +40,7 @@ pub fn qr(args: arguments::Qr) -> Result<(), Failure> {
 }
 
 /// `onlooker config`.
-pub fn config(args: arguments::Config) -> Result<(), Failure> {
+pub fn config(args: ConfigArgs) -> Result<(), Failure> {
     let text = match args.default {
         true => show::template(),
         false => show::effective(&args.serve.split().0.load()?),

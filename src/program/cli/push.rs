@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio_tungstenite::tungstenite::Message;
 
-use super::arguments::Push;
+use super::arguments::PushArgs;
 use super::daemon::{Daemon, Socket};
 use super::failure::{Exit, Failure};
 use super::runtime::block_on;
@@ -20,7 +20,7 @@ use crate::state::json::Json;
 type Answer = Result<String, String>;
 
 /// `onlooker push`.
-pub fn push(args: Push) -> Result<(), Failure> {
+pub fn push(args: PushArgs) -> Result<(), Failure> {
     let messages = messages(&args)?;
     let daemon = Daemon::to_write(&args.daemon)?;
     let mut path = "/host".to_owned();
@@ -44,7 +44,7 @@ pub fn push(args: Push) -> Result<(), Failure> {
 }
 
 /// What the command line itself asks to write.
-fn messages(args: &Push) -> Result<Vec<String>, Failure> {
+fn messages(args: &PushArgs) -> Result<Vec<String>, Failure> {
     let mut messages = Vec::new();
     if args.file.is_none() && args.set.is_empty() {
         let text = "nothing to write: name a FILE, - for stdin, or --set field=value";

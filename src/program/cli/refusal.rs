@@ -5,8 +5,8 @@ use clap::Command;
 
 use super::arguments::CommandLine;
 use super::failure::{Exit, Failure};
-use crate::program::config::Shape;
 use crate::program::config::keys::Key;
+use crate::program::config::{Shape, meant};
 use crate::server::StartError;
 
 /// Why it does not start, or is not changed, and the code to end with.
@@ -37,10 +37,7 @@ pub fn failure(error: &StartError) -> Failure {
 /// A mistyped command is taken for a source: says which one may be meant.
 fn mistyped(word: &str) -> String {
     let shape = CommandLine::shape();
-    let names = shape.get_subcommands().map(Command::get_name);
-    let near = names
-        .filter(|name| strsim::damerau_levenshtein(name, word) <= 2)
-        .min_by_key(|name| strsim::damerau_levenshtein(name, word));
+    let near = meant(word, shape.get_subcommands().map(Command::get_name));
     match near {
         Some(name) if name == word => {
             format!("; the command {name} comes before all flags: onlooker {name} …")

@@ -1,6 +1,6 @@
 //! `onlooker serve` and `onlooker demo`: from start to orderly stop.
 
-use super::arguments::{Running, Serve};
+use super::arguments::{RunArgs, ServeArgs};
 use super::failure::Failure;
 use super::output::Output;
 use super::refusal;
@@ -10,7 +10,7 @@ use super::runtime_dir::TokenFile;
 use super::signals::{Signal, Signals};
 use super::written::Written;
 use crate::options::{HostToken, Options, Page};
-use crate::program::config::{FILE_VARIABLE, Loaded, keys};
+use crate::program::config::{FILE_VARIABLE, Loaded, keys, meant};
 use crate::program::terminal::log;
 use crate::server::Server;
 
@@ -18,13 +18,13 @@ use crate::server::Server;
 const GOOD_TOKEN: usize = 22;
 
 /// `onlooker serve`.
-pub fn serve(args: Serve) -> Result<(), Failure> {
+pub fn serve(args: ServeArgs) -> Result<(), Failure> {
     let (written, running) = args.split();
     start(written, &running, |_| {})
 }
 
 /// `onlooker demo`.
-pub fn demo(args: Running) -> Result<(), Failure> {
+pub fn demo(args: RunArgs) -> Result<(), Failure> {
     let (written, running) = args.split();
     start(written, &running, |loaded: &mut Loaded| {
         let options = &mut loaded.settings.options;
@@ -33,7 +33,7 @@ pub fn demo(args: Running) -> Result<(), Failure> {
     })
 }
 
-fn start(written: Written, running: &Running, adapt: fn(&mut Loaded)) -> Result<(), Failure> {
+fn start(written: Written, running: &RunArgs, adapt: fn(&mut Loaded)) -> Result<(), Failure> {
     let configuration = Configuration::load(written, adapt)?;
     let loaded = configuration.now();
     let output = Output::of(loaded, running);
@@ -119,10 +119,7 @@ fn warn_of_misspelt_variables() {
     let known: Vec<String> = keys.chain([FILE_VARIABLE.to_owned()]).collect();
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     for name in names.filter(|name| name.starts_with("ONLOOKER_") && !known.contains(name)) {
-        let near = known
-            .iter()
-            .find(|known| strsim::damerau_levenshtein(known, &name) <= 2);
-        if let Some(near) = near {
+        if let Some(near) = meant(&name, &known) {
             tracing::warn!("the variable {name} is unknown: the nearest known one is {near}");
         }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::arguments::Status;
+use super::arguments::StatusArgs;
 use super::daemon::Daemon;
 use super::failure::Failure;
 use super::runtime::block_on;
@@ -11,7 +11,7 @@ use crate::hub::not_kept_since;
 use crate::program::terminal::{neutral, status};
 
 /// `onlooker status`.
-pub fn status(args: &Status) -> Result<(), Failure> {
+pub fn status(args: &StatusArgs) -> Result<(), Failure> {
     let daemon = Daemon::to_write(&args.daemon)?;
     block_on(async {
         if args.health {

@@ -5,18 +5,18 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::arguments::{Store, StoreFile};
+use super::arguments::{StoreArgs, StoreCommand};
 use super::failure::{Exit, Failure};
 use super::streams::{Printed, print, say};
 use crate::program::terminal::neutral;
 use crate::store::{self, Found, StoredTopic, WENT_BACK};
 
 /// `onlooker store`.
-pub fn store(command: Store) -> Result<(), Failure> {
+pub fn store(command: StoreCommand) -> Result<(), Failure> {
     match command {
-        Store::Export(store) => export(&path(&store)?),
-        Store::Import { file, store } => import(file.as_deref(), &store),
-        Store::Check(store) => check(&path(&store)?),
+        StoreCommand::Export(store) => export(&path(&store)?),
+        StoreCommand::Import { file, store } => import(file.as_deref(), &store),
+        StoreCommand::Check(store) => check(&path(&store)?),
     }
 }
 
@@ -38,7 +38,7 @@ fn export(path: &Path) -> Result<(), Failure> {
 }
 
 /// Puts the topics of an export into the store: all of them, or none when a line is wrong.
-fn import(file: Option<&str>, store: &StoreFile) -> Result<(), Failure> {
+fn import(file: Option<&str>, store: &StoreArgs) -> Result<(), Failure> {
     let topics = match file {
         None | Some("-") => read(io::stdin(), "stdin")?,
         Some(name) => {
@@ -105,7 +105,7 @@ fn unix_micros() -> u64 {
     u64::try_from(since.unwrap_or_default().as_micros()).unwrap_or_default()
 }
 
-fn path(store: &StoreFile) -> Result<PathBuf, Failure> {
+fn path(store: &StoreArgs) -> Result<PathBuf, Failure> {
     let unnamed = || Failure::with(Exit::Usage, "which store? name its file with --store FILE");
     let options = store.load()?.settings.options;
     options.store.ok_or_else(unnamed)

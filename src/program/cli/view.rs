@@ -8,7 +8,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::arguments;
+use super::arguments::ViewArgs;
 use super::daemon::{Daemon, Refusal, Socket};
 use super::failure::Failure;
 use super::runtime::block_on;
@@ -42,7 +42,7 @@ enum End {
 }
 
 /// `onlooker view`.
-pub fn view(args: arguments::View) -> Result<(), Failure> {
+pub fn view(args: ViewArgs) -> Result<(), Failure> {
     let mut view = View::of(args)?;
     block_on(async {
         tokio::select! {
@@ -53,7 +53,7 @@ pub fn view(args: arguments::View) -> Result<(), Failure> {
 }
 
 impl View {
-    fn of(args: arguments::View) -> Result<View, Failure> {
+    fn of(args: ViewArgs) -> Result<View, Failure> {
         let (daemon, mut path) = match &args.url {
             Some(url) => {
                 let target = Target::read(url)?;

@@ -1,5 +1,6 @@
 //! The configuration file: TOML in which every key is known and every fault has its line.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::{self, Read};
 use std::ops::Range;
@@ -12,6 +13,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::forms::Shape;
 use super::keys::{KEYS, Key};
+use super::nearest::nearest;
 use super::place::{ConfigError, Place};
 use super::settings::Settings;
 use crate::state::fields::Field;
@@ -39,7 +41,7 @@ struct Entry {
 }
 
 /// The text while it is read, which gives a fault its line.
-struct Text<'a> {
+struct Toml<'a> {
     path: &'a Path,
     text: &'a str,
 }
@@ -62,33 +64,33 @@ impl File {
     /// # Errors
     /// It is not TOML, or has an unknown key.
     pub fn parse(path: &Path, text: &str) -> Result<File, ConfigError> {
-        let source = Text { path, text };
-        let table = DeTable::parse(text).map_err(|error| source.not_toml(&error))?;
+        let toml = Toml { path, text };
+        let table = DeTable::parse(text).map_err(|error| toml.not_toml(&error))?;
         let mut file = File {
             path: path.to_owned(),
             entries: Vec::new(),
             fields: None,
         };
         for (name, value) in table.into_inner() {
-            file.take(&source, name, value)?;
+            file.take(&toml, name, value)?;
         }
         Ok(file)
     }
 
     fn take(
         &mut self,
-        source: &Text,
-        name: Spanned<std::borrow::Cow<str>>,
+        toml: &Toml,
+        name: Spanned<Cow<str>>,
         value: Spanned<DeValue>,
     ) -> Result<(), ConfigError> {
-        let line = source.line(name.span());
+        let line = toml.line(name.span());
         if name.get_ref() == FIELDS {
-            self.fields = Some((line, source.fields(value)?));
+            self.fields = Some((line, toml.fields(value)?));
             return Ok(());
         }
-        let key = Key::named(name.get_ref()).ok_or_else(|| source.unknown(&name))?;
+        let key = Key::named(name.get_ref()).ok_or_else(|| toml.unknown(&name))?;
         let values = values(key, value.get_ref())
-            .map_err(|reason| source.fault(value.span(), &format!("{}: {reason}", key.name)))?;
+            .map_err(|reason| toml.fault(value.span(), &format!("{}: {reason}", key.name)))?;
         let values = values.into_iter().map(|text| self.located(key, text));
         self.entries.push(Entry {
             key: key.name,
@@ -140,7 +142,7 @@ fn read(path: &Path) -> io::Result<String> {
     }
 }
 
-impl Text<'_> {
+impl Toml<'_> {
     fn line(&self, span: Range<usize>) -> usize {
         let before = self.text.as_bytes().iter().take(span.start);
         before.filter(|byte| **byte == b'\n').count() + 1
@@ -163,15 +165,13 @@ impl Text<'_> {
         }
     }
 
-    fn unknown(&self, name: &Spanned<std::borrow::Cow<str>>) -> ConfigError {
-        let nearest = nearest(name.get_ref());
-        self.fault(
-            name.span(),
-            &format!(
-                "unknown key {:?}: the nearest known one is {nearest:?}",
-                name.get_ref()
-            ),
-        )
+    fn unknown(&self, name: &Spanned<Cow<str>>) -> ConfigError {
+        let word = name.get_ref();
+        let known = KEYS.iter().map(|key| key.name).chain([FIELDS]);
+        let nearest = nearest(&word.to_lowercase().replace('-', "_"), known);
+        let nearest = nearest.map_or(FIELDS, |(_, name)| name);
+        let reason = format!("unknown key {word:?}: the nearest known one is {nearest:?}");
+        self.fault(name.span(), &reason)
     }
 
     fn fields(&self, value: Spanned<DeValue>) -> Result<IndexMap<String, Field>, ConfigError> {
@@ -182,7 +182,7 @@ impl Text<'_> {
                 "fields: give a table, like [fields] and speed = \"number\" under it",
             ));
         };
-        let field = |(name, written): (Spanned<std::borrow::Cow<str>>, Spanned<DeValue>)| {
+        let field = |(name, written): (Spanned<Cow<str>>, Spanned<DeValue>)| {
             let place = name.span();
             let field = read_field(written).map_err(|reason| {
                 self.fault(place, &format!("fields.{}: {reason}", name.get_ref()))
@@ -197,16 +197,6 @@ fn read_field(written: Spanned<DeValue>) -> Result<Field, String> {
     let value = serde_json::Value::deserialize(ValueDeserializer::from(written))
         .map_err(|error| error.message().to_owned())?;
     Field::from_written(value)
-}
-
-/// The known key whose spelling is nearest.
-fn nearest(name: &str) -> &'static str {
-    let name = name.to_lowercase().replace('-', "_");
-    let likeness = |known: &&str| strsim::normalized_damerau_levenshtein(&name, known);
-    let names = KEYS.iter().map(|key| key.name).chain([FIELDS]);
-    names
-        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
-        .unwrap_or(FIELDS)
 }
 
 /// A key's value as texts, which is what flags and variables give.

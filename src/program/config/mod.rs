@@ -3,6 +3,7 @@
 pub mod file;
 mod forms;
 pub mod keys;
+mod nearest;
 mod place;
 mod resolve;
 mod settings;
@@ -10,6 +11,7 @@ pub mod show;
 mod units;
 
 pub use forms::Shape;
+pub use nearest::meant;
 pub use place::{ConfigError, Place};
 pub use resolve::{FILE_VARIABLE, Loaded, Typed, environment, find_file};
 pub use settings::{LogFormat, Qr, Settings, ViewerToken};

@@ -13,18 +13,12 @@ const MASK: &str = "********";
 
 /// The effective configuration as TOML, each value with where it comes from; tokens masked.
 pub fn effective(loaded: &Loaded) -> String {
-    let lines: Vec<(String, String)> = loaded
-        .places
-        .iter()
-        .map(|(key, place)| (assignment(key, loaded), origin(key, place)))
-        .chain(fields(loaded))
-        .collect();
+    let keys = loaded.places.iter();
+    let keys = keys.map(|(key, place)| (assignment(key, loaded), origin(key, place)));
+    let lines: Vec<(String, String)> = keys.chain(fields(loaded)).collect();
     // The origins line up in one column, except those of very long values.
-    let column = lines
-        .iter()
-        .map(|(line, _)| line.chars().count())
-        .filter(|width| *width < 40);
-    let column = column.max().unwrap_or(0);
+    let widths = lines.iter().map(|(line, _)| line.chars().count());
+    let column = widths.filter(|width| *width < 40).max().unwrap_or(0);
     let show = |(line, origin): &(String, String)| match origin.is_empty() {
         true => format!("{line}\n"),
         false => format!("{line:<column$}  # {origin}\n"),
@@ -35,13 +29,10 @@ pub fn effective(loaded: &Loaded) -> String {
 fn assignment(key: &Key, loaded: &Loaded) -> String {
     let value = key.show(&loaded.settings);
     // `random` and `none` are not secrets.
-    let open = !key.look.secret || matches!(value.as_str(), Some("random" | "none"));
-    let shown = if open {
-        value
-    } else {
-        Value::String(MASK.to_owned())
-    };
-    format!("{} = {shown}", key.name)
+    match key.look.secret && !matches!(value.as_str(), Some("random" | "none")) {
+        true => format!("{} = {MASK:?}", key.name),
+        false => format!("{} = {value}", key.name),
+    }
 }
 
 fn origin(key: &Key, place: &Place) -> String {
@@ -59,10 +50,8 @@ fn fields(loaded: &Loaded) -> Vec<(String, String)> {
     let heading = ("\n[fields]".to_owned(), loaded.fields.to_string());
     let lines = fields.iter().map(|(name, field)| {
         let written = serde_json::to_value(field).unwrap_or_default();
-        (
-            format!("{} = {}", bare_or_quoted(name), inline(&written)),
-            String::new(),
-        )
+        let line = format!("{} = {}", bare_or_quoted(name), inline(&written));
+        (line, String::new())
     });
     [heading].into_iter().chain(lines).collect()
 }
@@ -71,10 +60,10 @@ fn fields(loaded: &Loaded) -> Vec<(String, String)> {
 fn inline(value: &Json) -> String {
     match value {
         Json::String(text) => Value::String(text.clone()).to_string(),
-        Json::Array(items) => format!(
-            "[{}]",
-            items.iter().map(inline).collect::<Vec<_>>().join(", ")
-        ),
+        Json::Array(items) => {
+            let items: Vec<String> = items.iter().map(inline).collect();
+            format!("[{}]", items.join(", "))
+        }
         Json::Object(members) => {
             let members = members
                 .iter()

@@ -182,7 +182,7 @@ fn a_wrong_field_names_its_line() {
 }
 
 #[test]
-fn paths_are_meant_from_where_the_file_is() {
+fn paths_are_relative_to_the_file() {
     let loaded =
         file("sources = [\"state.json\", \"-\", \"/abs.json\"]\nviewer = \"site\"").unwrap();
     let options = loaded.settings.options;
@@ -198,7 +198,7 @@ fn paths_are_meant_from_where_the_file_is() {
 }
 
 #[test]
-fn tokens_have_two_words() {
+fn tokens_have_two_special_words() {
     let of = |text: &str| file(text).unwrap().settings;
     assert_eq!(
         of("host_token = \"none\"").options.access.host_token,
@@ -251,7 +251,7 @@ fn values_that_could_not_work_are_refused() {
 }
 
 #[test]
-fn the_papers_name_what_a_signal_changes() {
+fn the_documents_name_what_a_signal_changes() {
     let paper = include_str!("../../../docs/hosts.md");
     let (_, list) = paper.split_once("At once change").unwrap();
     let (list, _) = list.split_once(';').unwrap();
