@@ -301,6 +301,8 @@ SIGHUP stops a daemon that has a terminal in order. One without a terminal reads
 configuration and certificate again, and says what has changed and what needs a restart.
 Under nohup (on Linux) it does neither.
 
+Log lines are onlooker's own; RUST_LOG=hyper=debug adds those of the library it names.
+
 Exit codes: 0 stopped in order, 1 failed, 2 wrong usage, 66 input missing, 69 address in
 use, 78 bad configuration.";
 

@@ -82,6 +82,22 @@ impl<T> Form<T> {
     }
 }
 
+/// One of a few words.
+macro_rules! words {
+    ($name:ident: $type:ty = $value:literal { $($word:literal = $variant:path),+ $(,)? }) => {
+        pub const $name: Form<$type> = Form::new(
+            $value,
+            |word| match word {
+                $($word => Ok($variant),)+
+                _ => Err(format!("give one of {}", $value.replace('|', ", "))),
+            },
+            |value| match value {
+                $($variant => text($word)),+
+            },
+        );
+    };
+}
+
 pub const SOURCE: Form<Source> = Form::new("SOURCE", source, |source| match source {
     Source::File(path) => text(path.display()),
     Source::Stdin => text("-"),
@@ -116,21 +132,15 @@ pub const SITE: Form<Page> = Form::new(
     },
 )
 .path();
-pub const STORE_FAILURE: Form<StoreFailure> = Form::new(
-    "refuse|serve",
-    |name| word(name, &STORE_FAILURES),
-    |failure| name_in(&STORE_FAILURES, failure),
-);
-pub const QR: Form<Qr> = Form::new(
-    "page|ws|none",
-    |name| word(name, &QRS),
-    |qr| name_in(&QRS, qr),
-);
-pub const LOG_FORMAT: Form<LogFormat> = Form::new(
-    "text|json",
-    |name| word(name, &LOG_FORMATS),
-    |format| name_in(&LOG_FORMATS, format),
-);
+words!(STORE_FAILURE: StoreFailure = "refuse|serve" {
+    "refuse" = StoreFailure::Refuse,
+    "serve" = StoreFailure::Serve,
+});
+words!(QR: Qr = "page|ws|none" { "page" = Qr::Page, "ws" = Qr::Ws, "none" = Qr::None });
+words!(LOG_FORMAT: LogFormat = "text|json" {
+    "text" = LogFormat::Text,
+    "json" = LogFormat::Json,
+});
 pub const PORT: Form<u16> = Form::new("PORT", port, |port| Value::Integer((*port).into()));
 pub const ADDRESS: Form<IpAddr> = Form::new("ADDRESS", address, |address| text(address));
 pub const HOST_TOKEN: Form<HostToken> = Form::new(
@@ -187,13 +197,6 @@ pub const SWITCH: Form<bool> = Form::new(
     |on| Value::Boolean(*on),
 )
 .shaped(Shape::Switch);
-
-const QRS: [(&str, Qr); 3] = [("page", Qr::Page), ("ws", Qr::Ws), ("none", Qr::None)];
-const STORE_FAILURES: [(&str, StoreFailure); 2] = [
-    ("refuse", StoreFailure::Refuse),
-    ("serve", StoreFailure::Serve),
-];
-const LOG_FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 
 const fn repeated(value: &'static str) -> Form<String> {
     Form::new(value, |written| Ok(written.to_owned()), |shown| text(shown)).shaped(Shape::Many)
@@ -253,17 +256,4 @@ fn address(text: &str) -> Result<IpAddr, String> {
 fn whole<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     text.parse()
         .map_err(|_| "give a whole number, like 100".to_owned())
-}
-
-fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
-    let found = words.iter().find(|(name, _)| *name == text);
-    let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
-    found
-        .map(|(_, value)| *value)
-        .ok_or_else(|| format!("give one of {}", names.join(", ")))
-}
-
-fn name_in<T: PartialEq>(words: &[(&str, T)], value: &T) -> Value {
-    let found = words.iter().find(|(_, known)| known == value);
-    text(found.map_or("", |(name, _)| name))
 }

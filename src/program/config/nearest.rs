@@ -9,7 +9,7 @@ pub fn nearest<T: AsRef<str>>(
     known.into_iter().map(apart).min_by_key(|(apart, _)| *apart)
 }
 
-/// Like [`nearest`], if it is so near that it must have been meant.
+/// Like `nearest`, if it is so near that it must have been meant.
 pub fn meant<T: AsRef<str>>(word: &str, known: impl IntoIterator<Item = T>) -> Option<T> {
     nearest(word, known).and_then(|(apart, name)| (apart <= 2).then_some(name))
 }

@@ -137,7 +137,7 @@ pub fn environment(key: &Key) -> Option<Vec<String>> {
     Some(key.split(&text))
 }
 
-/// The file that `--config` or its variable names, or [`DEFAULT_FILE`] if it exists.
+/// The file that `--config` or its variable names, or `onlooker.toml` if it exists.
 pub fn find_file(named: Option<&Path>) -> Option<PathBuf> {
     let variable = std::env::var_os(FILE_VARIABLE).filter(|path| !path.is_empty());
     let named = named.map(Path::to_owned).or(variable.map(PathBuf::from));
