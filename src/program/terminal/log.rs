@@ -4,7 +4,7 @@ use std::fmt;
 
 use tracing::{Event, Level};
 use tracing_subscriber::Registry;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{Format, Json, JsonFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
@@ -62,11 +62,19 @@ impl Verbosity {
     }
 }
 
+/// The lowest level that anybody is heard at. The filter alone would not tell it to the libraries:
+/// each of their lines would be made, and only then thrown away.
+fn most(filter: &Targets) -> LevelFilter {
+    let levels = filter.iter().map(|(_, level)| level);
+    levels.max().unwrap_or(LevelFilter::OFF)
+}
+
 /// Sends log lines to the screen from now on.
 pub fn start(screen: &Screen, format: LogFormat, verbosity: Verbosity) {
     let filter = verbosity.filter(&std::env::var("RUST_LOG").unwrap_or_default());
+    let most = most(&filter);
     let builder = tracing_subscriber::fmt()
-        .with_max_level(Level::TRACE)
+        .with_max_level(most)
         .with_writer(screen.clone())
         .with_ansi(false);
     let paint = screen.paint();
@@ -225,6 +233,8 @@ mod tests {
         assert!(heard("onlooker::hub", Level::TRACE));
         assert!(heard("hyper::proto", Level::DEBUG) && !heard("hyper::proto", Level::TRACE));
         assert!(!heard("rustls", Level::ERROR) && !heard("noise", Level::ERROR));
+        let normal = Verbosity::Normal.filter("");
+        assert_eq!(most(&normal), LevelFilter::INFO);
         let verbose = Verbosity::Verbose.filter("");
         assert!(!verbose.would_enable("onlooker::hub", &Level::TRACE));
     }
