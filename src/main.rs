@@ -1,4 +1,4 @@
-//! The program `onlooker`; all of it is in the library's `cli`.
+//! The program `onlooker`; all of it is in the library's `program`.
 
 fn main() -> std::process::ExitCode {
     onlooker::program::cli::run(std::env::args_os())

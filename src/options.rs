@@ -1,16 +1,20 @@
-//! Everything that can be set, with its default. Plain values: `config` fills them from
-//! flags, environment and file; a program that embeds onlooker fills them itself.
+//! Everything that can be set, with its default and what it must not be. Plain values: the
+//! program fills them from flags, environment and file; a program that embeds onlooker fills
+//! them itself.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use indexmap::IndexMap;
 
+use crate::access::Token;
 pub use crate::access::{AccessOptions, HostToken};
 pub use crate::http::{LinkOptions, Page, TlsFiles};
 pub use crate::hub::{Flow, HubOptions, Limits, MIN_CAPACITY};
 use crate::state::fields::Field;
 use crate::state::name::TopicName;
+use crate::state::session::is_member;
 pub use crate::store::StoreFailure;
 
 /// How a server is set up.
@@ -24,7 +28,7 @@ pub struct Options {
     pub topic: TopicName,
     /// Where state comes from besides the network.
     pub sources: Vec<Source>,
-    /// When changes leave, and how.
+    /// When changes are sent, and how.
     pub flow: Flow,
     /// The declared whitelist; none: it is learned.
     pub fields: Option<IndexMap<String, Field>>,
@@ -36,11 +40,11 @@ pub struct Options {
     pub limits: Limits,
     /// What is served at `/`.
     pub page: Page,
-    /// Under which address viewers find this machine.
+    /// At which address viewers find this machine.
     pub link: LinkOptions,
     /// The file that keeps topics across restarts.
     pub store: Option<PathBuf>,
-    /// What becomes of changes while the store cannot keep them.
+    /// What happens to changes while the store cannot keep them.
     pub store_failure: StoreFailure,
     /// Certificate chain and private key, as PEM files.
     pub tls: Option<TlsFiles>,
@@ -55,7 +59,135 @@ pub enum Source {
     Stdin,
 }
 
+/// An option that has a value it cannot have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{option}: {reason}")]
+pub struct Invalid {
+    /// Its path within [`Options`]: `limits.viewers`.
+    pub option: &'static str,
+    /// What it may be. Tokens are never quoted.
+    pub reason: String,
+}
+
+/// A clock that is asked for a time further ahead may not be able to name it.
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Shorter tokens can be guessed in an afternoon.
+const SHORTEST_TOKEN: usize = 8;
+
 impl Options {
+    /// Checks each value by itself, as far as that is possible without looking at the system.
+    ///
+    /// # Errors
+    /// The first option that cannot be so.
+    pub fn check_values(&self) -> Result<(), Invalid> {
+        self.check_numbers()?;
+        self.check_durations()?;
+        self.check_access()?;
+        for pointer in &self.ignore {
+            check_ignored(pointer)?;
+        }
+        let advertise = self.link.advertise.as_deref().unwrap_or_default();
+        require(
+            "link.advertise",
+            !is_around_a_host(advertise),
+            "give HOST or HOST:PORT and nothing around it, like 192.168.1.20:9876",
+        )
+    }
+
+    /// Checks the values by themselves, and whether they fit together.
+    ///
+    /// # Errors
+    /// The first option that cannot be so.
+    pub(crate) fn check(&self) -> Result<(), Invalid> {
+        self.check_values()?;
+        let waits = self.flow.after_durable;
+        let is_kept = self.store.is_some();
+        require(
+            "flow.after_durable",
+            is_kept || !waits,
+            "nothing is durable without a store",
+        )?;
+        require(
+            "flow.after_durable",
+            self.store_failure == StoreFailure::Refuse || !waits,
+            "contradicts store_failure = serve, which shows what cannot be kept: choose one",
+        )
+    }
+
+    fn check_numbers(&self) -> Result<(), Invalid> {
+        let (flow, limits) = (&self.flow, &self.limits);
+        let frames = usize::try_from(limits.inbound_frames).unwrap_or(usize::MAX);
+        let least = [
+            ("flow.capacity", flow.capacity, MIN_CAPACITY),
+            ("limits.viewers", limits.viewers, 1),
+            ("limits.per_address", limits.per_address, 1),
+            ("limits.unauthenticated", limits.unauthenticated, 1),
+            ("limits.topics", limits.topics, 1),
+            ("limits.inbound_frames", frames, 1),
+            ("limits.inbound_bytes", limits.inbound_bytes, 1),
+            ("limits.session", limits.session, 1024),
+            ("limits.in_flight", limits.in_flight, 1024),
+            // With less, the HTTP library refuses to start.
+            ("limits.header", limits.header, 8 * 1024),
+        ];
+        for (option, value, least) in least {
+            match least / 1024 {
+                0 => require(option, value >= least, format_args!("the least is {least}"))?,
+                kib => require(
+                    option,
+                    value >= least,
+                    format_args!("the least is {kib}KiB"),
+                )?,
+            }
+        }
+        Ok(())
+    }
+
+    fn check_durations(&self) -> Result<(), Invalid> {
+        let (flow, limits) = (&self.flow, &self.limits);
+        let durations = [
+            ("flow.debounce", flow.debounce, false),
+            ("flow.max_wait", flow.max_wait.unwrap_or(LONGEST), true),
+            // Without pings, dead viewers would stay.
+            ("flow.ping", flow.ping, true),
+            ("limits.head_timeout", limits.head_timeout, true),
+            ("limits.stall_timeout", limits.stall_timeout, true),
+        ];
+        for (option, duration, is_some) in durations {
+            let long_enough = !is_some || !duration.is_zero();
+            require(option, long_enough, "give more than zero, like 15s")?;
+            require(option, duration <= LONGEST, "a week (168h) is the longest")?;
+        }
+        Ok(())
+    }
+
+    fn check_access(&self) -> Result<(), Invalid> {
+        let access = &self.access;
+        if let HostToken::Given(token) = &access.host_token {
+            check_token("access.host_token", token)?;
+        }
+        if let Some(token) = &access.viewer_token {
+            check_token("access.viewer_token", token)?;
+        }
+        for origin in &access.allow_origin {
+            let host = origin.split_once("://").map_or("", |(_, host)| host);
+            let reason = format_args!(
+                "{origin:?} is not an origin: give scheme and host without a path, like https://app.example"
+            );
+            let is_origin = !host.is_empty() && !host.contains(['/', '?', '#']);
+            require("access.allow_origin", is_origin, reason)?;
+        }
+        for name in &access.allow_host {
+            let reason = format_args!(
+                "{name:?} is not a host name: give it without a scheme, like preview.example"
+            );
+            let is_name = !name.is_empty() && !is_around_a_host(name);
+            require("access.allow_host", is_name, reason)?;
+        }
+        Ok(())
+    }
+
     /// What concerns topics.
     pub(crate) fn hub(&self) -> HubOptions {
         HubOptions {
@@ -87,5 +219,93 @@ impl Default for Options {
             store_failure: StoreFailure::default(),
             tls: None,
         }
+    }
+}
+
+fn require(option: &'static str, is_fine: bool, reason: impl ToString) -> Result<(), Invalid> {
+    match is_fine {
+        true => Ok(()),
+        false => Err(Invalid {
+            option,
+            reason: reason.to_string(),
+        }),
+    }
+}
+
+/// Whether a text is more of a URL than its host and port.
+fn is_around_a_host(text: &str) -> bool {
+    text.contains(['/', '#', '?', '@']) || text.contains(char::is_whitespace)
+}
+
+fn check_token(option: &'static str, token: &Token) -> Result<(), Invalid> {
+    let text = token.reveal();
+    let is_fine = text.len() >= SHORTEST_TOKEN && text.bytes().all(|byte| byte.is_ascii_graphic());
+    require(
+        option,
+        is_fine,
+        format_args!(
+            "give {SHORTEST_TOKEN} or more visible ASCII characters, or random for a good one"
+        ),
+    )
+}
+
+/// A pointer to no part of a session would promise a privacy that is not there.
+fn check_ignored(pointer: &str) -> Result<(), Invalid> {
+    let path = pointer.strip_prefix('/');
+    let reason =
+        format_args!("{pointer:?} is not a JSON Pointer: start it with /, like /metadata/ui");
+    require("ignore", path.is_some(), reason)?;
+    let member = path.unwrap_or_default().split('/').next();
+    let reason = format_args!(
+        "a session has only name, data, config and metadata; a document that is not a session becomes its data (/data{pointer})"
+    );
+    require("ignore", member.is_some_and(is_member), reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_never_be_ignored_is_named() {
+        let ignoring = |pointer: &str| Options {
+            ignore: vec![pointer.to_owned()],
+            ..Options::default()
+        };
+        for pointer in ["", "metadata/ui", "/", "/ui", "/list/0"] {
+            let refused = ignoring(pointer).check_values().unwrap_err();
+            assert_eq!(refused.option, "ignore");
+            assert!(refused.reason.contains(pointer), "{refused}");
+        }
+        for pointer in ["/metadata/ui", "/data", "/data/list/0", "/config/a~1b"] {
+            assert_eq!(ignoring(pointer).check_values(), Ok(()), "{pointer}");
+        }
+    }
+
+    #[test]
+    fn the_defaults_can_be() {
+        assert_eq!(Options::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn what_could_not_work_is_named_by_its_path() {
+        let wrong = |set: fn(&mut Options)| {
+            let mut options = Options::default();
+            set(&mut options);
+            options.check().unwrap_err().to_string()
+        };
+        let header = wrong(|options| options.limits.header = 4096);
+        assert_eq!(header, "limits.header: the least is 8KiB");
+        let ping = wrong(|options| options.flow.ping = Duration::ZERO);
+        assert_eq!(ping, "flow.ping: give more than zero, like 15s");
+        let wait = wrong(|options| options.flow.max_wait = Some(Duration::MAX));
+        assert_eq!(wait, "flow.max_wait: a week (168h) is the longest");
+        let token = wrong(|options| options.access.viewer_token = Some(Token::new("open it")));
+        assert!(token.starts_with("access.viewer_token: give 8") && !token.contains("open it"));
+        let durable = wrong(|options| options.flow.after_durable = true);
+        assert_eq!(
+            durable,
+            "flow.after_durable: nothing is durable without a store"
+        );
     }
 }

@@ -25,17 +25,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::Token;
-use crate::discovery::address;
+use crate::discovery::address::{self, AddressError};
 use crate::http::tls::Certificate;
 use crate::http::{self, App, Current, Found, Live};
 pub use crate::http::{Links, Reloaded, Status, StoreStatus, TopicStatus};
 use crate::hub::{Hub, Receipt, WriteError, WriteOptions};
-use crate::options::{MIN_CAPACITY, Options, Page, Source, StoreFailure};
+use crate::options::{Invalid, Options, Page, Source};
 use crate::source;
 use crate::source::demo;
 use crate::state::json::{Json, JsonError};
 use crate::state::name::{NameError, TopicName};
-use crate::state::session::{Session, ShapeError, is_member};
+use crate::state::session::{Session, ShapeError};
 use crate::state::topic::Change;
 use crate::store::{Store, StoreError, StoredTopic};
 use crate::viewer::Viewers;
@@ -67,7 +67,7 @@ pub struct TopicHandle {
 pub enum StartError {
     /// Another program has the port.
     #[error(
-        "{address} is in use: stop the other program, or choose another port with --port (0 picks a free one)"
+        "{address} is in use: stop the other program, or choose another port (0 picks a free one)"
     )]
     AddressInUse {
         /// Where we wanted to listen.
@@ -81,9 +81,15 @@ pub enum StartError {
         /// What is wrong with it.
         reason: String,
     },
-    /// An option cannot be so.
+    /// An option has a value it cannot have.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The certificate or its key is of no use.
     #[error("{0}")]
-    Invalid(String),
+    Certificate(String),
+    /// The demo cannot be shown, by other options.
+    #[error("the demo cannot be shown: {0}")]
+    Demo(SetError),
     /// The store cannot be used; it is left as it is.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -147,7 +153,7 @@ impl Server {
         if options.page == Page::Demo {
             let topic = self.handle(options.topic.clone());
             let shown = topic.set(&demo::session()).await;
-            shown.map_err(|error| StartError::Invalid(error.to_string()))?;
+            shown.map_err(StartError::Demo)?;
         }
         for (source, topic) in with_topics(&options.sources, &options.topic) {
             let (hub, stop) = (self.app.hub.clone(), self.app.stop.clone());
@@ -226,6 +232,7 @@ impl Server {
     /// # Errors
     /// Says what is wrong; then nothing has changed.
     pub async fn reload(&self, options: &Options) -> Result<Reloaded, StartError> {
+        options.check_values()?;
         let known = self.app.live.get().tls.clone();
         let found = find(options, known.as_ref()).await?;
         let renewed = self
@@ -348,9 +355,15 @@ async fn find(options: &Options, known: Option<&Arc<Certificate>>) -> Result<Fou
         Some(files) => Some(Certificate::read(files, known).await),
         None => None,
     };
-    let tls = tls.transpose().map_err(StartError::Invalid)?;
+    let tls = tls.transpose().map_err(StartError::Certificate)?;
     let addresses = address::candidates(options.link.interface.as_deref());
-    let addresses = addresses.map_err(|error| StartError::Invalid(error.to_string()))?;
+    let addresses = addresses.map_err(|error| {
+        let option = match &error {
+            AddressError::Unknown { .. } => "link.interface",
+            AddressError::System(_) => "link.advertise",
+        };
+        invalid(option, error.to_string())
+    })?;
     Ok(Found {
         names: own_names(options),
         addresses,
@@ -378,60 +391,28 @@ fn with_topics(sources: &[Source], default: &TopicName) -> Vec<(Source, TopicNam
 }
 
 fn check(options: &Options) -> Result<(), StartError> {
-    let invalid = |text: String| Err(StartError::Invalid(text));
-    if options.flow.capacity < MIN_CAPACITY {
-        return invalid(format!(
-            "--capacity {}: at least {MIN_CAPACITY} flushes",
-            options.flow.capacity
-        ));
-    }
-    if options.flow.ping.is_zero() {
-        return invalid("--ping 0: viewers have to be pinged, or the dead would stay".to_owned());
-    }
-    if options.flow.after_durable && options.store.is_none() {
-        return invalid("--show-after-durable: nothing is durable without --store".to_owned());
-    }
-    if options.flow.after_durable && options.store_failure == StoreFailure::Serve {
-        return invalid(
-            "--store-failure serve shows what cannot be kept, --show-after-durable does not: choose one"
-                .to_owned(),
-        );
-    }
-    options.ignore.iter().try_for_each(|at| check_ignored(at))?;
+    options.check()?;
     check_sources(options)?;
-    if let Page::Directory(directory) = &options.page
-        && !directory.is_dir()
-    {
-        return Err(missing(directory, "not a directory (--viewer)".to_owned()));
+    match &options.page {
+        Page::Directory(directory) if !directory.is_dir() => Err(missing(
+            directory,
+            "is not a directory, so no page can be served from it".to_owned(),
+        )),
+        _ => Ok(()),
     }
-    Ok(())
-}
-
-/// A pointer to no part of a session would promise a privacy that is not there.
-fn check_ignored(pointer: &str) -> Result<(), StartError> {
-    let invalid = |text: String| Err(StartError::Invalid(text));
-    let Some(path) = pointer.strip_prefix('/') else {
-        return invalid(format!(
-            "--ignore {pointer}: a JSON Pointer starts with / (like /metadata/ui)"
-        ));
-    };
-    let member = path.split('/').next().unwrap_or_default();
-    if !is_member(member) {
-        return invalid(format!(
-            "--ignore {pointer}: a session has only name, data, config and metadata; a document that is no session becomes its data (/data{pointer})"
-        ));
-    }
-    Ok(())
 }
 
 fn check_sources(options: &Options) -> Result<(), StartError> {
     let topics = with_topics(&options.sources, &options.topic);
     for (index, (source, topic)) in topics.iter().enumerate() {
         if topics[..index].iter().any(|(_, earlier)| earlier == topic) {
-            return Err(StartError::Invalid(format!(
-                "two sources would both write the topic {:?}: rename one of the files",
-                topic.as_str()
-            )));
+            let topic = topic.as_str();
+            return Err(invalid(
+                "sources",
+                format!(
+                    "two sources would both write the topic {topic:?}: rename one of the files"
+                ),
+            ));
         }
         if let Source::File(path) = source {
             let metadata = path
@@ -457,6 +438,10 @@ async fn open_store(
         .await
         .map_err(|error| io_error("opening the store")(error.into()))?;
     Ok(Some(opened?))
+}
+
+fn invalid(option: &'static str, reason: String) -> StartError {
+    StartError::Invalid(Invalid { option, reason })
 }
 
 fn missing(path: &Path, reason: String) -> StartError {
@@ -514,24 +499,6 @@ fn own_names(options: &Options) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::options::{AccessOptions, HostToken};
-
-    #[test]
-    fn what_can_never_be_ignored_is_named() {
-        let ignoring = |pointer: &str| Options {
-            ignore: vec![pointer.to_owned()],
-            ..Options::default()
-        };
-        for pointer in ["", "metadata/ui", "/", "/ui", "/list/0"] {
-            let refused = check(&ignoring(pointer)).unwrap_err().to_string();
-            assert!(
-                refused.contains(&format!("--ignore {pointer}:")),
-                "{refused}"
-            );
-        }
-        for pointer in ["/metadata/ui", "/data", "/data/list/0", "/config/a~1b"] {
-            assert!(check(&ignoring(pointer)).is_ok(), "{pointer}");
-        }
-    }
 
     #[tokio::test]
     async fn links_carry_tokens_but_not_into_debug() {

@@ -50,7 +50,7 @@ fuzz_target!(|text: &str| {
     match Loaded::resolve(&flags, &env, file.as_ref()) {
         Ok(loaded) => check(&loaded, text),
         Err(error) => {
-            for key in KEYS.iter().filter(|key| key.secret) {
+            for key in KEYS.iter().filter(|key| key.look.secret) {
                 let tokens = [&flags as &dyn Fn(&Key) -> Option<Vec<String>>, &env];
                 let tokens = tokens.iter().filter_map(|typed| typed(key)).flatten();
                 // A token that stands elsewhere too is no secret.
@@ -64,14 +64,14 @@ fuzz_target!(|text: &str| {
 fn check(loaded: &Loaded, text: &str) {
     let mut again = Settings::default();
     for key in KEYS {
-        let value = (key.get)(&loaded.settings);
+        let value = key.show(&loaded.settings);
         let texts = texts(&value);
-        (key.set)(&mut again, &texts).unwrap_or_else(|error| panic!("{}: {error}", key.name));
-        assert_eq!((key.get)(&again), value, "{}", key.name);
+        key.read(&mut again, &texts).unwrap_or_else(|error| panic!("{}: {error}", key.name));
+        assert_eq!(key.show(&again), value, "{}", key.name);
     }
     let shown = show::effective(loaded);
-    for key in KEYS.iter().filter(|key| key.secret) {
-        let tokens = texts(&(key.get)(&loaded.settings)).into_iter();
+    for key in KEYS.iter().filter(|key| key.look.secret) {
+        let tokens = texts(&key.show(&loaded.settings)).into_iter();
         let tokens = tokens.filter(|token| text.matches(token.as_str()).count() == 1);
         tokens.for_each(|token| untold(&shown, &token));
     }
@@ -81,8 +81,8 @@ fn check(loaded: &Loaded, text: &str) {
     let again = Loaded::resolve(&nobody, &nobody, Some(&file));
     let again = again.unwrap_or_else(|error| panic!("{error}\n{shown}"));
     let values = |loaded: &Loaded| {
-        let open = KEYS.iter().filter(|key| !key.secret);
-        open.map(|key| (key.get)(&loaded.settings))
+        let open = KEYS.iter().filter(|key| !key.look.secret);
+        open.map(|key| key.show(&loaded.settings))
             .collect::<Vec<_>>()
     };
     assert_eq!(values(&again), values(loaded), "{shown}");

@@ -1,20 +1,20 @@
 //! Which of this machine's addresses a phone in the same room can reach.
 //!
-//! People complain first of a code that leads nowhere: to a VPN, a container bridge or
-//! a virtual machine's network. So addresses are ranked by what their interface is, and
-//! every candidate is printed with the reason of its place.
+//! The first thing people complain about is a QR code that leads nowhere: to a VPN, a container
+//! bridge or a virtual machine's network. So addresses are ranked by the kind of their interface,
+//! and every candidate is printed with the reason for its rank.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// An address that viewers may reach this machine at.
+/// An address at which viewers may reach this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// The address.
     pub address: IpAddr,
     /// The network interface that has it.
     pub interface: String,
-    /// What was found out about it; it decides its place.
+    /// What was found out about it, which decides its rank.
     pub reach: Reach,
 }
 
@@ -31,24 +31,24 @@ pub enum Reach {
     Loopback,
 }
 
-/// No address to print.
+/// Why there is no address to print.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// The wanted interface is not there or has no address.
-    #[error("no interface {wanted:?} with an address; known: {known} (--interface)")]
+    /// The wanted interface does not exist or has no address.
+    #[error("no interface {wanted:?} with an address; known: {known}")]
     Unknown {
         /// The name that was asked for.
         wanted: String,
-        /// The names there are.
+        /// The names that exist.
         known: String,
     },
-    /// The system does not tell its interfaces.
-    #[error("cannot list the network interfaces: {0} (--advertise HOST names the address)")]
+    /// The system does not list its interfaces.
+    #[error("cannot list the network interfaces: {0}; name the address to print yourself")]
     System(String),
 }
 
 impl Reach {
-    /// Whether it is a network of people's devices, not one inside this machine or to elsewhere.
+    /// Whether it is a network of people's devices, not one inside this machine or a tunnel.
     pub fn is_physical(self) -> bool {
         matches!(self, Reach::Private | Reach::Public)
     }
@@ -141,14 +141,15 @@ fn is_carrier_grade(address: IpAddr) -> bool {
     matches!(address, IpAddr::V4(v4) if v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64)
 }
 
-/// Whether a URL can hold it at all: a link-local IPv6 address needs a zone, which browsers refuse.
+/// Whether a URL can contain it at all: a link-local IPv6 address needs a zone, which browsers
+/// refuse.
 fn is_usable(address: IpAddr) -> bool {
     let zoned = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
     !zoned && !address.is_unspecified() && !address.is_multicast()
 }
 
-/// Orders this machine's addresses: physical networks first, there IPv4 before IPv6 and
-/// private before public; among equals the system's order stays.
+/// Orders this machine's addresses: physical networks first, among them IPv4 before IPv6 and
+/// private before public; equals keep the system's order.
 pub fn rank(interfaces: &[(String, IpAddr)]) -> Vec<Candidate> {
     let candidate = |(interface, address): &(String, IpAddr)| Candidate {
         address: *address,
@@ -170,7 +171,7 @@ fn place(candidate: &Candidate) -> (Option<Reach>, bool, Reach) {
 /// Keeps the candidates of one interface, whatever the case of its name.
 ///
 /// # Errors
-/// Names the known interfaces when none is left.
+/// Names the known interfaces if none is left.
 pub fn only(
     candidates: Vec<Candidate>,
     interface: Option<&str>,
@@ -210,7 +211,7 @@ fn names(candidates: &[Candidate]) -> String {
 pub fn candidates(interface: Option<&str>) -> Result<Vec<Candidate>, AddressError> {
     let mut found = local_ip_address::list_afinet_netifas()
         .map_err(|error| AddressError::System(error.to_string()))?;
-    // Among equals the one the machine itself goes out by is the likelier.
+    // Among equals, the one by which the machine itself goes out is the likeliest.
     if let Ok(default) = local_ip_address::local_ip() {
         found.sort_by_key(|(_, address)| *address != default);
     }
@@ -225,7 +226,7 @@ pub fn url_host(address: IpAddr) -> String {
     }
 }
 
-/// The address to reach a listener at from this machine itself: an unspecified one becomes loopback.
+/// The address at which this machine itself reaches a listener: for an unspecified one, loopback.
 pub fn from_here(bind: IpAddr) -> IpAddr {
     match bind {
         IpAddr::V4(v4) if v4.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -347,12 +348,12 @@ mod tests {
         assert_eq!(only(all(), None).unwrap().len(), 2);
         assert_eq!(
             only(all(), Some("eth9")).unwrap_err().to_string(),
-            "no interface \"eth9\" with an address; known: eth0, wg0 (--interface)"
+            "no interface \"eth9\" with an address; known: eth0, wg0"
         );
     }
 
     #[test]
-    fn this_machine_tells_at_least_its_loopback() {
+    fn this_machine_lists_at_least_its_loopback() {
         let found = candidates(None).unwrap();
         assert!(found.iter().any(|c| c.reach == Reach::Loopback));
     }

@@ -1,4 +1,4 @@
-//! How a viewer finds this machine: which address to print, and the code to scan.
+//! How a viewer finds this machine: which address to print, and the QR code to scan.
 
 pub mod address;
 pub mod qr;

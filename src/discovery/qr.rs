@@ -1,4 +1,4 @@
-//! The code that a phone scans: in a terminal, as SVG and as PNG.
+//! The QR code that a phone scans: in a terminal, as SVG and as PNG.
 
 use std::fmt::Write as _;
 
@@ -7,14 +7,14 @@ use qrcode::{Color, EcLevel, QrCode};
 /// White modules around the code; scanners need them to find it.
 const QUIET: usize = 4;
 
-/// A text that no code can hold.
+/// A text that no QR code can hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{length} bytes are too long for a QR code: it holds 2953 at most")]
 pub struct QrError {
     length: usize,
 }
 
-/// The code's modules with the quiet zone around them.
+/// The QR code's modules, with the quiet zone around them.
 struct Modules {
     dark: Vec<bool>,
     inner: usize,
@@ -46,7 +46,7 @@ impl Modules {
         }
     }
 
-    /// The dark runs of one row, each from where and how long.
+    /// The dark runs of one row: where each begins, and how long it is.
     fn runs(&self, y: usize) -> Vec<(usize, usize)> {
         let mut runs: Vec<(usize, usize)> = Vec::new();
         for x in (0..self.side()).filter(|x| self.is_dark(*x, y)) {
@@ -59,9 +59,8 @@ impl Modules {
     }
 }
 
-/// The code as lines of half blocks, two rows of modules to a line. Both colours are
-/// painted from the part of the palette that themes leave alone, so that it scans on
-/// dark and light terminals.
+/// The QR code as lines of half blocks, two rows of modules to a line. Both colours come from
+/// the part of the palette that themes leave alone, so that it scans on dark and light terminals.
 ///
 /// # Errors
 /// The text is too long.
@@ -89,7 +88,7 @@ fn terminal_line(out: &mut String, modules: &Modules, y: usize) {
     out.push_str("\x1b[0m\n");
 }
 
-/// Black and white of the colour cube; 0 and 15 are whatever the theme says.
+/// Black and white of the colour cube; 0 and 15 would be whatever the theme says.
 fn palette(dark: bool) -> u8 {
     if dark { 16 } else { 231 }
 }
@@ -102,7 +101,7 @@ pub fn terminal_width(text: &str) -> Result<usize, QrError> {
     Modules::of(text).map(|modules| modules.side())
 }
 
-/// The code as an SVG document that scales to any size.
+/// The QR code as an SVG document that scales to any size.
 ///
 /// # Errors
 /// The text is too long.
@@ -121,7 +120,7 @@ pub fn svg(text: &str) -> Result<String, QrError> {
     ))
 }
 
-/// The code as a black and white PNG, each module `scale` pixels wide (1 to 64).
+/// The QR code as a black and white PNG, each module `scale` pixels wide (1 to 64).
 ///
 /// # Errors
 /// The text is too long.
@@ -144,7 +143,7 @@ fn packed_row(modules: &Modules, y: usize, scale: usize) -> Vec<u8> {
     row
 }
 
-/// Into memory, of a size that fits: it does not fail.
+/// Into memory, at a size that fits: it does not fail.
 fn encode_png(pixels: &[u8], side: usize) -> Result<Vec<u8>, png::EncodingError> {
     let mut out = Vec::new();
     let side = u32::try_from(side).unwrap_or(u32::MAX);

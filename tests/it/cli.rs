@@ -1,4 +1,4 @@
-//! The program as typed: commands, streams, signals and the codes it ends with.
+//! The program as it is typed: commands, streams, signals, and the codes it ends with.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -28,7 +28,7 @@ fn ended(output: &Output) -> (i32, String, String) {
     (code, text(&output.stdout), text(&output.stderr))
 }
 
-/// The same, of the commands that talk to a daemon.
+/// The same, for the commands that talk to a daemon.
 fn ask(daemon: &Daemon, args: &[&str]) -> (i32, String, String) {
     let port = daemon.port.to_string();
     run(daemon.home(), &[args, &["--port", &port]].concat())
@@ -40,7 +40,7 @@ fn alone(args: &[&str]) -> (i32, String, String) {
 }
 
 #[test]
-fn the_first_line_tells_a_program_where() {
+fn the_first_line_tells_a_program_where_to_connect() {
     let daemon = Daemon::start();
     assert_eq!(daemon.ready["event"], "ready");
     let url = daemon.ready["urls"][0].as_str().expect("a url");
@@ -165,7 +165,7 @@ fn a_refused_push_names_every_field() {
 }
 
 #[test]
-fn the_running_daemon_tells_how_it_does() {
+fn the_running_daemon_reports_its_status() {
     let daemon = Daemon::start();
     daemon.put("{\"name\":\"Ev\\u001b[2Jil\",\"data\":1}");
     let (code, table, _) = ask(&daemon, &["status"]);
@@ -246,7 +246,7 @@ fn log_lines_are_json_when_asked_for() {
 }
 
 #[test]
-fn a_code_is_drawn_where_it_was_asked_for() {
+fn a_qr_code_is_drawn_when_it_was_asked_for() {
     let daemon = Daemon::with(&["--qr", "ws"]);
     daemon.logged("▀");
     daemon.logged("ws://");
@@ -256,7 +256,7 @@ fn a_code_is_drawn_where_it_was_asked_for() {
 }
 
 #[test]
-fn a_reader_that_leaves_is_no_error() {
+fn a_reader_that_leaves_is_not_an_error() {
     for args in [
         &["completions", "bash"][..],
         &["man"],

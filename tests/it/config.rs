@@ -1,4 +1,4 @@
-//! The configuration as the program takes it: file, variables, flags, and what it says of them.
+//! The configuration as the program takes it: file, variables, flags, and what it says about them.
 
 use std::path::Path;
 use std::process::Command;
@@ -26,7 +26,7 @@ fn run_in(home: &Path, variables: &[(&str, &str)], args: &[&str]) -> (i32, Strin
 }
 
 #[test]
-fn config_tells_what_holds_and_why() {
+fn config_shows_what_is_in_effect_and_why() {
     let file = "port = 8000\ndebounce = \"1s\"\nhost_token = \"correct-horse-battery\"";
     let variables = [("ONLOOKER_DEBOUNCE", "2s")];
     let (code, shown, stderr) = run(file, &variables, &["config", "--topic", "stage"]);
@@ -60,7 +60,7 @@ fn the_commented_file_is_what_the_program_prints() {
 }
 
 #[test]
-fn a_wrong_file_is_told_with_its_line_and_the_way_out() {
+fn a_fault_in_the_file_is_named_with_its_line_and_the_way_out() {
     let cases = [
         (
             "max_viewer = 1",

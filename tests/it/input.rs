@@ -1,5 +1,5 @@
-//! Input that is almost JSON, by every way in: refused by name everywhere, and what is
-//! merely odd arrives to the digit.
+//! Input that is almost JSON, by every way in: each fault is refused by its name, and what is
+//! merely odd arrives to the last digit.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::harness::{Daemon, Response, Socket, masked, opcode::*};
 
-/// Documents that are refused, and a word of the reason.
+/// Documents that are refused, each with a word of the reason.
 fn bad() -> Vec<(Vec<u8>, &'static str)> {
     let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels)).into_bytes();
     let texts = [
@@ -50,7 +50,7 @@ fn bad() -> Vec<(Vec<u8>, &'static str)> {
 /// Data that is passed on exactly as it came.
 const ODD: &str = r#"{"z":[1e400,-1E-400,-0,-0.0,18446744073709551616,9007199254740993,123456789012345678901234567890.10,0.1e-7],"":"\u0000\ud83d\ude80\u2028","__proto__":{"a":null},"\ufeff":" é\/","a":1}"#;
 
-/// Every line of a bad document is one: for the ways in that read lines.
+/// Whether it is a single line: for the ways in that read lines.
 fn one_line(text: &[u8]) -> bool {
     !text.contains(&b'\n')
 }
@@ -69,7 +69,7 @@ fn host(daemon: &Daemon) -> Socket {
     daemon.socket("/host", &[("Authorization", &token)])
 }
 
-/// What `text` is called in an error, shortened.
+/// How `text` is shown when a test fails: shortened.
 fn called(text: &[u8]) -> String {
     String::from_utf8_lossy(&text[..text.len().min(60)]).into_owned()
 }
@@ -122,7 +122,7 @@ fn over_the_host_socket() {
         let answer = host.json();
         let detail = answer["detail"].as_str().unwrap_or_default();
         assert_eq!(answer["status"], json!(400), "{}: {answer}", called(&text));
-        // Inside a message some faults are met from another side.
+        // Inside a message some faults show up as others.
         let elsewhere = ["byte order", "trailing", "EOF", "key must"]
             .iter()
             .any(|other| word.starts_with(other));
@@ -147,7 +147,7 @@ fn over_the_host_socket() {
     assert_eq!(
         host.close_code(),
         Some(1007),
-        "text that is none is no message"
+        "what is not text is not a message"
     );
 }
 
@@ -182,11 +182,11 @@ fn from_a_file() {
     let mut viewer = daemon.viewer();
     viewer.json();
     for (round, (text, word)) in bad().into_iter().enumerate() {
-        // What breaks off may be on its way: only a complete fault is one at once.
+        // A document that breaks off may still be being written: only other faults are refused at once.
         if word == "EOF" {
             continue;
         }
-        // A good state between makes each fault news.
+        // A good state in between makes each fault a new one.
         fs::write(&path, format!("{{\"data\":[{round}]}}")).unwrap();
         while viewer.json()["payload"]["data"] != json!([round]) {}
         let before = daemon.log_count("the last good state");

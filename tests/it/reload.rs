@@ -1,4 +1,4 @@
-//! SIGHUP: a terminal that has gone ends the daemon in order; a daemon without one reads its
+//! SIGHUP: when its terminal has gone, the daemon stops in order; a daemon without one reads its
 //! configuration and certificate again. A certificate is also read when its file changes.
 #![cfg(unix)]
 
@@ -16,7 +16,7 @@ use super::harness::{Block, Daemon, Events, Response, Socket};
 const OWN: (&str, &str) = ("Sec-WebSocket-Protocol", "onlooker.v1");
 const SESSION: &str = r#"{"data":{},"config":{"speed":1}}"#;
 
-/// A daemon with a file that can be written anew.
+/// A daemon with a file that can be rewritten.
 struct House {
     daemon: Daemon,
     folder: TempDir,
@@ -28,7 +28,7 @@ impl House {
         House::prepared(tempfile::tempdir().expect("a directory"), configuration)
     }
 
-    /// In a folder where something may lie already.
+    /// In a folder that may already hold something.
     fn prepared(folder: TempDir, configuration: &str) -> House {
         let file = folder.path().join("house.toml");
         fs::write(&file, configuration).expect("written");
@@ -45,7 +45,7 @@ impl House {
         self.folder.path().join("house.toml")
     }
 
-    /// Writes the file anew and has it read; the line that says what came of it.
+    /// Rewrites the file and has it read; returns the line that says what came of it.
     fn reload(&mut self, configuration: &str) -> String {
         fs::write(self.file(), configuration).expect("written");
         self.hang_up("the configuration was read again: ")
@@ -58,7 +58,7 @@ impl House {
         self.daemon.logged_again(text, self.reloads)
     }
 
-    /// What a `GET` with this token is answered.
+    /// The answer to a `GET` with this token.
     fn get(&self, path: &str, token: &str) -> Response {
         self.ask("GET", path, token, "")
     }
@@ -70,7 +70,7 @@ impl House {
     }
 }
 
-/// A farewell before the close, which has to come to our own viewers.
+/// The farewell before the close, which our own viewers must get.
 fn bye(viewer: &mut Socket) -> Value {
     loop {
         let message = viewer.json();
@@ -91,7 +91,7 @@ fn a_terminal_that_hangs_up_ends_the_daemon_in_order() {
     drop(terminal);
     daemon.signal("HUP");
     assert_eq!(bye(&mut viewer)["reason"], "stopping");
-    // The shell tells of it, and then the system does.
+    // The shell reports it, and then the system does.
     daemon.signal("HUP");
     assert_eq!(viewer.close_code(), Some(1001));
     assert_eq!(plain.close_code(), Some(1001));
@@ -100,7 +100,7 @@ fn a_terminal_that_hangs_up_ends_the_daemon_in_order() {
 }
 
 #[test]
-fn who_was_let_in_by_another_token_is_sent_away() {
+fn a_peer_admitted_by_an_old_token_is_sent_away() {
     let [old, new] = ["one", "two"].map(|name| {
         format!("host_token = \"host-token-{name}\"\nviewer_token = \"viewer-token-{name}\"")
     });
@@ -122,12 +122,12 @@ fn who_was_let_in_by_another_token_is_sent_away() {
     let mut slow = house.daemon.connect();
     let head = "PUT /api/topics/main HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer host-token-one\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n";
     slow.write_all(head.as_bytes()).expect("it reads");
-    // It was let in: its body is asked for.
+    // It was admitted: its body is asked for.
     slow.read_exact(&mut [0; 25]).expect("100 Continue");
 
     let line = house.reload(&new);
     assert!(line.ends_with(": host_token; viewer_token"), "{line}");
-    assert_eq!(house.daemon.log_count("-token-"), 0, "no token is told");
+    assert_eq!(house.daemon.log_count("-token-"), 0, "no token is logged");
 
     let farewell = bye(&mut own);
     assert_eq!(farewell["reason"], "revoked");
@@ -176,8 +176,8 @@ fn links_and_the_kept_token_follow() {
     assert_ne!(code(&house), before);
     assert_eq!(fs::read_to_string(&kept).expect("kept"), "host-token-two");
     house.reload("host_token = \"none\"");
-    assert!(!kept.exists(), "there is none to keep");
-    // One that was given before is not kept on when one is to be made.
+    assert!(!kept.exists(), "there is no token to keep");
+    // A token that was given before is not kept when one has to be made.
     house.reload("");
     let made = fs::read_to_string(&kept).expect("kept");
     assert!(made.len() > 20 && !made.contains("-two"));
@@ -187,7 +187,11 @@ fn links_and_the_kept_token_follow() {
         "{line}"
     );
     assert_eq!(fs::read_to_string(&kept).expect("kept"), made);
-    assert_eq!(house.daemon.log_count(" serving "), 1, "where is as it was");
+    assert_eq!(
+        house.daemon.log_count(" serving "),
+        1,
+        "the address has not changed"
+    );
     house.reload("advertise = \"preview.example\"");
     assert!(
         house
@@ -210,7 +214,7 @@ fn a_hang_up_that_was_ignored_at_the_start_stays_so() {
 }
 
 #[test]
-fn who_may_still_watch_stays() {
+fn a_viewer_that_may_still_watch_stays() {
     let mut house = House::new("host_token = \"host-token-one\"");
     house.daemon.put(SESSION);
     let mut viewer = house.daemon.viewer();
@@ -220,7 +224,7 @@ fn who_may_still_watch_stays() {
     let written = house.ask("PATCH", path, "host-token-two", r#"{"speed":2}"#);
     assert_eq!(written.status, 200);
     assert_eq!(viewer.json()["payload"], json!({"speed": 2}));
-    // What is taken back is taken from those who have it.
+    // What is no longer allowed is taken from those who have it.
     house.reload("host_token = \"host-token-two\"");
     assert_eq!(viewer.close_code(), Some(1008));
 }
@@ -298,7 +302,7 @@ fn what_cannot_be_read_in_a_moment_is_not_read() {
         "{line}"
     );
 
-    // Nor where it takes the place of what was read.
+    // Nor when it replaces what was read before.
     let place = house.folder.path().join("a/cert.pem");
     fs::rename(house.folder.path().join("huge"), place).expect("renamed");
     let line = house.daemon.logged("; the last good certificate stays");
@@ -318,7 +322,7 @@ fn what_needs_a_restart_is_named() {
         house.reload("max_viewers = 6\nallow_host = [\"a.example\"]\n[fields]\na = \"number\"");
     let told = ": allow_host [] → [\"a.example\"]; max_viewers 5 → 6 needs a restart; [fields] needs a restart";
     assert!(line.ends_with(told), "{line}");
-    // It still does, while what was taken over is no news.
+    // It still does; what was taken over is not mentioned again.
     let line = house.reload("max_viewers = 7\nallow_host = [\"a.example\"]");
     assert!(
         line.ends_with(": max_viewers 5 → 7 needs a restart"),
@@ -326,7 +330,7 @@ fn what_needs_a_restart_is_named() {
     );
 }
 
-/// What the commented file marks as read again, with a line that changes it and how to see that.
+/// A key that the commented file marks as read again, a line that changes it, and how to see that.
 type Effect = (&'static str, &'static str, fn(&House) -> bool);
 
 const LOOPBACK: &str = match cfg!(target_os = "linux") {
@@ -466,7 +470,7 @@ fn a_certificate_that_changes_in_its_file_is_read_again() {
     let (folder, daemon) = (house.folder.path(), &house.daemon);
     let renewed = "the certificate has changed: new connections get it";
 
-    // Half of it: what is there does not fit together.
+    // Only half of it: the two files do not belong together.
     let second = made();
     let fresh = folder.join("fresh");
     write(&fresh, &second);
@@ -488,7 +492,7 @@ fn a_certificate_that_changes_in_its_file_is_read_again() {
     daemon.logged_again(renewed, 2);
     assert!(Tls::greets(daemon, third.cert.der()));
 
-    // A folder behind a link is switched over, as in a mounted volume.
+    // The folder behind a link is swapped, as in a mounted volume.
     let fourth = made();
     write(&folder.join("data"), &fourth);
     fs::rename(folder.join("a"), folder.join("old")).expect("renamed");

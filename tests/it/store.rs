@@ -220,7 +220,7 @@ fn what_was_answered_is_shown_also_where_it_has_to_be_durable_first() {
     assert_eq!(viewer.json()["payload"], serde_json::json!({"a": 2}));
     let refused = Daemon::spawn(&["--show-after-durable"]);
     let refused = refused.err().expect("nothing is durable");
-    assert!(refused.contains("without --store"), "{refused}");
+    assert!(refused.contains("without a store"), "{refused}");
     drop(daemon);
     let both = ["--show-after-durable", "--store-failure", "serve"];
     let refused = Daemon::spawn(&[&both[..], &["--store", store]].concat());

@@ -1,54 +1,50 @@
-//! What a running daemon tells: people on stderr, programs on stdout.
+//! What a running daemon says: to people on stderr, to programs on stdout.
 
 use std::path::Path;
 use std::time::Duration;
 
-use clap::ArgMatches;
 use serde_json::json;
 use tokio::sync::watch;
 
+use super::arguments::RunArgs;
+use super::failure::Failure;
 use super::signals::{Signal, Signals};
-use super::{Failure, arguments, print};
-use crate::hub::not_kept_since;
+use super::streams::print;
 use crate::options::{Options, Page, Source};
 use crate::program::config::{Loaded, Place, Qr};
 use crate::program::terminal;
-use crate::program::terminal::banner::{self, Banner};
+use crate::program::terminal::banner;
 use crate::program::terminal::log::Verbosity;
 use crate::program::terminal::screen::Screen;
-use crate::program::terminal::status::{self, Facts};
+use crate::program::terminal::status;
 use crate::server::{Links, Server};
 
 /// The live line is not redrawn more often, however many changes there are.
 const CALM: Duration = Duration::from_millis(100);
 const TICK: Duration = Duration::from_secs(1);
 
-/// What is told about a run, and where.
+/// What is said about a run, and where.
 pub struct Output {
     /// Where people look.
     pub screen: Screen,
-    /// How much they are told.
+    /// How much is said.
     pub verbosity: Verbosity,
     json: bool,
     qr: Qr,
     qr_wanted: bool,
     subject: String,
-    topic: String,
 }
 
 impl Output {
     /// As the command line wants it.
-    pub fn of(loaded: &Loaded, matches: &ArgMatches) -> Output {
-        let verbose = matches.get_count("verbose");
-        let options = &loaded.settings.options;
+    pub fn of(loaded: &Loaded, running: &RunArgs) -> Output {
         Output {
             screen: Screen::stderr(),
-            verbosity: Verbosity::of(verbose, arguments::is_set(matches, "quiet")),
-            json: arguments::is_set(matches, "json"),
+            verbosity: Verbosity::of(running.verbose, running.quiet),
+            json: running.json,
             qr: loaded.settings.qr,
             qr_wanted: *loaded.place("qr") != Place::Default,
-            subject: subject(options),
-            topic: options.topic.to_string(),
+            subject: subject(&loaded.settings.options),
         }
     }
 
@@ -56,7 +52,7 @@ impl Output {
         self.verbosity == Verbosity::Quiet
     }
 
-    /// Tells that it runs.
+    /// Says that it is running.
     ///
     /// # Errors
     /// Stdout cannot be written.
@@ -73,22 +69,16 @@ impl Output {
         Ok(())
     }
 
-    /// Tells people where it is found; of a running one, what is not as it was `before`.
+    /// Tells people where to find it; while it is running, only what differs from `before`.
     pub fn greet(&self, server: &Server, before: Option<&Links>) {
         if self.is_quiet() {
             return;
         }
         let links = server.links();
         if self.screen.is_terminal() {
-            let banner = Banner {
-                subject: self.subject.clone(),
-                page: &links.page,
-                socket: &links.socket,
-                host: &links.host,
-                guarded: server.host_token().is_some(),
-                candidates: &links.candidates,
-            };
-            self.screen.print(&banner.text(self.screen.paint()));
+            let (guarded, paint) = (server.host_token().is_some(), self.screen.paint());
+            self.screen
+                .print(&banner::text(&self.subject, &links, guarded, paint));
         } else if before.map(public) != Some(public(&links)) {
             let (page, socket) = public(&links);
             tracing::info!(page, socket, "serving {}", self.subject);
@@ -100,7 +90,7 @@ impl Output {
         }
     }
 
-    /// On a terminal, or where it was asked for.
+    /// On a terminal, or when it was asked for.
     fn code(&self, links: &Links) -> Option<String> {
         let text: &str = match self.qr {
             Qr::Page => &links.page,
@@ -119,7 +109,8 @@ impl Output {
         }
         let mut changes = server.changes();
         loop {
-            self.screen.show(&self.line(server));
+            let width = terminal::width().unwrap_or(80);
+            self.screen.show(&status::line(&server.status(), width));
             tokio::select! {
                 signal = signals.next() => return signal,
                 () = next(&mut changes) => tokio::time::sleep(CALM).await,
@@ -127,33 +118,16 @@ impl Output {
             }
         }
     }
-
-    fn line(&self, server: &Server) -> String {
-        let status = server.status();
-        let own = status.topics.iter().find(|topic| topic.topic == self.topic);
-        let facts = Facts {
-            devices: status.client_count,
-            topics: status.topics.len(),
-            revision: own
-                .or(status.topics.first())
-                .map(|topic| topic.revision.clone()),
-            last_push: status.last_push,
-            failure: status
-                .store
-                .and_then(|store| store.failing_since_ms)
-                .map(not_kept_since),
-        };
-        status::line(&facts, terminal::width().unwrap_or(80))
-    }
 }
 
-/// Page and socket. Tokens stay out of log files: `onlooker token` prints the host's.
+/// Page and socket without tokens, which stay out of log files: `onlooker token` prints the
+/// host's.
 fn public(links: &Links) -> (&str, &str) {
     let page = links.page.split('#').next().unwrap_or_default();
     (page, &links.socket)
 }
 
-/// A change; for ever, when there can be none any more.
+/// Waits for a change; for ever, once there can be no more.
 async fn next(changes: &mut watch::Receiver<()>) {
     if changes.changed().await.is_err() {
         std::future::pending::<()>().await;

@@ -1,4 +1,4 @@
-//! TLS to the daemon of this machine. Its certificate is known from the configuration, so exactly
+//! TLS to the daemon on this machine. Its certificate is known from the configuration, so exactly
 //! that one is accepted, whatever names it carries and whoever signed it.
 
 use std::path::Path;
@@ -17,7 +17,7 @@ struct Pinned {
     provider: Arc<CryptoProvider>,
 }
 
-/// What opens a connection to the daemon that shows this certificate.
+/// Opens connections to a daemon that shows this certificate.
 ///
 /// # Errors
 /// Names the file and what is wrong with it.
@@ -50,7 +50,7 @@ impl ServerCertVerifier for Pinned {
         match *shown == self.certificate {
             true => Ok(ServerCertVerified::assertion()),
             false => Err(Error::General(
-                "its certificate is not the one of tls_cert".to_owned(),
+                "its certificate is not the one in tls_cert".to_owned(),
             )),
         }
     }

@@ -2,105 +2,72 @@
 
 use std::path::Path;
 
-use clap::ArgMatches;
 use futures_util::{SinkExt, StreamExt};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio_tungstenite::tungstenite::Message;
 
+use super::arguments::PushArgs;
 use super::daemon::{Daemon, Socket};
-use super::{Exit, Failure, Printed, arguments, block_on, print};
-use crate::program::config::Loaded;
-use crate::program::terminal::neutral;
+use super::failure::{Exit, Failure};
+use super::runtime::block_on;
+use super::streams::{Printed, print, say};
 use crate::source::document::{self, Format};
 use crate::state::json::Json;
 
-/// What the command line asks to write.
-struct Writes {
-    topic: Option<String>,
-    /// A whole session, as its JSON.
-    session: Option<String>,
-    fields: Vec<(String, Json)>,
-    stdin: bool,
-}
+/// The revision of an accepted write, or why it was refused.
+type Answer = Result<String, String>;
 
 /// `onlooker push`.
-pub fn push(loaded: &Loaded, matches: &ArgMatches) -> Result<(), Failure> {
-    let writes = Writes::read(matches)?;
-    let daemon = Daemon::to_write(loaded, matches)?;
-    block_on(writes.send(&daemon))
+pub fn push(args: PushArgs) -> Result<(), Failure> {
+    let messages = messages(&args)?;
+    let daemon = Daemon::to_write(&args.daemon)?;
+    let mut path = "/host".to_owned();
+    if let Some(topic) = &args.topic {
+        path += &format!("?topic={}", utf8_percent_encode(topic, NON_ALPHANUMERIC));
+    }
+    block_on(async {
+        let socket = daemon.socket(&path).await?;
+        let mut pusher = Pusher { socket };
+        for message in messages {
+            let revision = pusher.write(message).await?.map_err(Failure::new)?;
+            print(&format!("{revision}\n"))?;
+        }
+        if args.file.as_deref() == Some("-") {
+            pusher.stream().await?;
+        }
+        // The writes are acknowledged: if the goodbye fails, nothing is lost.
+        let _ = pusher.socket.close(None).await;
+        Ok(())
+    })
 }
 
-impl Writes {
-    fn read(matches: &ArgMatches) -> Result<Writes, Failure> {
-        let file = arguments::text(matches, "file");
-        let set = matches.get_many::<String>("set").into_iter().flatten();
-        let fields = set.map(|text| field(text)).collect::<Result<Vec<_>, _>>()?;
-        if file.is_none() && fields.is_empty() {
-            let text = "nothing to write: name a FILE, - for stdin, or --set field=value";
-            return Err(Failure::with(Exit::Usage, text));
-        }
-        Ok(Writes {
-            topic: arguments::text(matches, "of").map(str::to_owned),
-            session: file.filter(|file| *file != "-").map(session).transpose()?,
-            fields,
-            stdin: file == Some("-"),
-        })
+/// What the command line itself asks to write.
+fn messages(args: &PushArgs) -> Result<Vec<String>, Failure> {
+    let mut messages = Vec::new();
+    if args.file.is_none() && args.set.is_empty() {
+        let text = "nothing to write: name a FILE, - for stdin, or --set field=value";
+        return Err(Failure::with(Exit::Usage, text));
     }
-
-    async fn send(self, daemon: &Daemon) -> Result<(), Failure> {
-        let query = self
-            .topic
-            .as_ref()
-            .map(|topic| format!("?topic={}", utf8_percent_encode(topic, NON_ALPHANUMERIC)));
-        let socket = daemon
-            .socket(&format!("/host{}", query.unwrap_or_default()))
-            .await?;
-        let mut writer = Writer { socket };
-        if let Some(session) = &self.session {
-            writer
-                .must_write(message("session_update", session))
-                .await?;
-        }
-        if !self.fields.is_empty() {
-            let fields = self
-                .fields
-                .iter()
-                .map(|(field, value)| (field.as_str(), value));
-            let payload = Json::object(fields);
-            writer
-                .must_write(message("config_update", payload.as_str()))
-                .await?;
-        }
-        if self.stdin {
-            writer.stream().await?;
-        }
-        // The writes are acknowledged; a failing goodbye loses nothing.
-        let _ = writer.socket.close(None).await;
-        Ok(())
+    let fields = args.set.iter().map(|text| field(text));
+    let fields = fields.collect::<Result<Vec<_>, _>>()?;
+    if let Some(file) = args.file.as_deref().filter(|file| *file != "-") {
+        messages.push(message("session_update", &session(file)?));
     }
+    if !fields.is_empty() {
+        let fields = fields.iter().map(|(field, value)| (field.as_str(), value));
+        messages.push(message("config_update", Json::object(fields).as_str()));
+    }
+    Ok(messages)
 }
 
 /// A connected host.
-struct Writer {
+struct Pusher {
     socket: Socket,
 }
 
-/// What became of a write.
-enum Outcome {
-    Accepted(String),
-    Refused(String),
-}
-
-impl Writer {
-    async fn must_write(&mut self, text: String) -> Result<Printed, Failure> {
-        match self.write(text).await? {
-            Outcome::Accepted(revision) => print(&format!("{revision}\n")),
-            Outcome::Refused(reason) => Err(Failure::new(reason)),
-        }
-    }
-
+impl Pusher {
     /// A write per line; a bad one is named and skipped.
     async fn stream(&mut self) -> Result<(), Failure> {
         let mut lines = BufReader::new(tokio::io::stdin()).split(b'\n');
@@ -108,22 +75,22 @@ impl Writer {
         let unreadable = |error| Failure::new(format!("stdin: {error}"));
         while let Some(line) = lines.next_segment().await.map_err(unreadable)? {
             number += 1;
-            let outcome = match line.trim_ascii().is_empty() {
-                true => continue,
-                false => match line_message(&line) {
-                    Ok(text) => self.write(text).await?,
-                    Err(reason) => Outcome::Refused(reason),
-                },
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
+            let answer = match line_message(&line) {
+                Ok(text) => self.write(text).await?,
+                Err(reason) => Err(reason),
             };
-            match outcome {
-                Outcome::Accepted(revision) => {
+            match answer {
+                Ok(revision) => {
                     if print(&format!("{revision}\n"))? == Printed::NobodyReads {
                         return Ok(());
                     }
                 }
-                Outcome::Refused(reason) => {
+                Err(reason) => {
                     bad += 1;
-                    eprint(&format!("line {number}: {reason}"));
+                    say(&format!("line {number}: {reason}"));
                 }
             }
         }
@@ -135,41 +102,34 @@ impl Writer {
         }
     }
 
-    async fn write(&mut self, text: String) -> Result<Outcome, Failure> {
-        let lost = |reason: String| Failure::new(format!("the daemon went away: {reason}"));
+    async fn write(&mut self, text: String) -> Result<Answer, Failure> {
+        let lost = |reason: &str| Failure::new(format!("the daemon went away: {reason}"));
         let sent = self.socket.send(Message::text(text)).await;
-        sent.map_err(|error| lost(error.to_string()))?;
+        sent.map_err(|error| lost(&error.to_string()))?;
         loop {
             match self.socket.next().await {
-                Some(Ok(Message::Text(answer))) => return Ok(outcome(&answer)),
+                Some(Ok(Message::Text(answer))) => return Ok(read_answer(&answer)),
                 Some(Ok(Message::Close(frame))) => {
-                    let reason = frame.map_or_else(String::new, |frame| frame.reason.to_string());
-                    return Err(lost(reason));
+                    return Err(lost(frame.as_ref().map_or("", |frame| &frame.reason)));
                 }
                 Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(lost(error.to_string())),
-                None => return Err(lost("the connection ended".to_owned())),
+                Some(Err(error)) => return Err(lost(&error.to_string())),
+                None => return Err(lost("the connection ended")),
             }
         }
     }
 }
 
-fn eprint(line: &str) {
-    use std::io::Write;
-    // Nobody may be reading stderr.
-    let _ = writeln!(std::io::stderr(), "{}", neutral(line));
-}
-
-fn outcome(answer: &str) -> Outcome {
+fn read_answer(answer: &str) -> Answer {
     let answer: Value = serde_json::from_str(answer).unwrap_or_default();
-    let text = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
+    let text = |key: &str| answer[key].as_str().unwrap_or_default();
     match answer["type"].as_str() {
-        Some("ack") => Outcome::Accepted(text("revision")),
-        _ => Outcome::Refused(refusal(&answer, text("detail"))),
+        Some("ack") => Ok(text("revision").to_owned()),
+        _ => Err(refusal(&answer, text("detail"))),
     }
 }
 
-fn refusal(answer: &Value, detail: String) -> String {
+fn refusal(answer: &Value, detail: &str) -> String {
     let faults = answer["errors"]
         .as_array()
         .into_iter()
@@ -194,7 +154,7 @@ fn message(kind: &str, payload: &str) -> String {
     format!("{{\"type\":\"{kind}\",\"payload\":{payload}}}")
 }
 
-/// A line of NDJSON: a message as it is, anything else as a session.
+/// A line of NDJSON: a message is sent as it is, anything else as a session.
 fn line_message(line: &[u8]) -> Result<String, String> {
     let document = Json::parse(line).map_err(|error| error.to_string())?;
     let members = document.members().unwrap_or_default();
@@ -204,7 +164,7 @@ fn line_message(line: &[u8]) -> Result<String, String> {
     })
 }
 
-/// `speed=1.5`, `color=red`: JSON where it is JSON, a text where it is not.
+/// `speed=1.5`, `color=red`: JSON if it is valid JSON, otherwise a text.
 fn field(text: &str) -> Result<(String, Json), Failure> {
     let Some((field, value)) = text.split_once('=').filter(|(field, _)| !field.is_empty()) else {
         let text = format!("--set {text}: give a field and a value, like speed=1.5");
@@ -256,9 +216,7 @@ mod tests {
     #[test]
     fn a_refusal_names_every_field() {
         let answer = "{\"type\":\"error\",\"status\":422,\"detail\":\"no\",\"errors\":[{\"field\":\"speed\",\"expected\":\"number\",\"got\":\"true\"}]}";
-        let Outcome::Refused(text) = outcome(answer) else {
-            panic!("accepted");
-        };
+        let text = read_answer(answer).unwrap_err();
         assert_eq!(text, "refused (422): no; speed: expected number, got true");
     }
 }

@@ -1,10 +1,10 @@
-//! The configuration of a running daemon, which is read again when it is asked to.
+//! The configuration of a running daemon, which is read again on request.
 
 use std::path::PathBuf;
 
-use clap::ArgMatches;
-
-use super::{Failure, arguments, load, resolve, serve};
+use super::failure::Failure;
+use super::refusal;
+use super::written::Written;
 use crate::access;
 use crate::options::Options;
 use crate::program::config::file::File;
@@ -12,37 +12,34 @@ use crate::program::config::keys::{KEYS, Key};
 use crate::program::config::{Loaded, ViewerToken, find_file};
 use crate::server::{Reloaded, Server};
 
-/// What a command line and its file say, at the start and by now.
-pub struct Configuration<'a> {
-    matches: &'a ArgMatches,
+/// What the command line and its file say: at the start, and now.
+pub struct Configuration {
+    written: Written,
     /// What the command makes of it.
     adapt: fn(&mut Loaded),
-    /// What needs a restart is as it was then.
+    /// What was in effect at the start; what needs a restart still is.
     begun: Loaded,
     now: Loaded,
 }
 
-impl Configuration<'_> {
-    /// As the daemon begins.
+impl Configuration {
+    /// As the daemon starts.
     ///
     /// # Errors
-    /// Something cannot be so.
-    pub fn load(
-        matches: &ArgMatches,
-        adapt: fn(&mut Loaded),
-    ) -> Result<Configuration<'_>, Failure> {
-        let mut begun = load(matches)?;
+    /// A value cannot be used.
+    pub fn load(written: Written, adapt: fn(&mut Loaded)) -> Result<Configuration, Failure> {
+        let mut begun = written.load()?;
         adapt(&mut begun);
         settle(&mut begun, None)?;
         Ok(Configuration {
-            matches,
+            written,
             adapt,
             now: begun.clone(),
             begun,
         })
     }
 
-    /// What holds.
+    /// What is in effect.
     pub fn now(&self) -> &Loaded {
         &self.now
     }
@@ -52,29 +49,31 @@ impl Configuration<'_> {
         &self.now.settings.options
     }
 
-    /// Reads it again, and takes over what a running server can. What came of it, and in words.
+    /// Reads it again and takes over what a running server can. Returns what came of it, also in
+    /// words.
     ///
     /// # Errors
-    /// Something cannot be so; all stays as it was.
+    /// A value cannot be used; then all stays as it was.
     pub async fn reload(&mut self, server: &Server) -> Result<(Reloaded, String), Failure> {
         let next = self.again().await?;
         let reloaded = server.reload(&next.settings.options).await;
-        let reloaded = reloaded.map_err(serve::failure)?;
+        let reloaded = reloaded.map_err(|error| refusal::failure(&error))?;
         let news = self.news(&next, reloaded.certificate);
         self.now = next;
         Ok((reloaded, news))
     }
 
-    /// What holds by now. A file that is gone is a fault: without it, other tokens would hold.
+    /// What is in effect from now on. A file that has gone is a fault: without it, other tokens
+    /// would be valid.
     async fn again(&self) -> Result<Loaded, Failure> {
-        let named = arguments::config_file(self.matches).map(PathBuf::from);
+        let named = self.written.file.clone();
         let known = self.now.file.clone();
-        // Apart, for a file may keep who reads it waiting for ever.
+        // On a thread of its own, because reading some files never ends.
         let read = tokio::task::spawn_blocking(move || read_again(known, named));
         let file = read
             .await
             .map_err(|_| Failure::new("the daemon is stopping"))??;
-        let mut next = resolve(file.as_ref(), self.matches)?;
+        let mut next = self.written.resolve(file.as_ref())?;
         (self.adapt)(&mut next);
         settle(&mut next, Some(&self.now))?;
         Ok(next)
@@ -82,11 +81,11 @@ impl Configuration<'_> {
 
     fn news(&self, next: &Loaded, certificate: bool) -> String {
         let base = |key: &Key| if key.live { &self.now } else { &self.begun };
-        let value = |loaded: &Loaded, key: &Key| (key.get)(&loaded.settings);
+        let value = |loaded: &Loaded, key: &Key| key.show(&loaded.settings);
         let changed = |live: bool| {
             let keys = KEYS.iter().filter(move |key| key.live == live);
             let other = keys.filter(|key| value(base(key), key) != value(next, key));
-            other.map(|key| match key.secret {
+            other.map(|key| match key.look.secret {
                 true => key.name.to_owned(),
                 false => {
                     let (before, after) = (value(base(key), key), value(next, key));
@@ -107,12 +106,12 @@ impl Configuration<'_> {
     }
 }
 
-/// The file that was `known`, or the one that there is by now.
+/// The file that is `known`, or the one that has appeared since.
 fn read_again(known: Option<PathBuf>, named: Option<PathBuf>) -> Result<Option<File>, Failure> {
     let Some(path) = known.or_else(|| find_file(named.as_deref())) else {
         return Ok(None);
     };
-    // A pipe gives what it holds once.
+    // A pipe yields its content only once.
     if path.exists() && !path.is_file() && !path.is_dir() {
         let path = path.display();
         return Err(Failure::new(format!(
@@ -122,18 +121,18 @@ fn read_again(known: Option<PathBuf>, named: Option<PathBuf>) -> Result<Option<F
     Ok(Some(File::read(&path)?))
 }
 
-/// Makes a viewer token where one is to be made; the one of before is kept.
+/// Makes a viewer token if one has to be made; one that was made before is kept.
 fn settle(loaded: &mut Loaded, before: Option<&Loaded>) -> Result<(), Failure> {
-    let was_made = |before: &&Loaded| before.settings.viewer_token == ViewerToken::Random;
-    let made = before.filter(was_made);
-    let made = made.and_then(|before| before.settings.options.access.viewer_token.clone());
-    loaded.settings.options.access.viewer_token = match (&loaded.settings.viewer_token, made) {
-        (ViewerToken::None, _) => None,
-        (ViewerToken::Given(token), _) => Some(token.clone()),
-        (ViewerToken::Random, Some(made)) => Some(made),
-        (ViewerToken::Random, None) => Some(access::random_token().map_err(|error| {
-            Failure::new(format!("the system has no random token to give: {error}"))
-        })?),
+    if loaded.settings.viewer_token != ViewerToken::Random {
+        return Ok(());
+    }
+    let before = before.map(|before| &before.settings);
+    let made = before.filter(|before| before.viewer_token == ViewerToken::Random);
+    let token = match made.and_then(|made| made.options.access.viewer_token.clone()) {
+        Some(token) => token,
+        None => access::random_token()
+            .map_err(|error| Failure::new(format!("the system cannot make a token: {error}")))?,
     };
+    loaded.settings.options.access.viewer_token = Some(token);
     Ok(())
 }

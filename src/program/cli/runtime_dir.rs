@@ -1,4 +1,4 @@
-//! Where the host token is kept for the other commands of the same user on this machine.
+//! Where the host token is kept, for the other commands of the same user on this machine.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -17,7 +17,7 @@ impl TokenFile {
     /// Keeps a daemon's token until the daemon stops.
     ///
     /// # Errors
-    /// There is no directory that only this user can reach.
+    /// No directory can be made, or found, that only this user can reach.
     pub fn keep(port: u16, token: &Token) -> io::Result<TokenFile> {
         TokenFile::keep_in(&directory(), port, token)
     }
@@ -25,14 +25,11 @@ impl TokenFile {
     fn keep_in(directory: &Path, port: u16, token: &Token) -> io::Result<TokenFile> {
         make_own(directory)?;
         let path = file_of(directory, port);
-        // A new file under a name of its own: nothing that lies there already is written through.
+        // A new file under its own name, so that nothing already there is written through.
         let fresh = directory.join(format!(".{port}.{}", std::process::id()));
         remove(&fresh)?;
-        own_file()
-            .write(true)
-            .create_new(true)
-            .open(&fresh)?
-            .write_all(token.reveal().as_bytes())?;
+        let mut file = own_file().write(true).create_new(true).open(&fresh)?;
+        file.write_all(token.reveal().as_bytes())?;
         fs::rename(&fresh, &path)?;
         let token = token.clone();
         Ok(TokenFile { path, token })
@@ -48,10 +45,10 @@ impl Drop for TokenFile {
     }
 }
 
-/// The token of the daemon on a port, if one of this user's runs here.
+/// The token of the daemon on a port, if this user runs one here.
 ///
 /// # Errors
-/// What lies there is not this user's, or cannot be read.
+/// What is there is not this user's, or cannot be read.
 pub fn find(port: u16) -> io::Result<Option<Token>> {
     let directory = directory();
     match check_own(&directory).and_then(|()| read(&file_of(&directory, port))) {
@@ -61,7 +58,7 @@ pub fn find(port: u16) -> io::Result<Option<Token>> {
     }
 }
 
-/// `$XDG_RUNTIME_DIR/onlooker`, or a directory of this user's under the temporary one.
+/// `$XDG_RUNTIME_DIR/onlooker`, or a directory of this user under the temporary one.
 pub fn directory() -> PathBuf {
     let given = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     match given.filter(|path| path.is_absolute() && path.is_dir()) {
@@ -82,7 +79,7 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 fn read(path: &Path) -> io::Result<Token> {
-    /// Longer than any token, shorter than a joke.
+    /// Longer than any token.
     const MOST: u64 = 4096;
     let file = own_file().read(true).open(path)?;
     check_file(path, &file)?;
@@ -120,7 +117,7 @@ mod unix {
         builder.mode(0o700);
     }
 
-    /// Opens what is itself there, never what a link leads to.
+    /// Opens the file itself, never what a link leads to.
     pub fn own_file() -> OpenOptions {
         let no_links = rustix::fs::OFlags::NOFOLLOW.bits();
         let mut options = OpenOptions::new();
@@ -130,11 +127,11 @@ mod unix {
         options
     }
 
-    /// Anybody can make a directory under `/tmp` first, or a link.
+    /// Anybody could have made this directory under `/tmp` first, or a link.
     pub fn check_own(directory: &Path) -> io::Result<()> {
         let found = fs::symlink_metadata(directory)?;
         match () {
-            () if !found.is_dir() => Err(refused(directory, "is no directory")),
+            () if !found.is_dir() => Err(refused(directory, "is not a directory")),
             () if found.uid() != user() => Err(refused(directory, "belongs to another user")),
             () if found.mode() & 0o077 != 0 => Err(refused(directory, "is open to other users")),
             () => Ok(()),
@@ -154,7 +151,7 @@ mod unix {
 mod other {
     use super::{File, OpenOptions, Path, fs, io};
 
-    // The temporary directory is the user's own there.
+    // There the temporary directory is the user's own.
 
     pub fn user() -> &'static str {
         "user"

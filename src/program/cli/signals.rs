@@ -1,11 +1,11 @@
-//! What the system asks of the process.
+//! What the system asks the process to do.
 
-use super::Failure;
+use super::failure::Failure;
 
-/// What a running daemon is asked.
+/// What a running daemon is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// To end in order.
+    /// To stop in order.
     Stop,
     /// To read its configuration and certificate again.
     #[cfg_attr(not(unix), allow(dead_code))]
@@ -18,20 +18,20 @@ pub struct Signals {
     interrupt: tokio::signal::unix::Signal,
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
-    /// None where it was ignored at the start, and stays so.
+    /// None if it was ignored at the start: then it stays ignored.
     #[cfg(unix)]
     hangup: Option<tokio::signal::unix::Signal>,
-    /// What SIGHUP asks: with a terminal, it tells that this has gone.
+    /// What SIGHUP means: to a daemon with a terminal, that the terminal has gone.
     #[cfg(unix)]
     on_hangup: Signal,
 }
 
 #[cfg(unix)]
 impl Signals {
-    /// Takes the signals over from the system.
+    /// Takes over the signals from the system.
     ///
     /// # Errors
-    /// The system does not give them.
+    /// The system does not allow it.
     pub fn listen() -> Result<Signals, Failure> {
         use std::io::{IsTerminal, stderr, stdin, stdout};
         use tokio::signal::unix::{SignalKind, signal};
@@ -70,8 +70,8 @@ impl Signals {
         }
     }
 
-    /// The next one that somebody sends. A hang-up is told more than once, by the shell and by the
-    /// system; it waits for [`Signals::next`].
+    /// The next one that somebody sends. A hang-up does not count: it comes more than once, from
+    /// the shell and from the system, and waits for [`Signals::next`].
     pub async fn sent(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
@@ -80,8 +80,8 @@ impl Signals {
     }
 }
 
-/// Whether SIGHUP is ignored, as under `nohup`: who started the program has said so. Only Linux
-/// tells.
+/// Whether SIGHUP is ignored, as under `nohup`: that was the wish of whoever started the program.
+/// Only Linux makes it known.
 #[cfg(unix)]
 fn ignores_hangup() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -1,26 +1,33 @@
 //! `onlooker store`: what a store keeps, as NDJSON, while no daemon has it open.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::path::Path;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use clap::ArgMatches;
-
-use super::{Exit, Failure, Printed, arguments, print};
-use crate::program::config::Loaded;
+use super::arguments::{StoreArgs, StoreCommand};
+use super::failure::{Exit, Failure};
+use super::streams::{Printed, print, say};
 use crate::program::terminal::neutral;
 use crate::store::{self, Found, StoredTopic, WENT_BACK};
 
+/// `onlooker store`.
+pub fn store(command: StoreCommand) -> Result<(), Failure> {
+    match command {
+        StoreCommand::Export(store) => export(&path(&store)?),
+        StoreCommand::Import { file, store } => import(file.as_deref(), &store),
+        StoreCommand::Check(store) => check(&path(&store)?),
+    }
+}
+
 /// Prints one line per topic.
-pub fn export(loaded: &Loaded) -> Result<(), Failure> {
+fn export(path: &Path) -> Result<(), Failure> {
     let mut printed = Ok(Printed::Whole);
     let mut line = |line: &str| {
         if let Ok(Printed::Whole) = printed {
             printed = print(&format!("{line}\n"));
         }
     };
-    let path = path(loaded)?;
     let exported = store::export(path, unix_micros(), &mut line);
     let found = exported.map_err(|error| Failure::new(error.to_string()))?;
     printed?;
@@ -31,15 +38,15 @@ pub fn export(loaded: &Loaded) -> Result<(), Failure> {
 }
 
 /// Puts the topics of an export into the store: all of them, or none when a line is wrong.
-pub fn import(loaded: &Loaded, given: &ArgMatches) -> Result<(), Failure> {
-    let topics = match arguments::text(given, "file") {
+fn import(file: Option<&str>, store: &StoreArgs) -> Result<(), Failure> {
+    let topics = match file {
         None | Some("-") => read(io::stdin(), "stdin")?,
         Some(name) => {
             let missing = |error| Failure::with(Exit::InputMissing, format!("{name}: {error}"));
             read(File::open(name).map_err(missing)?, name)?
         }
     };
-    let path = path(loaded)?;
+    let path = &path(store)?;
     let imported = store::import(path, &topics, unix_micros());
     for note in imported.map_err(|error| Failure::new(error.to_string()))? {
         tell(path, &note);
@@ -47,9 +54,8 @@ pub fn import(loaded: &Loaded, given: &ArgMatches) -> Result<(), Failure> {
     print(&format!("{} imported\n", topics_in_words(topics.len()))).map(drop)
 }
 
-/// Prints what each topic is like, then whether the file is whole.
-pub fn check(loaded: &Loaded) -> Result<(), Failure> {
-    let path = path(loaded)?;
+/// Prints how each topic is, then whether the file is whole.
+fn check(path: &Path) -> Result<(), Failure> {
     let found = store::check(path).map_err(|error| Failure::new(error.to_string()))?;
     let is_hurt = |kept: &&StoredTopic| {
         let name = Some(kept.topic.as_str());
@@ -75,7 +81,7 @@ pub fn check(loaded: &Loaded) -> Result<(), Failure> {
     whole(path, &found)
 }
 
-/// Ends the program with a failure where something is damaged, which has been said.
+/// Ends the program with a failure if something is damaged; what it is has been said.
 fn whole(path: &Path, found: &Found) -> Result<(), Failure> {
     if found.damage.is_empty() {
         return Ok(());
@@ -87,7 +93,7 @@ fn whole(path: &Path, found: &Found) -> Result<(), Failure> {
 }
 
 fn tell(path: &Path, note: &str) {
-    let _ = writeln!(io::stderr(), "{}: {}", path.display(), neutral(note));
+    say(&format!("{}: {note}", path.display()));
 }
 
 fn topics_in_words(count: usize) -> String {
@@ -99,9 +105,10 @@ fn unix_micros() -> u64 {
     u64::try_from(since.unwrap_or_default().as_micros()).unwrap_or_default()
 }
 
-fn path(loaded: &Loaded) -> Result<&Path, Failure> {
+fn path(store: &StoreArgs) -> Result<PathBuf, Failure> {
     let unnamed = || Failure::with(Exit::Usage, "which store? name its file with --store FILE");
-    loaded.settings.options.store.as_deref().ok_or_else(unnamed)
+    let options = store.load()?.settings.options;
+    options.store.ok_or_else(unnamed)
 }
 
 fn read(input: impl Read, name: &str) -> Result<Vec<StoredTopic>, Failure> {

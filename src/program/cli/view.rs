@@ -1,27 +1,29 @@
 //! `onlooker view`: a viewer that prints each frame as a line.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use clap::ArgMatches;
 use futures_util::StreamExt;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use tokio_tungstenite::tungstenite::Message;
 
+use super::arguments::ViewArgs;
 use super::daemon::{Daemon, Refusal, Socket};
-use super::{Exit, Failure, Printed, arguments, block_on, print};
+use super::failure::Failure;
+use super::runtime::block_on;
+use super::streams::{Printed, print, say};
+use super::target::Target;
 use crate::access::Token;
-use crate::program::config::Loaded;
 use crate::program::terminal::neutral;
 use crate::wire::close;
 
-/// The daemon pings every 15 s; who hears nothing for so long has lost it.
+/// The daemon pings every 15 s: after so long without a ping the connection is lost.
 const SILENCE: Duration = Duration::from_secs(45);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
-/// A viewer and how far it is.
+/// A viewer, and how far it has come.
 struct View {
     daemon: Daemon,
     /// Path and query of the socket, without `since`.
@@ -40,8 +42,8 @@ enum End {
 }
 
 /// `onlooker view`.
-pub fn view(loaded: &Loaded, matches: &ArgMatches) -> Result<(), Failure> {
-    let mut view = View::of(loaded, matches)?;
+pub fn view(args: ViewArgs) -> Result<(), Failure> {
+    let mut view = View::of(args)?;
     block_on(async {
         tokio::select! {
             result = view.run() => result,
@@ -51,28 +53,28 @@ pub fn view(loaded: &Loaded, matches: &ArgMatches) -> Result<(), Failure> {
 }
 
 impl View {
-    fn of(loaded: &Loaded, matches: &ArgMatches) -> Result<View, Failure> {
-        let (daemon, mut path) = match arguments::text(matches, "url") {
+    fn of(args: ViewArgs) -> Result<View, Failure> {
+        let (daemon, mut path) = match &args.url {
             Some(url) => {
-                let link = Link::read(url)?;
-                let shown = arguments::text(matches, "token").map(Token::new);
-                (Daemon::at(link.authority, shown.or(link.token)), link.path)
+                let target = Target::read(url)?;
+                let token = args.daemon.token.map(Token::new).or(target.token);
+                (Daemon::at(target.authority, token), target.path)
             }
-            None => (Daemon::to_watch(loaded, matches)?, "/".to_owned()),
+            None => (Daemon::to_watch(&args.daemon)?, "/".to_owned()),
         };
-        if let Some(topic) = arguments::text(matches, "of") {
+        if let Some(topic) = &args.topic {
             add(&mut path, "topic", topic);
         }
         Ok(View {
             daemon,
             path,
             since: None,
-            left: matches.get_one("count").copied(),
+            left: args.count,
             pause: FIRST_PAUSE,
         })
     }
 
-    /// Fails when the first connection fails: later the daemon is only away for a while.
+    /// Fails when the first connection fails; later on, the daemon is only away for a while.
     async fn run(&mut self) -> Result<(), Failure> {
         let mut socket = self.connect().await?;
         loop {
@@ -123,7 +125,7 @@ impl View {
                 Ok(None) => return Ok(End::Lost("the connection ended".to_owned())),
                 Err(_) => return Ok(End::Lost("the daemon is silent".to_owned())),
             };
-            // Only a frame shows that the daemon is well again: a bare connect may loop.
+            // Only a frame shows that the daemon is well: connecting alone may succeed for ever.
             self.pause = FIRST_PAUSE;
             self.since = revision(&text).or(self.since.take());
             if self.print(&text)? == Printed::NobodyReads || self.left == Some(0) {
@@ -141,7 +143,7 @@ impl View {
     }
 }
 
-/// What trying again cannot mend ends the command.
+/// The command ends when trying again would not help.
 fn closed(code: u16, reason: &str) -> Result<End, Failure> {
     let text = format!(
         "closed by the daemon: {}",
@@ -151,11 +153,6 @@ fn closed(code: u16, reason: &str) -> Result<End, Failure> {
         close::TOPIC_GONE => Err(Failure::new(text)),
         _ => Ok(End::Lost(text)),
     }
-}
-
-fn say(line: &str) {
-    // Nobody may be reading stderr.
-    let _ = writeln!(io::stderr(), "{}", neutral(line));
 }
 
 fn revision(frame: &str) -> Option<String> {
@@ -169,87 +166,9 @@ fn add(path: &mut String, name: &str, value: &str) {
     path.push_str(&format!("{joint}{name}={value}"));
 }
 
-/// A page or socket link, taken apart.
-#[derive(Debug, PartialEq, Eq)]
-struct Link {
-    authority: String,
-    path: String,
-    token: Option<Token>,
-}
-
-impl Link {
-    fn read(url: &str) -> Result<Link, Failure> {
-        let wrong = |reason: &str| {
-            let text = format!("{url}: {reason}: give a link like http://192.168.1.20:9876/");
-            Failure::with(Exit::Usage, text)
-        };
-        let (scheme, rest) = url.split_once("://").unwrap_or(("ws", url));
-        match scheme {
-            "ws" | "http" => {}
-            "wss" | "https" => {
-                return Err(wrong(
-                    "with TLS, only the daemon of this machine can be viewed, without a URL",
-                ));
-            }
-            _ => return Err(wrong("no link to a daemon")),
-        }
-        let (rest, fragment) = rest.split_once('#').unwrap_or((rest, ""));
-        let (authority, path) = rest
-            .find(['/', '?'])
-            .map_or((rest, ""), |at| rest.split_at(at));
-        if authority.is_empty() {
-            return Err(wrong("no host"));
-        }
-        let slash = if path.starts_with('/') { "" } else { "/" };
-        Ok(Link {
-            authority: with_port(authority),
-            path: format!("{slash}{path}"),
-            token: fragment.strip_prefix("t=").map(Token::new),
-        })
-    }
-}
-
-fn with_port(authority: &str) -> String {
-    match authority.rsplit_once(':') {
-        Some((_, port)) if port.parse::<u16>().is_ok() => authority.to_owned(),
-        _ => format!("{authority}:80"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn link(url: &str) -> (String, String, Option<Token>) {
-        let link = Link::read(url).unwrap();
-        (link.authority, link.path, link.token)
-    }
-
-    #[test]
-    fn page_and_socket_links_are_understood() {
-        let plain = ("10.0.0.5:9876".to_owned(), "/".to_owned(), None);
-        for url in [
-            "http://10.0.0.5:9876/",
-            "ws://10.0.0.5:9876",
-            "10.0.0.5:9876",
-        ] {
-            assert_eq!(link(url), plain, "{url}");
-        }
-        let (_, path, token) = link("http://10.0.0.5:9876/?topic=a#t=secret");
-        assert_eq!(
-            (path.as_str(), token),
-            ("/?topic=a", Some(Token::new("secret")))
-        );
-        assert_eq!(link("http://[fe80::1]:9/").0, "[fe80::1]:9");
-        assert_eq!(link("http://preview.local").0, "preview.local:80");
-    }
-
-    #[test]
-    fn what_cannot_be_a_daemon_is_refused() {
-        for url in ["https://10.0.0.5/", "ftp://10.0.0.5", "http://", "#t=x"] {
-            assert_eq!(Link::read(url).unwrap_err().exit, Exit::Usage, "{url}");
-        }
-    }
 
     #[test]
     fn query_values_are_encoded() {

@@ -1,5 +1,6 @@
-//! The configuration file: TOML, every key known, every fault with its line.
+//! The configuration file: TOML in which every key is known and every fault has its line.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::{self, Read};
 use std::ops::Range;
@@ -10,18 +11,21 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::keys::{KEYS, Key, Shape};
-use super::{ConfigError, Place, Settings};
+use super::forms::Shape;
+use super::keys::{KEYS, Key};
+use super::nearest::nearest;
+use super::place::{ConfigError, Place};
+use super::settings::Settings;
 use crate::state::fields::Field;
 
 /// The table that declares the whitelist.
 const FIELDS: &str = "fields";
 
-/// What is larger was not meant.
+/// A larger file was named by mistake.
 const LARGEST: u64 = 1024 * 1024;
 
-/// What a file says, checked for shape; the values are read by their keys. Without `Debug`:
-/// tokens are among them.
+/// What a file says, checked for shape; the values are read by their keys. It has no `Debug`,
+/// because there are tokens among them.
 #[derive(Clone)]
 pub struct File {
     path: PathBuf,
@@ -36,8 +40,8 @@ struct Entry {
     line: usize,
 }
 
-/// The text while it is read, to know the line of a fault.
-struct Reader<'a> {
+/// The text while it is read, which gives a fault its line.
+struct Toml<'a> {
     path: &'a Path,
     text: &'a str,
 }
@@ -46,7 +50,7 @@ impl File {
     /// Reads a file.
     ///
     /// # Errors
-    /// It cannot be read, is no TOML, or has a key nobody knows.
+    /// It cannot be read, is not TOML, or has an unknown key.
     pub fn read(path: &Path) -> Result<File, ConfigError> {
         let text = read(path).map_err(|error| ConfigError {
             place: Place::File(path.to_owned(), 0),
@@ -58,35 +62,35 @@ impl File {
     /// Reads a file's text.
     ///
     /// # Errors
-    /// It is no TOML, or has a key nobody knows.
+    /// It is not TOML, or has an unknown key.
     pub fn parse(path: &Path, text: &str) -> Result<File, ConfigError> {
-        let reader = Reader { path, text };
-        let table = DeTable::parse(text).map_err(|error| reader.not_toml(&error))?;
+        let toml = Toml { path, text };
+        let table = DeTable::parse(text).map_err(|error| toml.not_toml(&error))?;
         let mut file = File {
             path: path.to_owned(),
             entries: Vec::new(),
             fields: None,
         };
         for (name, value) in table.into_inner() {
-            file.take(&reader, name, value)?;
+            file.take(&toml, name, value)?;
         }
         Ok(file)
     }
 
     fn take(
         &mut self,
-        reader: &Reader,
-        name: Spanned<std::borrow::Cow<str>>,
+        toml: &Toml,
+        name: Spanned<Cow<str>>,
         value: Spanned<DeValue>,
     ) -> Result<(), ConfigError> {
-        let line = reader.line(name.span());
+        let line = toml.line(name.span());
         if name.get_ref() == FIELDS {
-            self.fields = Some((line, reader.fields(value)?));
+            self.fields = Some((line, toml.fields(value)?));
             return Ok(());
         }
-        let key = known(name.get_ref()).ok_or_else(|| reader.unknown(&name))?;
+        let key = Key::named(name.get_ref()).ok_or_else(|| toml.unknown(&name))?;
         let values = values(key, value.get_ref())
-            .map_err(|reason| reader.fault(value.span(), &format!("{}: {reason}", key.name)))?;
+            .map_err(|reason| toml.fault(value.span(), &format!("{}: {reason}", key.name)))?;
         let values = values.into_iter().map(|text| self.located(key, text));
         self.entries.push(Entry {
             key: key.name,
@@ -96,16 +100,16 @@ impl File {
         Ok(())
     }
 
-    /// A path in a file is meant from where the file is.
+    /// A path in a file is relative to that file.
     fn located(&self, key: &Key, text: String) -> String {
-        if !key.path || text.is_empty() || text == "-" {
+        if !key.look.path || text.is_empty() || text == "-" {
             return text;
         }
         let folder = self.path.parent().unwrap_or(Path::new(""));
         folder.join(text).display().to_string()
     }
 
-    /// Where it was.
+    /// Where it was found.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -116,7 +120,7 @@ impl File {
         Some((self.place(entry.line), entry.values.clone()))
     }
 
-    /// Puts the declared whitelist where it belongs.
+    /// Puts the declared whitelist where it belongs; where it was written.
     pub fn fields(&self, settings: &mut Settings) -> Option<Place> {
         let (line, fields) = self.fields.as_ref()?;
         settings.options.fields = Some(fields.clone());
@@ -138,7 +142,7 @@ fn read(path: &Path) -> io::Result<String> {
     }
 }
 
-impl Reader<'_> {
+impl Toml<'_> {
     fn line(&self, span: Range<usize>) -> usize {
         let before = self.text.as_bytes().iter().take(span.start);
         before.filter(|byte| **byte == b'\n').count() + 1
@@ -161,15 +165,13 @@ impl Reader<'_> {
         }
     }
 
-    fn unknown(&self, name: &Spanned<std::borrow::Cow<str>>) -> ConfigError {
-        let nearest = nearest(name.get_ref());
-        self.fault(
-            name.span(),
-            &format!(
-                "unknown key {:?}: the nearest known one is {nearest:?}",
-                name.get_ref()
-            ),
-        )
+    fn unknown(&self, name: &Spanned<Cow<str>>) -> ConfigError {
+        let word = name.get_ref();
+        let known = KEYS.iter().map(|key| key.name).chain([FIELDS]);
+        let nearest = nearest(&word.to_lowercase().replace('-', "_"), known);
+        let nearest = nearest.map_or(FIELDS, |(_, name)| name);
+        let reason = format!("unknown key {word:?}: the nearest known one is {nearest:?}");
+        self.fault(name.span(), &reason)
     }
 
     fn fields(&self, value: Spanned<DeValue>) -> Result<IndexMap<String, Field>, ConfigError> {
@@ -180,7 +182,7 @@ impl Reader<'_> {
                 "fields: give a table, like [fields] and speed = \"number\" under it",
             ));
         };
-        let field = |(name, written): (Spanned<std::borrow::Cow<str>>, Spanned<DeValue>)| {
+        let field = |(name, written): (Spanned<Cow<str>>, Spanned<DeValue>)| {
             let place = name.span();
             let field = read_field(written).map_err(|reason| {
                 self.fault(place, &format!("fields.{}: {reason}", name.get_ref()))
@@ -197,28 +199,14 @@ fn read_field(written: Spanned<DeValue>) -> Result<Field, String> {
     Field::from_written(value)
 }
 
-fn known(name: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.name == name)
-}
-
-/// The known key that is written most alike.
-pub fn nearest(name: &str) -> &'static str {
-    let name = name.to_lowercase().replace('-', "_");
-    let likeness = |known: &&str| strsim::normalized_damerau_levenshtein(&name, known);
-    let names = KEYS.iter().map(|key| key.name).chain([FIELDS]);
-    names
-        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
-        .unwrap_or(FIELDS)
-}
-
-/// A key's value as texts: what flags and variables give is text as well.
+/// A key's value as texts, which is what flags and variables give.
 fn values(key: &Key, value: &DeValue) -> Result<Vec<String>, String> {
     match value {
         DeValue::Array(items) if key.is_list() => {
             items.iter().map(|item| scalar(item.get_ref())).collect()
         }
         DeValue::Array(_) => Err("expected one value, got a list".to_owned()),
-        DeValue::Boolean(on) if key.shape == Shape::Switch => Ok(vec![on.to_string()]),
+        DeValue::Boolean(on) if key.look.shape == Shape::Switch => Ok(vec![on.to_string()]),
         value => scalar(value).map(|text| vec![text]),
     }
 }

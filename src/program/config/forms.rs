@@ -1,46 +1,232 @@
-//! The written forms of what is neither a duration nor a size: each reader has its writer.
+//! The forms that values are written in: how each kind is read and shown.
 
+use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use toml::Value;
 
-use super::values::count;
-use super::{LogFormat, Qr, ViewerToken};
+use super::settings::{LogFormat, Qr, ViewerToken};
+use super::units;
 use crate::access::Token;
 use crate::options::{HostToken, Page, Source, StoreFailure};
+use crate::state::name::TopicName;
 
-pub(super) const QRS: [(&str, Qr); 3] = [("page", Qr::Page), ("ws", Qr::Ws), ("none", Qr::None)];
-pub(super) const STORE_FAILURES: [(&str, StoreFailure); 2] = [
-    ("refuse", StoreFailure::Refuse),
-    ("serve", StoreFailure::Serve),
-];
-pub(super) const LOG_FORMATS: [(&str, LogFormat); 2] =
-    [("text", LogFormat::Text), ("json", LogFormat::Json)];
+/// How a value is read and shown.
+pub struct Form<T: 'static> {
+    /// How it looks where it is written.
+    pub look: Look,
+    /// Reads one value; an empty text means: not set.
+    pub read: fn(&str) -> Result<T, String>,
+    /// Writes what `read` reads back.
+    pub show: fn(&T) -> Value,
+}
 
-pub(super) fn put<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
-    *place = value?;
-    Ok(())
+/// How values of a kind are written.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// What stands for the value in the help: `DURATION`.
+    pub value: &'static str,
+    /// How its key is given on the command line.
+    pub shape: Shape,
+    /// Not to be printed.
+    pub secret: bool,
+    /// Whether a relative value in a file is relative to that file.
+    pub path: bool,
+}
+
+/// How a key is given on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// `--port 9876`.
+    One,
+    /// `--viewer-token`, with or without a value; without: this one.
+    Optional(&'static str),
+    /// `--show-after-durable`; true or false in the file and the environment.
+    Switch,
+    /// `--ignore /a --ignore /b`; a list in the file, commas in the environment.
+    Many,
+    /// Without a flag's name, any number.
+    Positional,
+}
+
+impl<T> Form<T> {
+    const fn new(
+        value: &'static str,
+        read: fn(&str) -> Result<T, String>,
+        show: fn(&T) -> Value,
+    ) -> Form<T> {
+        let look = Look {
+            value,
+            shape: Shape::One,
+            secret: false,
+            path: false,
+        };
+        Form { look, read, show }
+    }
+
+    const fn shaped(mut self, shape: Shape) -> Form<T> {
+        self.look.shape = shape;
+        self
+    }
+
+    const fn path(mut self) -> Form<T> {
+        self.look.path = true;
+        self
+    }
+
+    const fn secret(mut self) -> Form<T> {
+        self.look.secret = true;
+        self
+    }
+}
+
+/// One of a few words.
+macro_rules! words {
+    ($name:ident: $type:ty = $value:literal { $($word:literal = $variant:path),+ $(,)? }) => {
+        pub const $name: Form<$type> = Form::new(
+            $value,
+            |word| match word {
+                $($word => Ok($variant),)+
+                _ => Err(format!("give one of {}", $value.replace('|', ", "))),
+            },
+            |value| match value {
+                $($variant => text($word)),+
+            },
+        );
+    };
+}
+
+pub const SOURCE: Form<Source> = Form::new("SOURCE", source, |source| match source {
+    Source::File(path) => text(path.display()),
+    Source::Stdin => text("-"),
+})
+.shaped(Shape::Positional)
+.path();
+pub const TOPIC: Form<TopicName> = Form::new(
+    "NAME",
+    |name| name.parse().map_err(|error| format!("{error}")),
+    |name| text(name.as_str()),
+);
+pub const POINTER: Form<String> = repeated("POINTER");
+pub const ORIGIN: Form<String> = repeated("ORIGIN");
+pub const HOST_NAME: Form<String> = repeated("NAME");
+pub const HOST_AND_PORT: Form<Option<String>> = optional("HOST[:PORT]");
+pub const INTERFACE: Form<Option<String>> = optional("NAME");
+pub const FILE: Form<Option<PathBuf>> = Form::new(
+    "FILE",
+    |path| Ok(some(path).map(PathBuf::from)),
+    |path| {
+        path.as_ref()
+            .map_or_else(|| text(""), |path| text(path.display()))
+    },
+)
+.path();
+pub const SITE: Form<Page> = Form::new(
+    "DIR",
+    |path| Ok(some(path).map_or(Page::Viewer, |path| Page::Directory(path.into()))),
+    |page| match page {
+        Page::Directory(path) => text(path.display()),
+        Page::Viewer | Page::Demo => text(""),
+    },
+)
+.path();
+words!(STORE_FAILURE: StoreFailure = "refuse|serve" {
+    "refuse" = StoreFailure::Refuse,
+    "serve" = StoreFailure::Serve,
+});
+words!(QR: Qr = "page|ws|none" { "page" = Qr::Page, "ws" = Qr::Ws, "none" = Qr::None });
+words!(LOG_FORMAT: LogFormat = "text|json" {
+    "text" = LogFormat::Text,
+    "json" = LogFormat::Json,
+});
+pub const PORT: Form<u16> = Form::new("PORT", port, |port| Value::Integer((*port).into()));
+pub const ADDRESS: Form<IpAddr> = Form::new("ADDRESS", address, |address| text(address));
+pub const HOST_TOKEN: Form<HostToken> = Form::new(
+    "TOKEN",
+    |written| match written {
+        "random" | "" => Ok(HostToken::Random),
+        "none" => Ok(HostToken::LoopbackOnly),
+        token => Ok(HostToken::Given(Token::new(token))),
+    },
+    |token| match token {
+        HostToken::Random => text("random"),
+        HostToken::LoopbackOnly => text("none"),
+        HostToken::Given(token) => text(token.reveal()),
+    },
+)
+.secret();
+pub const VIEWER_TOKEN: Form<ViewerToken> = Form::new(
+    "TOKEN",
+    |written| match written {
+        "none" | "" => Ok(ViewerToken::None),
+        "random" => Ok(ViewerToken::Random),
+        token => Ok(ViewerToken::Given(Token::new(token))),
+    },
+    |token| match token {
+        ViewerToken::None => text("none"),
+        ViewerToken::Random => text("random"),
+        ViewerToken::Given(token) => text(token.reveal()),
+    },
+)
+.shaped(Shape::Optional("random"))
+.secret();
+pub const DURATION: Form<Duration> = Form::new("DURATION", units::duration, |duration| {
+    text(units::shown_duration(*duration))
+});
+pub const DURATION_OR_OFF: Form<Option<Duration>> = Form::new(
+    "DURATION|off",
+    |written| match written {
+        "off" | "" => Ok(None),
+        written => units::duration(written)
+            .map(Some)
+            .map_err(|reason| format!("{reason}, or off")),
+    },
+    |duration| text(duration.map_or_else(|| "off".to_owned(), units::shown_duration)),
+);
+pub const COUNT: Form<usize> = Form::new("COUNT", whole, |count| {
+    Value::Integer(i64::try_from(*count).unwrap_or(i64::MAX))
+});
+pub const FRAMES: Form<u32> = Form::new("COUNT", whole, |count| Value::Integer((*count).into()));
+pub const SIZE: Form<usize> =
+    Form::new("SIZE", units::size, |bytes| text(units::shown_size(*bytes)));
+pub const SWITCH: Form<bool> = Form::new(
+    "BOOL",
+    |written| written.parse().map_err(|_| "give true or false".to_owned()),
+    |on| Value::Boolean(*on),
+)
+.shaped(Shape::Switch);
+
+const fn repeated(value: &'static str) -> Form<String> {
+    Form::new(value, |written| Ok(written.to_owned()), |shown| text(shown)).shaped(Shape::Many)
+}
+
+const fn optional(value: &'static str) -> Form<Option<String>> {
+    Form::new(
+        value,
+        |written| Ok(some(written)),
+        |shown| text(shown.as_deref().unwrap_or_default()),
+    )
 }
 
 /// The value of a key that takes one.
-pub(super) fn one(values: &[String]) -> Result<&str, String> {
-    match values {
+pub(super) fn one(written: &[String]) -> Result<&str, String> {
+    match written {
         [value] => Ok(value),
         _ => Err("give one value".to_owned()),
     }
 }
 
-/// An empty text means: not set.
-pub(super) fn some(text: &str) -> Option<String> {
+fn text(shown: impl Display) -> Value {
+    Value::String(shown.to_string())
+}
+
+fn some(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-pub(super) fn path(text: &str) -> Option<PathBuf> {
-    some(text).map(PathBuf::from)
-}
-
-pub(super) fn source(text: &str) -> Result<Source, String> {
+fn source(text: &str) -> Result<Source, String> {
     match text {
         "" => Err("give a file's path, or - for stdin".to_owned()),
         "-" => Ok(Source::Stdin),
@@ -48,21 +234,8 @@ pub(super) fn source(text: &str) -> Result<Source, String> {
     }
 }
 
-pub(super) fn page(text: &str) -> Page {
-    path(text).map_or(Page::Viewer, Page::Directory)
-}
-
-pub(super) fn pointer(text: &str) -> Result<String, String> {
-    match text.starts_with('/') {
-        true => Ok(text.to_owned()),
-        false => Err(format!(
-            "{text:?} is no JSON Pointer: start it with /, like /metadata/ui"
-        )),
-    }
-}
-
-pub(super) fn port(text: &str) -> Result<u16, String> {
-    // Kubernetes gives every pod such a variable when a service is called onlooker.
+fn port(text: &str) -> Result<u16, String> {
+    // Kubernetes sets such a variable in every pod when a service is called onlooker.
     if text.starts_with("tcp://") {
         return Err("a service link, not a port: set enableServiceLinks to false in the pod, or rename the service".to_owned());
     }
@@ -70,7 +243,7 @@ pub(super) fn port(text: &str) -> Result<u16, String> {
         .map_err(|_| "give a port from 0 to 65535; 0 picks a free one".to_owned())
 }
 
-pub(super) fn address(text: &str) -> Result<IpAddr, String> {
+fn address(text: &str) -> Result<IpAddr, String> {
     match text {
         "localhost" => Ok(Ipv4Addr::LOCALHOST.into()),
         text => text.parse().map_err(|_| {
@@ -80,136 +253,7 @@ pub(super) fn address(text: &str) -> Result<IpAddr, String> {
     }
 }
 
-pub(super) fn switch(text: &str) -> Result<bool, String> {
-    text.parse().map_err(|_| "give true or false".to_owned())
-}
-
-pub(super) fn frames(text: &str) -> Result<u32, String> {
-    u32::try_from(count(text, 1)?).map_err(|_| format!("the most is {}", u32::MAX))
-}
-
-pub(super) fn advertised(text: &str) -> Result<Option<String>, String> {
-    match text.contains(['/', '#', '?', '@']) || text.contains(char::is_whitespace) {
-        true => {
-            Err("give HOST or HOST:PORT and nothing around it, like 192.168.1.20:9876".to_owned())
-        }
-        false => Ok(some(text)),
-    }
-}
-
-pub(super) fn host_name(text: &str) -> Result<String, String> {
-    match text.is_empty()
-        || text.contains(['/', '#', '?', '@'])
-        || text.contains(char::is_whitespace)
-    {
-        true => Err(format!(
-            "{text:?} is no host name: give it without a scheme, like preview.example"
-        )),
-        false => Ok(text.to_owned()),
-    }
-}
-
-pub(super) fn origin(text: &str) -> Result<String, String> {
-    let host = text.split_once("://").map(|(_, host)| host);
-    match host {
-        Some(host) if !host.is_empty() && !host.contains(['/', '?', '#']) => Ok(text.to_owned()),
-        _ => Err(format!(
-            "{text:?} is no origin: give scheme and host without a path, like https://app.example"
-        )),
-    }
-}
-
-pub(super) fn token(text: &str) -> Result<Token, String> {
-    const LEAST: usize = 8;
-    match text.len() >= LEAST && text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        true => Ok(Token::new(text)),
-        false => Err(format!(
-            "give {LEAST} or more visible ASCII characters, or random for a good one"
-        )),
-    }
-}
-
-pub(super) fn host_token(text: &str) -> Result<HostToken, String> {
-    match text {
-        "random" | "" => Ok(HostToken::Random),
-        "none" => Ok(HostToken::LoopbackOnly),
-        text => token(text).map(HostToken::Given),
-    }
-}
-
-pub(super) fn viewer_token(text: &str) -> Result<ViewerToken, String> {
-    match text {
-        "none" | "" => Ok(ViewerToken::None),
-        "random" => Ok(ViewerToken::Random),
-        text => token(text).map(ViewerToken::Given),
-    }
-}
-
-pub(super) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
-    let found = words.iter().find(|(name, _)| *name == text);
-    let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
-    found
-        .map(|(_, value)| *value)
-        .ok_or_else(|| format!("give one of {}", names.join(", ")))
-}
-
-pub(super) fn name_in<T: Copy + PartialEq>(words: &[(&'static str, T)], value: T) -> &'static str {
-    words
-        .iter()
-        .find(|(_, known)| *known == value)
-        .map_or("", |(name, _)| name)
-}
-
-pub(super) fn text(text: &str) -> Value {
-    Value::String(text.to_owned())
-}
-
-pub(super) fn whole(number: i64) -> Value {
-    Value::Integer(number)
-}
-
-pub(super) fn number(number: usize) -> Value {
-    whole(i64::try_from(number).unwrap_or(i64::MAX))
-}
-
-pub(super) fn list<T: ToString>(items: impl Iterator<Item = T>) -> Value {
-    Value::Array(items.map(|item| Value::String(item.to_string())).collect())
-}
-
-pub(super) fn shown_source(source: &Source) -> String {
-    match source {
-        Source::File(path) => path.display().to_string(),
-        Source::Stdin => "-".to_owned(),
-    }
-}
-
-pub(super) fn shown_path(path: Option<&PathBuf>) -> Value {
-    text(
-        &path
-            .map(|path| path.display().to_string())
-            .unwrap_or_default(),
-    )
-}
-
-pub(super) fn shown_page(page: &Page) -> Value {
-    match page {
-        Page::Directory(path) => shown_path(Some(path)),
-        Page::Viewer | Page::Demo => text(""),
-    }
-}
-
-pub(super) fn shown_host_token(token: &HostToken) -> Value {
-    text(match token {
-        HostToken::Random => "random",
-        HostToken::LoopbackOnly => "none",
-        HostToken::Given(token) => token.reveal(),
-    })
-}
-
-pub(super) fn shown_viewer_token(token: &ViewerToken) -> Value {
-    text(match token {
-        ViewerToken::None => "none",
-        ViewerToken::Random => "random",
-        ViewerToken::Given(token) => token.reveal(),
-    })
+fn whole<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+    text.parse()
+        .map_err(|_| "give a whole number, like 100".to_owned())
 }

@@ -1,29 +1,24 @@
-//! The configuration as text: what holds now, and the commented file to start from.
+//! The configuration as text: what is in effect, and the commented file to start from.
 
 use serde_json::Value as Json;
 use toml::Value;
 
-use super::keys::KEYS;
-use super::keys::Key;
-use super::{Loaded, Place};
+use super::forms::Shape;
+use super::keys::{KEYS, Key};
+use super::place::Place;
+use super::resolve::Loaded;
 
 /// What stands for a token.
 const MASK: &str = "********";
 
 /// The effective configuration as TOML, each value with where it comes from; tokens masked.
 pub fn effective(loaded: &Loaded) -> String {
-    let lines: Vec<(String, String)> = loaded
-        .places
-        .iter()
-        .map(|(key, place)| (assignment(key, loaded), origin(key, place)))
-        .chain(fields(loaded))
-        .collect();
-    // Long values may stick out; the others' origins stand in one column.
-    let column = lines
-        .iter()
-        .map(|(line, _)| line.chars().count())
-        .filter(|width| *width < 40);
-    let column = column.max().unwrap_or(0);
+    let keys = loaded.places.iter();
+    let keys = keys.map(|(key, place)| (assignment(key, loaded), origin(key, place)));
+    let lines: Vec<(String, String)> = keys.chain(fields(loaded)).collect();
+    // The origins line up in one column, except those of very long values.
+    let widths = lines.iter().map(|(line, _)| line.chars().count());
+    let column = widths.filter(|width| *width < 40).max().unwrap_or(0);
     let show = |(line, origin): &(String, String)| match origin.is_empty() {
         true => format!("{line}\n"),
         false => format!("{line:<column$}  # {origin}\n"),
@@ -32,15 +27,12 @@ pub fn effective(loaded: &Loaded) -> String {
 }
 
 fn assignment(key: &Key, loaded: &Loaded) -> String {
-    let value = (key.get)(&loaded.settings);
-    // `random` and `none` are no secrets.
-    let open = !key.secret || matches!(value.as_str(), Some("random" | "none"));
-    let shown = if open {
-        value
-    } else {
-        Value::String(MASK.to_owned())
-    };
-    format!("{} = {shown}", key.name)
+    let value = key.show(&loaded.settings);
+    // `random` and `none` are not secrets.
+    match key.look.secret && !matches!(value.as_str(), Some("random" | "none")) {
+        true => format!("{} = {MASK:?}", key.name),
+        false => format!("{} = {value}", key.name),
+    }
 }
 
 fn origin(key: &Key, place: &Place) -> String {
@@ -58,10 +50,8 @@ fn fields(loaded: &Loaded) -> Vec<(String, String)> {
     let heading = ("\n[fields]".to_owned(), loaded.fields.to_string());
     let lines = fields.iter().map(|(name, field)| {
         let written = serde_json::to_value(field).unwrap_or_default();
-        (
-            format!("{} = {}", bare_or_quoted(name), inline(&written)),
-            String::new(),
-        )
+        let line = format!("{} = {}", bare_or_quoted(name), inline(&written));
+        (line, String::new())
     });
     [heading].into_iter().chain(lines).collect()
 }
@@ -70,10 +60,10 @@ fn fields(loaded: &Loaded) -> Vec<(String, String)> {
 fn inline(value: &Json) -> String {
     match value {
         Json::String(text) => Value::String(text.clone()).to_string(),
-        Json::Array(items) => format!(
-            "[{}]",
-            items.iter().map(inline).collect::<Vec<_>>().join(", ")
-        ),
+        Json::Array(items) => {
+            let items: Vec<String> = items.iter().map(inline).collect();
+            format!("[{}]", items.join(", "))
+        }
         Json::Object(members) => {
             let members = members
                 .iter()
@@ -101,10 +91,10 @@ pub fn template() -> String {
             group = key.group;
             out.push_str(&format!("\n# ---- {group} ----\n"));
         }
-        let help = wrapped(&format!("{}.", key.sentence()), 96);
-        let way = match key.is_list() && key.flag() == key.value {
-            true => key.variable(),
-            false => format!("{} · {}", key.flag(), key.variable()),
+        let help = wrapped(key.help(), 96);
+        let way = match key.look.shape {
+            Shape::Positional => key.variable(),
+            _ => format!("{} · {}", key.flag(), key.variable()),
         };
         out.push_str(&format!(
             "\n{help}\n# {way}{}\n# {} = {}\n",
@@ -118,17 +108,17 @@ pub fn template() -> String {
 }
 
 const HEAD: &str = "\
-# onlooker.toml: every key with its default. Take the # off a line to change it.
+# onlooker.toml: every key with its default. Remove the # from a line to change it.
 #
-# A flag goes before a variable, a variable before this file. This file is ./onlooker.toml, or
-# the one that --config names; paths in it are meant from where it is. \"\" means: not set.
-# `onlooker config` shows what holds, and where each value comes from.
+# A flag takes precedence over a variable, a variable over this file. This file is
+# ./onlooker.toml, or the one that --config names; paths in it are relative to it. \"\" means: not
+# set. `onlooker config` shows what is in effect, and where each value comes from.
 #
-# A daemon without a terminal reads this file again on SIGHUP. The keys marked so change at once,
-# the others with a restart.
+# A daemon without a terminal reads this file again on SIGHUP. The keys marked SIGHUP then take
+# effect at once, the others with a restart.
 ";
 
-/// Marks a key that a running daemon reads again.
+/// Marks a key whose new value a running daemon takes over.
 const LIVE: &str = " · SIGHUP";
 
 const FIELDS: &str = "

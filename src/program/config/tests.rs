@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::file::File;
-use super::keys::{KEYS, Key, Shape};
+use super::keys::{KEYS, Key};
 use super::*;
 use crate::options::{HostToken, Page, Source};
 
@@ -24,7 +24,7 @@ fn fault(text: &str) -> String {
 }
 
 #[test]
-fn a_flag_goes_before_a_variable_before_the_file_before_the_default() {
+fn flag_variable_file_default_is_the_order() {
     let file = File::parse(Path::new("o.toml"), "port = 3\ntopic = \"x\"\nqr = \"ws\"").unwrap();
     let (flags, env) = (says("port", "1"), says("topic", "y"));
     let loaded = Loaded::resolve(&flags, &env, Some(&file)).unwrap();
@@ -43,7 +43,7 @@ fn what_is_written_is_what_is_shown() {
         let default = key.default();
         let text = format!("{} = {default}", key.name);
         let loaded = file(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
-        assert_eq!((key.get)(&loaded.settings), default, "{text}");
+        assert_eq!(key.show(&loaded.settings), default, "{text}");
     }
 }
 
@@ -56,8 +56,8 @@ fn every_key_has_a_flag_a_variable_and_a_help() {
                 .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
         );
         assert!(key.variable().starts_with("ONLOOKER_"));
-        assert!(key.flag().starts_with("--") || key.shape == Shape::Positional);
-        assert!(!key.help.is_empty() && !key.value.is_empty() && !key.group.is_empty());
+        assert!(key.flag().starts_with("--") || key.look.shape == Shape::Positional);
+        assert!(key.help().ends_with('.') && !key.look.value.is_empty() && !key.group.is_empty());
         let same = KEYS.iter().filter(|other| other.name == key.name);
         assert_eq!(same.count(), 1, "{}", key.name);
     }
@@ -182,7 +182,7 @@ fn a_wrong_field_names_its_line() {
 }
 
 #[test]
-fn paths_are_meant_from_where_the_file_is() {
+fn paths_are_relative_to_the_file() {
     let loaded =
         file("sources = [\"state.json\", \"-\", \"/abs.json\"]\nviewer = \"site\"").unwrap();
     let options = loaded.settings.options;
@@ -198,7 +198,7 @@ fn paths_are_meant_from_where_the_file_is() {
 }
 
 #[test]
-fn tokens_have_two_words() {
+fn tokens_have_two_special_words() {
     let of = |text: &str| file(text).unwrap().settings;
     assert_eq!(
         of("host_token = \"none\"").options.access.host_token,
@@ -233,6 +233,12 @@ fn values_that_could_not_work_are_refused() {
         "advertise = \"http://192.168.1.2/\"",
         "ignore = [\"metadata\"]",
         "max_header = \"4KiB\"",
+        "debounce = \"9999999999h\"",
+        "host_token = \"short\"",
+        "viewer_token = \"not visible\"",
+        "max_wait = \"0\"",
+        "inbound_frames = 0",
+        "ignore = [\"/ui\"]",
         "ping = \"0\"",
         "max_viewers = 0",
         "bind = \"eth0\"",
@@ -245,7 +251,7 @@ fn values_that_could_not_work_are_refused() {
 }
 
 #[test]
-fn the_papers_name_what_a_signal_changes() {
+fn the_documents_name_what_a_signal_changes() {
     let paper = include_str!("../../../docs/hosts.md");
     let (_, list) = paper.split_once("These keys take effect at once:").unwrap();
     let (list, _) = list.split_once(';').unwrap();

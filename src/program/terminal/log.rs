@@ -3,11 +3,13 @@
 use std::fmt;
 
 use tracing::{Event, Level};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::Registry;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{Format, Json, JsonFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::screen::Screen;
 use super::{Paint, neutral};
@@ -21,9 +23,9 @@ pub enum Verbosity {
     /// What a host wants to know.
     #[default]
     Normal,
-    /// `-v`.
+    /// `-v`: who comes, goes and is refused.
     Verbose,
-    /// `-vv`: libraries, too.
+    /// `-vv`: each flush, too.
     Everything,
 }
 
@@ -38,31 +40,56 @@ impl Verbosity {
         }
     }
 
-    fn filter(self) -> &'static str {
+    fn level(self) -> Level {
         match self {
-            Verbosity::Quiet => "error",
-            Verbosity::Normal => "warn,onlooker=info",
-            Verbosity::Verbose => "warn,onlooker=debug",
-            Verbosity::Everything => "debug,onlooker=trace",
+            Verbosity::Quiet => Level::ERROR,
+            Verbosity::Normal => Level::INFO,
+            Verbosity::Verbose => Level::DEBUG,
+            Verbosity::Everything => Level::TRACE,
         }
     }
+
+    /// Our own lines down to a level, and of `asked` (`RUST_LOG`) what names a library: a bare
+    /// level there was meant for another program, and would bring every library's inner lines.
+    fn filter(self, asked: &str) -> Targets {
+        let named = asked
+            .split(',')
+            .filter_map(|directive| directive.trim().split_once('='))
+            .filter_map(|(target, level)| Some((target, level.parse::<Level>().ok()?)));
+        Targets::new()
+            .with_target("onlooker", self.level())
+            .with_targets(named)
+    }
+}
+
+/// The lowest level that anybody is heard at. The filter alone would not tell it to the libraries:
+/// each of their lines would be made, and only then thrown away.
+fn most(filter: &Targets) -> LevelFilter {
+    let levels = filter.iter().map(|(_, level)| level);
+    levels.max().unwrap_or(LevelFilter::OFF)
 }
 
 /// Sends log lines to the screen from now on.
 pub fn start(screen: &Screen, format: LogFormat, verbosity: Verbosity) {
+    let filter = verbosity.filter(&std::env::var("RUST_LOG").unwrap_or_default());
+    let most = most(&filter);
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(verbosity.filter()))
+        .with_max_level(most)
         .with_writer(screen.clone())
         .with_ansi(false);
     let paint = screen.paint();
     let dated = !screen.is_terminal();
     // A second start in one process (a test) keeps the first one's.
     let _ = match format {
-        LogFormat::Text => builder.event_format(Lines { paint, dated }).try_init(),
-        LogFormat::Json => builder
-            .fmt_fields(JsonFields::new())
-            .event_format(Objects(Format::default().json()))
-            .try_init(),
+        LogFormat::Text => {
+            let builder = builder.event_format(Lines { paint, dated });
+            builder.finish().with(filter).try_init()
+        }
+        LogFormat::Json => {
+            let builder = builder.fmt_fields(JsonFields::new());
+            let builder = builder.event_format(Objects(Format::default().json()));
+            builder.finish().with(filter).try_init()
+        }
     };
 }
 
@@ -83,21 +110,18 @@ where
     ) -> fmt::Result {
         let mut text = String::new();
         context.format_fields(Writer::new(&mut text), event)?;
-        for span in context.event_scope().into_iter().flatten() {
+        let spans = context.event_scope().into_iter().flatten();
+        for span in spans {
             if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
-                text.push_str(&format!(" [{fields}]"));
+                text.push_str(&format!(" [{} {fields}]", span.name()));
             }
         }
         if self.dated {
             SystemTime.format_time(&mut out)?;
             out.write_char(' ')?;
         }
-        writeln!(
-            out,
-            "{} {}",
-            self.level(*event.metadata().level()),
-            neutral(&text)
-        )
+        let level = self.level(*event.metadata().level());
+        writeln!(out, "{level} {}", neutral(&text))
     }
 }
 
@@ -183,7 +207,40 @@ mod tests {
     }
 
     #[test]
-    fn quiet_goes_before_verbose() {
+    fn a_line_names_the_connection_it_is_about() {
+        let page = Page::default();
+        let lines = Lines {
+            paint: Paint::plain(),
+            dated: false,
+        };
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(Level::DEBUG)
+            .with_ansi(false)
+            .with_writer(Screen::over(Box::new(page.clone()), false))
+            .event_format(lines);
+        tracing::subscriber::with_default(subscriber.finish(), || {
+            let span = tracing::debug_span!("connection", id = 7, topic = tracing::field::Empty);
+            span.record("topic", "a");
+            span.in_scope(|| tracing::debug!("joined"));
+        });
+        assert_eq!(page.text(), "debug joined [connection id=7 topic=\"a\"]\n");
+    }
+
+    #[test]
+    fn a_library_is_heard_only_when_it_is_named() {
+        let everything = Verbosity::Everything.filter("trace,hyper=debug, noise");
+        let heard = |target, level| everything.would_enable(target, &level);
+        assert!(heard("onlooker::hub", Level::TRACE));
+        assert!(heard("hyper::proto", Level::DEBUG) && !heard("hyper::proto", Level::TRACE));
+        assert!(!heard("rustls", Level::ERROR) && !heard("noise", Level::ERROR));
+        let normal = Verbosity::Normal.filter("");
+        assert_eq!(most(&normal), LevelFilter::INFO);
+        let verbose = Verbosity::Verbose.filter("");
+        assert!(!verbose.would_enable("onlooker::hub", &Level::TRACE));
+    }
+
+    #[test]
+    fn quiet_takes_precedence_over_verbose() {
         assert_eq!(Verbosity::of(2, true), Verbosity::Quiet);
         assert_eq!(Verbosity::of(0, false), Verbosity::Normal);
         assert_eq!(Verbosity::of(3, false), Verbosity::Everything);

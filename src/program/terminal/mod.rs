@@ -7,8 +7,8 @@ pub mod status;
 
 use std::borrow::Cow;
 
-/// A text from outside, safe to print: control characters and what turns the reading direction
-/// become visible marks, so that a name can neither move the cursor nor forge a line.
+/// A text from outside, safe to print: control characters, and those that change the reading
+/// direction, become visible marks, so that a name can neither move the cursor nor forge a line.
 pub fn neutral(text: &str) -> Cow<'_, str> {
     match text.chars().any(|c| mark(c).is_some()) {
         true => text.chars().map(|c| mark(c).unwrap_or(c)).collect(),
@@ -16,7 +16,7 @@ pub fn neutral(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// What stands for a character that must not be printed.
+/// The mark for a character that must not be printed.
 fn mark(c: char) -> Option<char> {
     match c {
         '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(c)),
@@ -36,7 +36,7 @@ pub struct Paint {
 }
 
 impl Paint {
-    /// For a stream that is a terminal or is not: `NO_COLOR` and `TERM=dumb` switch colours off.
+    /// For a stream: only a terminal gets colours, and `NO_COLOR` and `TERM=dumb` switch them off.
     pub fn for_terminal(is_terminal: bool) -> Paint {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
@@ -50,17 +50,17 @@ impl Paint {
         Paint { on: false }
     }
 
-    /// Stands out.
+    /// To stand out.
     pub fn bold(self, text: &str) -> String {
         self.with("1", text)
     }
 
-    /// Stands back.
+    /// To stand back.
     pub fn dim(self, text: &str) -> String {
         self.with("2", text)
     }
 
-    /// In an attribute of the terminal's, like `31` for red.
+    /// With an attribute of the terminal, like `31` for red.
     pub fn with(self, attribute: &str, text: &str) -> String {
         match self.on {
             true => format!("\x1b[{attribute}m{text}\x1b[0m"),
@@ -69,7 +69,7 @@ impl Paint {
     }
 }
 
-/// Columns of the terminal, when there is one.
+/// Columns of the terminal, if there is one.
 pub fn width() -> Option<usize> {
     let (columns, _) = crossterm::terminal::size().ok()?;
     (columns > 0).then_some(usize::from(columns))

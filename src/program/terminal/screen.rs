@@ -7,10 +7,10 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::Paint;
 
-/// Back to the line's start, and empty it.
+/// Goes back to the start of the line, and clears it.
 const CLEAR: &str = "\r\x1b[K";
 
-/// A cheap clone over one stream.
+/// A handle to one stream; cloning it is cheap.
 #[derive(Clone)]
 pub struct Screen {
     inner: Arc<Mutex<Inner>>,
@@ -53,14 +53,14 @@ impl Screen {
         self.inner().print(text);
     }
 
-    /// Replaces the live line; nothing on a stream nobody looks at.
+    /// Replaces the live line; does nothing on a stream that nobody looks at.
     pub fn show(&self, line: &str) {
         if self.is_terminal {
             self.inner().show(line);
         }
     }
 
-    /// Takes the live line away.
+    /// Removes the live line.
     pub fn clear(&self) {
         self.show("");
     }
@@ -71,7 +71,7 @@ impl Screen {
 }
 
 impl Inner {
-    // A stream that takes nothing any more is nobody's loss: the daemon goes on.
+    // If the stream takes no more, the daemon goes on without it.
 
     fn print(&mut self, text: &str) {
         let _ = match self.line.is_empty() {

@@ -1,42 +1,33 @@
-//! The one live line: how many watch, which revision, how long ago something left.
+//! The one live line: how many watch, which revision, how long ago something was sent.
 
 use std::time::Duration;
 
-/// What the line tells.
-#[derive(Clone, Debug, Default)]
-pub struct Facts {
-    /// Viewers connected.
-    pub devices: usize,
-    /// Topics that exist.
-    pub topics: usize,
-    /// The default topic's revision, when it has one.
-    pub revision: Option<String>,
-    /// Since something was sent.
-    pub last_push: Option<Duration>,
-    /// That changes are not kept, while it is so.
-    pub failure: Option<String>,
-}
+use crate::hub::not_kept_since;
+use crate::server::{Status, TopicStatus};
 
 /// The line's text, cut to a terminal's width.
-pub fn line(facts: &Facts, width: usize) -> String {
-    let mut parts = vec![devices(facts.devices)];
-    parts.extend(facts.failure.clone());
-    if facts.topics > 1 {
-        parts.push(format!("{} topics", facts.topics));
+pub fn line(status: &Status, width: usize) -> String {
+    let mut parts = vec![devices(status.client_count)];
+    let failing = status
+        .store
+        .as_ref()
+        .and_then(|store| store.failing_since_ms);
+    parts.extend(failing.map(not_kept_since));
+    let topics = &status.topics;
+    if topics.len() > 1 {
+        parts.push(format!("{} topics", topics.len()));
     }
-    match &facts.revision {
-        Some(revision) => parts.push(format!("revision {revision}")),
+    let is_default = |topic: &&TopicStatus| topic.topic == status.default_topic;
+    match topics.iter().find(is_default).or(topics.first()) {
+        Some(topic) => parts.push(format!("revision {}", topic.revision)),
         None => parts.push("no session yet".to_owned()),
     }
-    if let Some(since) = facts.last_push {
+    if let Some(since) = status.last_push {
         parts.push(format!("last push {}", ago(since)));
     }
     // A line as wide as the terminal would wrap, and could not be taken back.
-    parts
-        .join(" · ")
-        .chars()
-        .take(width.saturating_sub(1))
-        .collect()
+    let line = parts.join(" · ");
+    line.chars().take(width.saturating_sub(1)).collect()
 }
 
 /// `1 device connected`.
@@ -61,34 +52,63 @@ pub fn ago(since: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::StoreStatus;
+
+    fn topic(name: &str, revision: &str) -> TopicStatus {
+        TopicStatus {
+            topic: name.to_owned(),
+            revision: revision.to_owned(),
+            viewers: 0,
+            name: String::new(),
+        }
+    }
+
+    fn status() -> Status {
+        Status {
+            running: true,
+            port: 9876,
+            local_ip: String::new(),
+            client_count: 0,
+            urls: Vec::new(),
+            default_topic: "main".to_owned(),
+            topics: Vec::new(),
+            store: None,
+            version: "",
+            last_push: None,
+        }
+    }
 
     #[test]
     fn the_line_of_a_running_daemon() {
-        let mut facts = Facts {
-            devices: 2,
-            topics: 1,
-            revision: Some("17".into()),
+        let mut status = Status {
+            client_count: 2,
+            topics: vec![topic("main", "17")],
             last_push: Some(Duration::from_secs(3)),
-            failure: None,
+            ..status()
         };
         let expected = "2 devices connected · revision 17 · last push 3 s ago";
-        assert_eq!(line(&facts, 80), expected);
-        assert_eq!(line(&facts, 20), "2 devices connected");
-        facts.failure = Some("not kept since 18:04:05 UTC".into());
-        let expected = "2 devices connected · not kept since 18:04:05 UTC · revision 17";
-        assert!(line(&facts, 80).starts_with(expected));
-        facts.failure = None;
-        facts.topics = 3;
-        facts.devices = 1;
-        assert!(line(&facts, 80).starts_with("1 device connected · 3 topics · "));
+        assert_eq!(line(&status, 80), expected);
+        assert_eq!(line(&status, 20), "2 devices connected");
+        status.store = Some(StoreStatus {
+            failing_since_ms: Some(64_805_000),
+            error: None,
+        });
+        let expected = "2 devices connected · not kept since 18:00:05 UTC · revision 17";
+        assert!(
+            line(&status, 80).starts_with(expected),
+            "{}",
+            line(&status, 80)
+        );
+        status.store = None;
+        status.topics.insert(0, topic("a", "3"));
+        status.client_count = 1;
+        let expected = "1 device connected · 2 topics · revision 17 · ";
+        assert!(line(&status, 80).starts_with(expected));
     }
 
     #[test]
     fn the_line_of_a_daemon_that_waits() {
-        assert_eq!(
-            line(&Facts::default(), 80),
-            "0 devices connected · no session yet"
-        );
+        assert_eq!(line(&status(), 80), "0 devices connected · no session yet");
     }
 
     #[test]

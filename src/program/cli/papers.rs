@@ -1,0 +1,65 @@
+//! The commands that print one text: `token`, `qr`, `config`, `completions`, `man`.
+
+use clap_complete::Shell;
+use serde_json::Value;
+
+use super::arguments::{CommandLine, ConfigArgs, PlaceArgs, QrArgs};
+use super::daemon::{Daemon, kept_token};
+use super::failure::Failure;
+use super::runtime::block_on;
+use super::runtime_dir;
+use super::streams::print;
+use crate::program::config::show;
+use crate::program::terminal::{self, banner};
+
+/// `onlooker token`.
+pub fn token(place: &PlaceArgs) -> Result<(), Failure> {
+    let port = place.load()?.settings.options.port;
+    let token = kept_token(port)?.ok_or_else(|| {
+        Failure::new(format!(
+            "no token for port {port} in {}: is onlooker running here as this user? name its port with --port",
+            runtime_dir::directory().display()
+        ))
+    })?;
+    print(&format!("{}\n", token.reveal())).map(drop)
+}
+
+/// `onlooker qr`.
+pub fn qr(args: QrArgs) -> Result<(), Failure> {
+    let text = match args.text {
+        Some(text) => text,
+        None => {
+            let daemon = Daemon::to_write(&args.daemon)?;
+            let status: Value = block_on(daemon.status())?;
+            let link = status["urls"][0].as_str();
+            link.ok_or_else(|| Failure::new("the daemon names no link"))?
+                .to_owned()
+        }
+    };
+    print(&banner::code(&text, terminal::width())).map(drop)
+}
+
+/// `onlooker config`.
+pub fn config(args: ConfigArgs) -> Result<(), Failure> {
+    let text = match args.default {
+        true => show::template(),
+        false => show::effective(&args.serve.split().0.load()?),
+    };
+    print(&text).map(drop)
+}
+
+/// `onlooker completions SHELL`.
+pub fn completions(shell: Shell) -> Result<(), Failure> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut CommandLine::shape(), "onlooker", &mut text);
+    print(&String::from_utf8_lossy(&text)).map(drop)
+}
+
+/// `onlooker man`.
+pub fn man() -> Result<(), Failure> {
+    let mut text = Vec::new();
+    let man = clap_mangen::Man::new(CommandLine::shape());
+    let made = man.render(&mut text);
+    made.map_err(|error| Failure::new(format!("cannot make the manual: {error}")))?;
+    print(&String::from_utf8_lossy(&text)).map(drop)
+}
