@@ -110,6 +110,7 @@ fn viewer(
                 own,
                 address,
                 device,
+                span: tracing::Span::none(),
                 admission,
             })
             .await;

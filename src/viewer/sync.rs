@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
 use tokio_util::sync::CancellationToken;
 
-use super::{Inbound, Signal};
+use super::inbound::{Inbound, Signal};
 use crate::access::ViewerPass;
 use crate::hub::notices::Away;
 use crate::hub::{Hub, Invalidated, Place, millis};
