@@ -104,38 +104,30 @@ impl Outbox {
     /// Sends at once if nothing is in flight. Returns how many bytes the socket took; `None` if
     /// something is in flight, and nothing was done.
     pub fn send(&mut self, wire: &Wire, bytes: &Bytes) -> io::Result<Option<usize>> {
-        if self.is_busy() {
-            return Ok(None);
-        }
-        let sent = write(wire, bytes, false)?;
-        self.hold_rest(wire, bytes, sent, false);
-        Ok(Some(sent))
+        self.try_send(wire, bytes, false)
     }
 
     /// The same for an update, which may be outdated by the time that the socket has room: it is
     /// not queued in the kernel behind anything else, and if the socket takes nothing of it, it is
     /// dropped, which is `None` too.
     pub fn offer(&mut self, wire: &Wire, bytes: &Bytes) -> io::Result<Option<usize>> {
+        self.try_send(wire, bytes, true)
+    }
+
+    fn try_send(&mut self, wire: &Wire, bytes: &Bytes, apart: bool) -> io::Result<Option<usize>> {
         if self.is_busy() {
             return Ok(None);
         }
-        let sent = write(wire, bytes, true)?;
-        if sent == 0 {
+        let sent = write(wire, bytes, apart)?;
+        if apart && sent == 0 {
             self.flight = Flight::Full;
             return Ok(None);
         }
-        self.hold_rest(wire, bytes, sent, true);
-        Ok(Some(sent))
-    }
-
-    fn hold_rest(&mut self, wire: &Wire, bytes: &Bytes, sent: usize, apart: bool) {
         if sent < bytes.len() || !wire.is_flushed() {
-            self.flight = Flight::Sending {
-                piece: self.held.hold(bytes.clone()),
-                sent,
-                apart,
-            };
+            let piece = self.held.hold(bytes.clone());
+            self.flight = Flight::Sending { piece, sent, apart };
         }
+        Ok(Some(sent))
     }
 
     /// Keeps a host's own text behind what is in flight. Returns whether there was room.

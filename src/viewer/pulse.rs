@@ -29,16 +29,6 @@ pub struct Round {
     pub stall: Duration,
 }
 
-/// What a look at a viewer found.
-pub enum Finding {
-    /// There is nothing to do.
-    Fine,
-    /// It is time to ping it.
-    Ping,
-    /// It has to go.
-    Away(Away),
-}
-
 /// What is known of one viewer's life.
 pub struct Pulse {
     taking: Taking,
@@ -75,9 +65,18 @@ impl Pulse {
         }
     }
 
-    /// Looks at a viewer that has been sent so many bytes. `sending` tells whether its socket is
-    /// full.
-    pub fn look(&mut self, round: &Round, socket: &Socket, sent: u64, sending: bool) -> Finding {
+    /// Looks at a viewer that has been sent so many bytes; `sending` means that it has yet to take
+    /// some. Returns whether it is time to ping it.
+    ///
+    /// # Errors
+    /// Why it has to go: it takes nothing, or does not answer.
+    pub fn look(
+        &mut self,
+        round: &Round,
+        socket: &Socket,
+        sent: u64,
+        sending: bool,
+    ) -> Result<bool, Away> {
         let now = round.now;
         self.look_at_reading(now, sent, socket.has_spoken());
         if sending {
@@ -86,7 +85,7 @@ impl Pulse {
                 socket.heard();
             }
             if now - self.taking.since >= round.stall {
-                return Finding::Away(Away::Stalled);
+                return Err(Away::Stalled);
             }
         } else {
             self.taking = Taking {
@@ -96,7 +95,7 @@ impl Pulse {
         }
         match self.next_ping <= now {
             true => self.ping(round, socket),
-            false => Finding::Fine,
+            false => Ok(false),
         }
     }
 
@@ -111,7 +110,7 @@ impl Pulse {
         self.sent = sent;
     }
 
-    fn ping(&mut self, round: &Round, socket: &Socket) -> Finding {
+    fn ping(&mut self, round: &Round, socket: &Socket) -> Result<bool, Away> {
         let (now, unanswered) = (round.now, socket.unanswered());
         if unanswered >= UNANSWERED {
             // A dead peer is found by the kernel meanwhile (TCP_USER_TIMEOUT).
@@ -121,16 +120,16 @@ impl Pulse {
                 // Our ping is behind what it is still taking.
                 self.next_ping = now + patience(round.ping, UNANSWERED);
             } else {
-                return Finding::Away(Away::Silent);
+                return Err(Away::Silent);
             }
-            return Finding::Fine;
+            return Ok(false);
         }
         if unanswered > 0 {
             self.taking.left = left(socket);
         }
         socket.pinged();
         self.next_ping = now + patience(round.ping, socket.unanswered());
-        Finding::Ping
+        Ok(true)
     }
 
     /// Counts anew what it takes: a close frame is on its way.

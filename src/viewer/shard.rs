@@ -10,7 +10,6 @@ use std::time::Duration;
 use slab::Slab;
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval};
-use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -25,7 +24,7 @@ use crate::hub::notices::Away;
 use crate::hub::{Event, Hub};
 use crate::state::name::TopicName;
 use crate::wire::close;
-use crate::wire::frame::{close as close_frame, control};
+use crate::wire::frame::close_reply;
 
 /// What all shards share.
 #[derive(Clone)]
@@ -131,10 +130,7 @@ impl Shard {
                 viewer.pong(&payload);
                 self.pump(key);
             }
-            Signal::Close(code) => {
-                let bytes = code.map_or_else(|| control(Control::Close, &[]), close_frame);
-                viewer.close(bytes, "closed by the viewer");
-            }
+            Signal::Close(code) => viewer.close(close_reply(code), "closed by the viewer"),
             Signal::Fail(code) => viewer.fail(code, self.common.hub.notices()),
         }
     }

@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
 
 use super::held::Held;
 use super::outbox::Outbox;
-use super::pulse::{Finding, Pulse, Round};
+use super::pulse::{Pulse, Round};
 use super::socket::Socket;
 use super::wire::Wire;
 use crate::access::ViewerPass;
@@ -273,9 +273,9 @@ impl Viewer {
         }
         let sending = self.outbox.is_sending();
         match self.pulse.look(round, &self.socket, self.bytes, sending) {
-            Finding::Away(away) => return Some(away),
-            Finding::Ping if !self.outbox.is_busy() => self.send(&control(Control::Ping, &[])),
-            Finding::Ping | Finding::Fine => {}
+            Ok(true) => self.send(&control(Control::Ping, &[])),
+            Ok(false) => {}
+            Err(away) => return Some(away),
         }
         None
     }

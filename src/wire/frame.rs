@@ -184,6 +184,11 @@ pub fn control(opcode: Control, payload: &[u8]) -> Bytes {
     message(header, payload)
 }
 
+/// The answer to a peer's close frame: the same code, if there is one.
+pub fn close_reply(code: Option<u16>) -> Bytes {
+    code.map_or_else(|| control(Control::Close, &[]), close)
+}
+
 /// A close frame.
 pub fn close(code: u16) -> Bytes {
     control(Control::Close, &code.to_be_bytes())

@@ -72,9 +72,7 @@ impl Shard {
             let frame = frames
                 .entry(entry.name().clone())
                 .or_insert_with(|| heartbeat(entry));
-            if !viewer.outbox.is_busy() {
-                viewer.send(frame.bytes(viewer.encoding));
-            }
+            viewer.send(frame.bytes(viewer.encoding));
         }
     }
 
