@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,9 +100,10 @@ impl Reader {
         closed
     }
 
-    async fn tell(&self, command: Command) {
-        // A shard that has ended has hung up on its viewers.
-        let _ = Box::pin(self.shard.send(command)).await;
+    /// Boxed before it is awaited: an idle viewer has no room for a command.
+    fn tell(&self, command: Command) -> Pin<Box<impl Future<Output = ()>>> {
+        // Fails when the shard has ended: then it has hung up on its viewers.
+        Box::pin(async move { _ = self.shard.send(command).await })
     }
 }
 
