@@ -35,15 +35,13 @@ pub struct Pulse {
     next_ping: Instant,
     /// How many bytes it had been sent when it last spoke.
     answered: u64,
-    /// How many bytes it had been sent at the last look.
-    sent: u64,
     /// Until then it may be busy reading what the kernels hold, and not have come to our ping.
     reading_until: Instant,
 }
 
 /// Since when a peer has taken nothing of what it is being sent.
 struct Taking {
-    /// How many bytes its socket had taken.
+    /// How many bytes its socket had taken at the last look.
     sent: u64,
     /// When it last took any, as far as anybody has looked.
     since: Instant,
@@ -60,7 +58,6 @@ impl Pulse {
             taking: Taking::new(now, 0),
             next_ping: now + ping,
             answered: 0,
-            sent: 0,
             reading_until: now,
         }
     }
@@ -101,13 +98,12 @@ impl Pulse {
 
     fn look_at_reading(&mut self, now: Instant, sent: u64, spoke: bool) {
         if spoke {
-            (self.answered, self.reading_until) = (self.sent, now);
+            (self.answered, self.reading_until) = (self.taking.sent, now);
         }
-        if sent != self.sent {
+        if sent != self.taking.sent {
             let held = (sent - self.answered).min(KERNELS);
             self.reading_until = now + Duration::from_secs(held / SLOW);
         }
-        self.sent = sent;
     }
 
     fn ping(&mut self, round: &Round, socket: &Socket) -> Result<bool, Away> {

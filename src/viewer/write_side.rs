@@ -1,6 +1,6 @@
 //! One viewer's write side: what it is sent, in which order, and how it is closed.
 
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,7 +102,7 @@ pub struct Viewer {
     greeted: bool,
     /// It has missed a flush because it took nothing.
     behind: bool,
-    address: SocketAddr,
+    address: IpAddr,
     device: Box<str>,
     span: tracing::Span,
     _admission: Arc<dyn Send + Sync>,
@@ -142,7 +142,7 @@ impl Viewer {
             bytes: 0,
             greeted: false,
             behind: false,
-            address: new.address,
+            address: new.address.ip(),
             device: new.device,
             span: new.span,
             _admission: new.admission,
@@ -307,7 +307,7 @@ impl Viewer {
     }
 
     fn report(&self, away: Away, notices: &Notices) {
-        let address = self.address.ip().to_canonical();
+        let address = self.address.to_canonical();
         if notices.sent_away(away, address) {
             let topic = self.presence.entry().name();
             let (device, reason) = (&*self.device, away.label());
@@ -361,7 +361,7 @@ impl Viewer {
             id: self.id,
             topic: entry.name().to_string(),
             device: self.device.to_string(),
-            address: self.address.ip().to_string(),
+            address: self.address.to_string(),
             connected_ms: millis(self.since.elapsed()),
             revision: self.revision.map(|revision| revision.to_string()),
             current: self.revision == entry.session().map(|(revision, _)| revision),
