@@ -66,7 +66,11 @@ fn one_event_per_topic_then_one_per_flush() {
             (&json!("stage"), next),
             "nothing else is told"
         );
-        assert_eq!(event["sourceId"], json!(null), "a writer that gives no name has none");
+        assert_eq!(
+            event["sourceId"],
+            json!(null),
+            "a writer that gives no name has none"
+        );
     }
 }
 

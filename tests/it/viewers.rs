@@ -377,7 +377,7 @@ fn our_own_clients_hear_more() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_viewer_that_did_not_read_is_sent_the_newest_next() {
-    let daemon = Daemon::with(&["--debounce", "0"]);
+    let daemon = Daemon::with(&["--debounce", "0", "-v"]);
     use std::net::{Ipv4Addr, SocketAddr};
     let raw = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     raw.set_recv_buffer_size(16 * 1024).unwrap();
@@ -396,4 +396,27 @@ fn a_viewer_that_did_not_read_is_sent_the_newest_next() {
     }
     let mut number = || slow.json()["payload"]["data"][0].clone();
     assert_eq!([number(), number()], [json!(1), json!(20)]);
+    let slow = daemon.logged("viewer is slow");
+    assert!(
+        slow.contains("it has not taken the last frame yet"),
+        "{slow}"
+    );
+    let caught_up = daemon.logged("viewer has caught up");
+    assert!(caught_up.contains("by=Snapshot"), "{caught_up}");
+}
+
+#[test]
+fn the_log_tells_of_viewers_and_flushes_when_asked() {
+    let daemon = Daemon::with(&["--debounce", "0", "-vv"]);
+    demo(&daemon, 1);
+    let viewer = settled(&daemon);
+    let joined = daemon.logged("viewer joined");
+    assert!(joined.contains("resumed=Snapshot"), "{joined}");
+    let revision = set(&daemon, "speed", "2").json()["serverRevision"].clone();
+    let flush = daemon.logged(&format!("to={revision} "));
+    assert!(flush.contains("flush topic=main from="), "{flush}");
+    assert!(flush.contains("viewers=1"), "{flush}");
+    drop(viewer);
+    let left = daemon.logged("viewer left");
+    assert!(left.contains("why=\"disconnected\""), "{left}");
 }
