@@ -78,16 +78,16 @@ impl Hub {
         self.0.invalidated.subscribe()
     }
 
-    /// Sends a host's own text to the viewers of a topic. Waits while too many texts are on
-    /// their way to the shards.
+    /// Sends a host's own text to the viewers of a topic. Waits while too many texts are on their
+    /// way to the shards.
     pub async fn broadcast(&self, entry: &Arc<TopicEntry>, text: String) -> Delivery {
         // Fails only when the semaphore is closed, which it never is.
         let permit = self.0.texts.clone().acquire_owned().await.ok();
-        let (hub, entry) = (self.clone(), entry.clone());
-        let (text, delivery) = hub.text(&entry, text, permit);
+        let (text, delivery) = self.text(entry, text, permit);
         if !text.frame.is_large() {
-            hub.send_text(text);
+            self.send_text(text);
         } else {
+            let hub = self.clone();
             // Fails only with the daemon.
             let _ = tokio::task::spawn_blocking(move || hub.send_text(text)).await;
         }

@@ -4,6 +4,7 @@ use std::future::pending;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError, TryLockError};
 
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
 use super::entry::{State, Wrote};
@@ -35,22 +36,29 @@ impl Hub {
             tracing::info!(%topic, "topic gone: its first session could not be kept");
             return;
         }
-        // A large flush takes a while to encode, and holds the lock meanwhile.
-        if !entry.is_flushing() && entry.waiting_len() <= LARGE {
-            return self.flush_now(entry);
+        if !self.flush_at_once(entry) {
+            let (hub, entry) = (self.clone(), entry.clone());
+            // Fails only with the daemon.
+            let _ = spawn_blocking(move || hub.flush_in_order(&entry, &entry.order())).await;
         }
-        let (hub, entry) = (self.clone(), entry.clone());
-        // Fails only with the daemon.
-        let _ = tokio::task::spawn_blocking(move || hub.flush_now(&entry)).await;
     }
 
-    fn flush_now(&self, entry: &Arc<TopicEntry>) {
-        let _order = entry.order();
-        let Some(flushed) = entry.flush() else { return };
-        if let Some(frame) = &flushed.frame {
-            entry.encodings.encode(frame);
+    /// Flushes, unless that may take long: what waits is large, or a large flush is leaving.
+    fn flush_at_once(&self, entry: &Arc<TopicEntry>) -> bool {
+        let order = match entry.order.try_lock() {
+            Ok(order) => order,
+            Err(TryLockError::Poisoned(order)) => order.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        let at_once = entry.waiting_len() <= LARGE;
+        if at_once {
+            self.flush_in_order(entry, &order);
         }
-        flushed.trace();
+        at_once
+    }
+
+    fn flush_in_order(&self, entry: &Arc<TopicEntry>, _order: &MutexGuard<'_, ()>) {
+        let Some(flushed) = entry.flush() else { return };
         self.0.counts.flushes.fetch_add(1, Ordering::Relaxed);
         // Fails when nobody listens: then there is nobody to tell.
         let _ = self.0.invalidated.send(Invalidated {
@@ -58,6 +66,10 @@ impl Hub {
             revision: flushed.to,
             source_id: flushed.source_id.clone(),
         });
+        if let Some(frame) = &flushed.frame {
+            entry.encodings.encode(frame);
+        }
+        flushed.trace();
         self.send(Event::Flush(Arc::new(flushed)));
     }
 
@@ -120,11 +132,6 @@ impl TopicEntry {
     /// Whoever takes a flush holds this until it has left, so that flushes leave in order.
     fn order(&self) -> MutexGuard<'_, ()> {
         self.order.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether a flush is leaving, which may take a while.
-    fn is_flushing(&self) -> bool {
-        matches!(self.order.try_lock(), Err(TryLockError::WouldBlock))
     }
 
     /// About how many bytes wait to be flushed.

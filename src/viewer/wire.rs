@@ -127,7 +127,7 @@ impl TlsWire {
     /// Gives the kernel as much of what is encrypted as it takes.
     fn flush(&self, session: &mut ServerConnection, apart: bool) -> io::Result<()> {
         while session.wants_write() {
-            match session.write_tls(&mut Kernel(&self.tcp, apart)) {
+            match session.write_tls(&mut Tcp(&self.tcp, apart)) {
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
@@ -144,7 +144,7 @@ impl TlsWire {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 result => return result,
             }
-            if session.read_tls(&mut Kernel(&self.tcp, false))? == 0 {
+            if session.read_tls(&mut Tcp(&self.tcp, false))? == 0 {
                 return Ok(0);
             }
             let processed = session.process_new_packets();
@@ -191,15 +191,15 @@ fn takes(_: &TcpStream) -> io::Result<()> {
 }
 
 /// The socket as `rustls` wants it, and whether what is written goes apart.
-struct Kernel<'a>(&'a TcpStream, bool);
+struct Tcp<'a>(&'a TcpStream, bool);
 
-impl Read for Kernel<'_> {
+impl Read for Tcp<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.try_read(buffer)
     }
 }
 
-impl Write for Kernel<'_> {
+impl Write for Tcp<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         send(self.0, bytes, self.1)
     }
