@@ -28,6 +28,7 @@ const BUDGET_SPAN: Duration = Duration::from_secs(10);
 const HEADER: usize = 14;
 
 /// The state of one viewer's inbound bytes.
+#[derive(Default)]
 pub struct Inbound {
     header: [u8; HEADER],
     header_len: u8,
@@ -57,6 +58,7 @@ struct Message {
     tail: Vec<u8>,
 }
 
+#[derive(Default)]
 struct Budget {
     frames_limit: u32,
     bytes_limit: u64,
@@ -71,19 +73,12 @@ impl Inbound {
         let budget = Budget {
             frames_limit: limits.inbound_frames,
             bytes_limit: limits.inbound_bytes as u64,
-            since: Duration::ZERO,
-            frames: 0,
-            bytes: 0,
+            ..Budget::default()
         };
         Inbound {
-            header: [0; HEADER],
-            header_len: 0,
-            frame: None,
-            message: None,
-            control: Vec::new(),
-            over: false,
             deflate,
             budget,
+            ..Inbound::default()
         }
     }
 
@@ -188,11 +183,8 @@ impl Inbound {
         }
         let message = self.message.as_mut().ok_or(close::PROTOCOL)?;
         message.length = message.length.saturating_add(length);
-        if message.length > self.budget.bytes_limit {
-            Err(close::TOO_LARGE)
-        } else {
-            Ok(())
-        }
+        let fits = message.length <= self.budget.bytes_limit;
+        fits.then_some(()).ok_or(close::TOO_LARGE)
     }
 
     fn payload(&mut self, frame: &Open, piece: &[u8]) -> Result<(), u16> {
@@ -250,19 +242,16 @@ impl Budget {
         self.frames += frames;
         self.bytes += bytes;
         let within = self.frames <= self.frames_limit && self.bytes <= self.bytes_limit;
-        if within { Ok(()) } else { Err(close::POLICY) }
+        within.then_some(()).ok_or(close::POLICY)
     }
 }
 
 /// The code in a close frame, if there is one (RFC 6455 §5.5.1, §7.4).
 fn closing(payload: &[u8]) -> Result<Option<u16>, u16> {
-    let Some((code, reason)) = payload.split_first_chunk::<2>() else {
-        return if payload.is_empty() {
-            Ok(None)
-        } else {
-            Err(close::PROTOCOL)
-        };
-    };
+    if payload.is_empty() {
+        return Ok(None);
+    }
+    let (code, reason) = payload.split_first_chunk().ok_or(close::PROTOCOL)?;
     let code = u16::from_be_bytes(*code);
     if !CloseCode::from(code).is_allowed() {
         return Err(close::PROTOCOL);

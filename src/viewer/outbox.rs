@@ -103,18 +103,11 @@ impl Outbox {
 
     /// Sends at once if nothing is in flight. Returns how many bytes the socket took; `None` if
     /// something is in flight, and nothing was done.
-    pub fn send(&mut self, wire: &Wire, bytes: &Bytes) -> io::Result<Option<usize>> {
-        self.try_send(wire, bytes, false)
-    }
-
-    /// The same for an update, which may be outdated by the time that the socket has room: it is
-    /// not queued in the kernel behind anything else, and if the socket takes nothing of it, it is
-    /// dropped, which is `None` too.
-    pub fn offer(&mut self, wire: &Wire, bytes: &Bytes) -> io::Result<Option<usize>> {
-        self.try_send(wire, bytes, true)
-    }
-
-    fn try_send(&mut self, wire: &Wire, bytes: &Bytes, apart: bool) -> io::Result<Option<usize>> {
+    ///
+    /// What is sent `apart` is an update, which may be outdated by the time that the socket has
+    /// room: it is not queued in the kernel behind anything else, and if the socket takes nothing
+    /// of it, it is dropped, which is `None` too.
+    pub fn send(&mut self, wire: &Wire, bytes: &Bytes, apart: bool) -> io::Result<Option<usize>> {
         if self.is_busy() {
             return Ok(None);
         }
@@ -171,7 +164,7 @@ impl Outbox {
             let Some(bytes) = self.next() else {
                 return Ok(total);
             };
-            total += self.send(wire, &bytes)?.unwrap_or_default();
+            total += self.send(wire, &bytes, false)?.unwrap_or_default();
         }
     }
 

@@ -20,11 +20,8 @@ const LINGER_BYTES: usize = 1024 * 1024;
 pub struct Reader {
     /// The viewer's key in its shard.
     pub key: usize,
-    /// The viewer's socket.
     pub socket: Arc<Socket>,
-    /// Checks what the viewer sends.
     pub inbound: Inbound,
-    /// The way to its shard.
     pub shard: mpsc::Sender<Command>,
     /// The moment from which the time for the viewer's budget is counted.
     pub start: Instant,

@@ -29,13 +29,9 @@ use crate::wire::frame::close_reply;
 /// What all shards share.
 #[derive(Clone)]
 pub struct Common {
-    /// What is shown.
     pub hub: Hub,
-    /// Waits for every task.
     pub tasks: TaskTracker,
-    /// What viewers have not taken yet.
     pub held: Arc<Held>,
-    /// For what is large.
     pub encoder: Encoder,
 }
 

@@ -76,19 +76,14 @@ pub struct ViewerInfo {
 pub struct Viewer {
     /// Unique while the daemon runs.
     pub id: u64,
-    /// Its socket, shared with its reader.
     pub socket: Arc<Socket>,
-    /// That it may watch.
     pub pass: ViewerPass,
-    /// Its topic, and its place among the viewers.
     pub presence: Presence,
     /// The revision that it was last sent.
     pub revision: Option<Revision>,
-    /// How it wants its messages.
     pub encoding: Encoding,
     /// Whether it speaks `onlooker.v1`.
     pub own: bool,
-    /// What is on its way to it.
     pub outbox: Outbox,
     /// Its place in its topic's list.
     pub place: usize,
@@ -157,16 +152,20 @@ impl Viewer {
 
     /// Sends shared bytes, if nothing is in flight.
     pub fn send(&mut self, bytes: &Bytes) {
-        let sent = self.outbox.send(&self.socket.wire, bytes);
+        self.try_send(bytes, false);
+    }
+
+    fn try_send(&mut self, bytes: &Bytes, apart: bool) -> bool {
+        let sent = self.outbox.send(&self.socket.wire, bytes, apart);
+        let taken = matches!(sent, Ok(Some(_)));
         self.account(sent.map(Option::unwrap_or_default));
+        taken
     }
 
     /// Sends shared bytes that bring it to a revision, or nothing of them if the socket is full:
     /// then it is sent what is newest once it takes more.
     pub fn offer(&mut self, bytes: &Bytes, revision: Option<Revision>) -> bool {
-        let sent = self.outbox.offer(&self.socket.wire, bytes);
-        let taken = matches!(sent, Ok(Some(_)));
-        self.account(sent.map(Option::unwrap_or_default));
+        let taken = self.try_send(bytes, true);
         match taken {
             true => self.revision = revision,
             false => self.miss(),
