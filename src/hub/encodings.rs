@@ -20,8 +20,8 @@ impl Encodings {
         self.0[encoding.index()].fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Makes every encoding of a frame that is in use. That of a large frame takes a while: one
-    /// of 15 MB is deflated for a third of a second.
+    /// Makes every encoding of a frame that is in use. For a large frame this takes a while:
+    /// deflating 15 MB takes a third of a second.
     pub fn encode(&self, frame: &Frame) {
         let used = |encoding: &Encoding| self.0[encoding.index()].load(Ordering::Relaxed) > 0;
         for encoding in Encoding::ALL.into_iter().filter(used) {

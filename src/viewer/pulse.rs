@@ -1,5 +1,5 @@
-//! Whether a viewer is still there, judged by what it takes and what it answers. It is never told
-//! by a clock of its own: whoever asks says what time it is.
+//! Whether a viewer is still there, judged by what it takes and what it answers. Nothing here reads
+//! a clock: whoever asks passes the time.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ struct Taking {
 }
 
 impl Pulse {
-    /// That of a viewer that joins.
+    /// The pulse of a viewer that joins now.
     pub fn new(now: Instant, ping: Duration) -> Pulse {
         Pulse {
             taking: Taking::new(now, 0),
@@ -128,7 +128,7 @@ impl Pulse {
         Ok(true)
     }
 
-    /// Counts anew what it takes: a close frame is on its way.
+    /// A close frame is on its way: what it takes from now on is counted afresh.
     pub fn close(&mut self, now: Instant, sent: u64) {
         self.taking = Taking::new(now, sent);
     }

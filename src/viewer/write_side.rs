@@ -87,7 +87,7 @@ pub struct Viewer {
     pub outbox: Outbox,
     /// Its place in its topic's list.
     pub place: usize,
-    /// Once it is closed: then nothing more is sent to it.
+    /// Set once it is closed: then nothing more is sent to it.
     closing: Option<Closing>,
     pulse: Pulse,
     /// How often its topic had been sent again when it was last brought up to date.
@@ -243,7 +243,7 @@ impl Viewer {
         self.send(&bytes);
     }
 
-    /// It was not sent a flush: it is sent what it lacks by then when it takes more.
+    /// It could not be sent a flush. When it takes more, it is sent whatever it lacks by then.
     pub fn miss(&mut self) {
         if !self.behind && self.outbox.is_sending() {
             self.behind = true;

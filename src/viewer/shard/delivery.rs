@@ -76,7 +76,7 @@ impl Shard {
                 }
             }
             Event::Text(_) => {
-                // What is not encoded for a viewer left before the viewer came.
+                // A text that is not encoded for this viewer was sent before the viewer came.
                 let bytes = burst.bytes(viewer.encoding);
                 return bytes.is_some_and(|bytes| viewer.send_text(bytes));
             }

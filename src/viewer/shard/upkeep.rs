@@ -1,4 +1,4 @@
-//! What a shard does without being told of a change: pings, heartbeats, and sending away.
+//! What a shard does on its own: pings, heartbeats, and sending viewers away.
 
 use std::collections::HashMap;
 use std::time::Duration;
