@@ -401,7 +401,16 @@ fn silence_loses_a_reader() {
 fn a_slow_reader_is_told_the_newest() {
     const UPDATES: usize = 50_000;
     let long = "t".repeat(128);
-    let mut daemon = Daemon::with(&["--debounce", "0ms", "--topic", &long, "--ping", "1h"]);
+    let mut daemon = Daemon::with(
+        &[
+            ["--debounce", "0ms"],
+            ["--topic", &long],
+            ["--ping", "1h"],
+            // However long a busy machine takes for all the updates.
+            ["--stall-timeout", "10m"],
+        ]
+        .concat(),
+    );
     let mut slow = daemon.socket("/sync", &[]);
     let token = format!("Bearer {}", daemon.token);
     let mut host = daemon.socket("/host", &[("Authorization", &token)]);
