@@ -1,5 +1,5 @@
-//! What a change costs on its way from the host's text to the viewers' bytes, by the size of
-//! the session: `cargo bench --bench session`.
+//! What a change costs on its way from the host's text to the viewers' bytes, by the size of the
+//! session: `cargo bench --bench session`.
 
 use std::fmt::Write;
 use std::hint::black_box;
@@ -16,7 +16,7 @@ use onlooker::wire::frame::{Encoding, Frame};
 
 const SIZES: [(&str, usize); 3] = [("1 KB", 1_000), ("100 KB", 100_000), ("10 MB", 10_000_000)];
 
-/// A session's text of about `size` bytes, most of it data. `mark` makes it another one.
+/// A session's text of about `size` bytes, most of it data. It differs by `mark`.
 fn text(size: usize, mark: u64) -> String {
     let mut text = format!("{{\"config\":{{\"speed\":{mark},\"mode\":\"wave\"}},\"data\":[");
     let mut index = 0_u64;
@@ -62,7 +62,7 @@ fn encode(update: Update) -> usize {
         .len()
 }
 
-/// A whole session, parsed already: written, answered, and encoded for the viewers.
+/// A whole session, already parsed: written, answered, and encoded for the viewers.
 fn replace(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("write, since and encode a session");
     for (name, size) in SIZES {
@@ -71,7 +71,7 @@ fn replace(criterion: &mut Criterion) {
             .map(|mark| session(&text(size, mark)))
             .into_iter()
             .cycle();
-        // A structural change: what viewers receive is everything.
+        // A structural change, for which viewers are sent everything.
         let mut next = move || {
             let mut session = sessions.next().expect("the sessions go round");
             session.name = Json::string(session.config.get("speed").expect("it is there").as_str());
@@ -93,7 +93,7 @@ fn replace(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// One field: what it costs must not depend on the session around it.
+/// One field. The cost must not depend on the session around it.
 fn one_field(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("write, since and encode one field");
     for (name, size) in SIZES {
@@ -119,7 +119,7 @@ fn one_field(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A session whose config has so many fields, and another value for each of them.
+/// So many fields of a config, all with this value.
 fn many(count: usize, value: u64) -> Vec<(String, Json)> {
     let value = Json::parse(value.to_string().as_bytes()).expect("a number");
     let field = |index| (format!("field{index:06}"), value.clone());
@@ -132,7 +132,7 @@ fn wide_topic(count: usize) -> Topic {
     topic(session)
 }
 
-/// Fields of a config that has many: what it costs must follow what is changed.
+/// Some fields of a config that has many. The cost must depend on how many are changed.
 fn fields(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("write, since and encode fields");
     for (name, changed, count) in [
@@ -158,7 +158,7 @@ fn fields(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A file read again, its text the same: one parse and one comparison.
+/// A file that is read again, with the same text: one parse and one comparison.
 fn reload(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("parse and compare a file");
     group.sample_size(20);
@@ -176,7 +176,7 @@ fn reload(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The rarer encodings, each made once for everybody who wants it.
+/// The encodings, each of which is made once for all its viewers.
 fn encodings(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("encode 100 KB");
     let mut topic = topic(session(&text(100_000, 0)));

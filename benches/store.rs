@@ -1,5 +1,6 @@
-//! Group commit: how many durable writes a second one writer gets, and 64 at once.
-//! `cargo bench --bench store`; a ratio inside one run, because disks and machines differ.
+//! Group commit: how many durable writes a second one writer gets, and 64 writers together.
+//! `cargo bench --bench store`. Disks and machines differ, so it is the ratio within one run that
+//! counts.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use onlooker::server::{Server, TopicHandle};
 const ROUNDS: usize = 5;
 const BURST: Duration = Duration::from_millis(1500);
 
-/// Writes until the time is over, each time waiting until it is durable.
+/// Writes until the time is up, waiting each time until the write is durable.
 async fn write(topic: TopicHandle, field: String, until: Instant) -> u32 {
     let mut count = 0;
     while Instant::now() < until {
@@ -21,7 +22,7 @@ async fn write(topic: TopicHandle, field: String, until: Instant) -> u32 {
     count
 }
 
-/// Writes a second of so many writers.
+/// How many writes a second so many writers get.
 async fn rate(topic: &TopicHandle, writers: usize) -> f64 {
     let until = Instant::now() + BURST;
     let field = |index| format!("writer{index}");

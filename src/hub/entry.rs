@@ -8,6 +8,7 @@ use tokio::sync::{Notify, RwLock, watch};
 use tokio::time::Instant;
 
 use super::Flow;
+use super::encodings::Encodings;
 use super::sources::Sources;
 use crate::state::debounce::Debounce;
 use crate::state::fields::Whitelist;
@@ -26,6 +27,7 @@ pub struct TopicEntry {
     state: Mutex<State>,
     pub(super) changed: Notify,
     pub(super) viewers: AtomicUsize,
+    pub(super) encodings: Encodings,
     pub(super) sources: Arc<Sources>,
     /// How often a host asked that everything is sent again.
     resends: AtomicU64,
@@ -97,6 +99,7 @@ impl TopicEntry {
             state: Mutex::new(state),
             changed: Notify::new(),
             viewers: AtomicUsize::new(0),
+            encodings: Encodings::default(),
             sources,
             resends: AtomicU64::new(0),
             warned_of_rounding: AtomicBool::new(false),

@@ -1,7 +1,6 @@
-//! What leaves the hub: flushes, texts, and the ends of topics; and what has happened.
+//! What the hub tells the viewers, by way of their shards, and those who fetch for themselves.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 
@@ -17,82 +16,59 @@ pub enum Event {
     Flush(Arc<Flushed>),
     /// A host's own text for the viewers of a topic.
     Text(Arc<Text>),
-    /// The whole session once more, for every viewer of a topic.
+    /// Every viewer of a topic is to be sent the whole session again.
     Resend(Arc<TopicEntry>),
     /// The topic was deleted.
     Deleted(Arc<TopicEntry>),
 }
 
-/// What every reader of `/sync` hears: a topic can be fetched at this revision.
+/// What every client of `/sync` hears: a topic can be fetched at this revision.
 #[derive(Clone, Debug)]
 pub struct Invalidated {
-    /// Which one.
+    /// The topic.
     pub topic: TopicName,
     /// At least this revision.
     pub revision: Revision,
-    /// Who wrote, if all that changed is of one that named itself.
+    /// Who made the changes, if all of them come from one writer that gave its name.
     pub source_id: Option<String>,
 }
 
 /// One flush of one topic.
 pub struct Flushed {
-    /// Whose.
+    /// The topic.
     pub entry: Arc<TopicEntry>,
     /// Viewers at this revision need exactly `frame`.
     pub from: Revision,
-    /// Where they are after it.
+    /// The revision that `frame` brings them to.
     pub to: Revision,
-    /// Nothing when only a refusal was announced.
+    /// None when only a refusal was announced.
     pub frame: Option<Arc<Frame>>,
-    /// Who wrote, if all of it is of one that named itself.
+    /// Who made the changes, if all of them come from one writer that gave its name.
     pub source_id: Option<String>,
 }
 
-/// What has happened since the start.
-#[derive(Default)]
-pub struct Counts {
-    pub(super) viewers: AtomicU64,
-    pub(super) writes: AtomicU64,
-    pub(super) refusals: AtomicU64,
-    pub(super) flushes: AtomicU64,
-    pub(super) passed_over: AtomicU64,
-}
-
-impl Counts {
-    /// Viewers that ever connected.
-    pub fn viewers(&self) -> u64 {
-        self.viewers.load(Ordering::Relaxed)
+impl Event {
+    /// The topic that it concerns.
+    pub fn entry(&self) -> &Arc<TopicEntry> {
+        match self {
+            Event::Flush(flushed) => &flushed.entry,
+            Event::Text(text) => &text.entry,
+            Event::Resend(entry) | Event::Deleted(entry) => entry,
+        }
     }
 
-    /// Changes that were accepted.
-    pub fn writes(&self) -> u64 {
-        self.writes.load(Ordering::Relaxed)
-    }
-
-    /// Changes that were refused.
-    pub fn refusals(&self) -> u64 {
-        self.refusals.load(Ordering::Relaxed)
-    }
-
-    /// Flushes to the viewers.
-    pub fn flushes(&self) -> u64 {
-        self.flushes.load(Ordering::Relaxed)
-    }
-
-    /// So many viewers could not be given a text.
-    pub(super) fn pass_over(&self, viewers: usize) {
-        self.passed_over
-            .fetch_add(viewers as u64, Ordering::Relaxed);
-    }
-
-    /// Hosts' texts that a viewer could not be given, by viewer.
-    pub fn passed_over(&self) -> u64 {
-        self.passed_over.load(Ordering::Relaxed)
+    /// The message that it carries.
+    pub fn frame(&self) -> Option<&Arc<Frame>> {
+        match self {
+            Event::Flush(flushed) => flushed.frame.as_ref(),
+            Event::Text(text) => Some(&text.frame),
+            Event::Resend(_) | Event::Deleted(_) => None,
+        }
     }
 }
 
 impl Hub {
-    /// Hears all that concerns viewers from now on.
+    /// Hears everything that concerns viewers from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.0.events.subscribe()
     }
@@ -102,19 +78,29 @@ impl Hub {
         self.0.invalidated.subscribe()
     }
 
-    /// Sends a host's own text to the viewers of a topic. Waits while too many texts are on
-    /// their way to the shards.
+    /// Sends a host's own text to the viewers of a topic. Waits while too many texts are on their
+    /// way to the shards.
     pub async fn broadcast(&self, entry: &Arc<TopicEntry>, text: String) -> Delivery {
-        // Never closed.
-        let permit = self.0.texts.clone().acquire_owned().await;
-        self.send_text(entry, text, permit.ok())
+        // Fails only when the semaphore is closed, which it never is.
+        let permit = self.0.texts.clone().acquire_owned().await.ok();
+        let (text, delivery) = self.text(entry, text, permit);
+        if !text.frame.is_large() {
+            self.send_text(text);
+        } else {
+            let hub = self.clone();
+            // Fails only with the daemon.
+            let _ = tokio::task::spawn_blocking(move || hub.send_text(text)).await;
+        }
+        delivery
     }
 
-    /// The same where nobody can wait: without a place the text is not sent.
+    /// The same for callers that cannot wait: when too many texts are on their way, this one is
+    /// not sent. A large text is encoded on the caller's thread. Returns how many viewers the
+    /// topic has if it was sent, otherwise 0.
     pub fn try_broadcast(&self, entry: &Arc<TopicEntry>, text: String) -> usize {
         match self.0.texts.clone().try_acquire_owned() {
             Ok(permit) => {
-                self.send_text(entry, text, Some(permit));
+                self.send_text(self.text(entry, text, Some(permit)).0);
                 entry.viewers()
             }
             Err(_) => {
@@ -124,19 +110,22 @@ impl Hub {
         }
     }
 
-    fn send_text(
+    fn text(
         &self,
         entry: &Arc<TopicEntry>,
         text: String,
         permit: Option<OwnedSemaphorePermit>,
-    ) -> Delivery {
+    ) -> (Arc<Text>, Delivery) {
         entry.sources.touch();
-        let (text, delivery) = Text::new(entry, text, permit, &self.0.counts);
-        self.send(Event::Text(text));
-        delivery
+        Text::new(entry, text, permit, &self.0.counts)
     }
 
-    /// Sends the whole session to every viewer of a topic once more, and tells to how many.
+    fn send_text(&self, text: Arc<Text>) {
+        text.entry.encodings.encode(&text.frame);
+        self.send(Event::Text(text));
+    }
+
+    /// Sends the whole session to every viewer of a topic again. Returns how many there are.
     pub fn resend_all(&self, entry: &Arc<TopicEntry>) -> usize {
         entry.resend();
         self.send(Event::Resend(entry.clone()));
@@ -144,7 +133,7 @@ impl Hub {
     }
 
     pub(super) fn send(&self, event: Event) {
-        // Nobody listens: then there is nobody to tell.
+        // Fails when nobody listens: then there is nobody to tell.
         let _ = self.0.events.send(event);
         self.0.changes.send_replace(());
     }

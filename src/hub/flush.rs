@@ -1,61 +1,79 @@
-//! When changes leave, and what a viewer lacks.
+//! When changes leave for the viewers, and what one viewer lacks.
 
 use std::future::pending;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError, TryLockError};
 
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
 use super::entry::{State, Wrote};
-use super::{Event, Flushed, Hub, Invalidated, TopicEntry};
+use super::events::{Event, Flushed, Invalidated};
+use super::{Hub, TopicEntry};
 use crate::state::json::LARGE;
 use crate::state::name::TopicName;
 use crate::state::revision::Revision;
 use crate::state::topic::Update;
 use crate::wire::Resumed;
-use crate::wire::frame::{Encoding, Frame};
+use crate::wire::frame::Frame;
 
-/// What brings a viewer to now.
+/// What brings a viewer up to date.
 pub struct Catchup {
-    /// The frame to send; none when there is nothing to send.
+    /// The frame to send, if the viewer lacks anything.
     pub frame: Option<Arc<Frame>>,
-    /// Where the viewer is after it; none while there is no session.
+    /// The revision that the viewer is then at; none while there is no session.
     pub revision: Option<Revision>,
-    /// How that came about.
+    /// Whether that takes a delta, a snapshot or nothing.
     pub resumed: Resumed,
 }
 
 impl Hub {
     pub(super) async fn flush(&self, entry: &Arc<TopicEntry>) {
-        // A first session that was shown and then lost leaves nothing to flush, but its viewers.
+        // When a first session was shown and then lost, there is nothing left to flush, but its
+        // viewers are still there.
         if entry.is_ghost() && self.end(entry) {
             let topic = entry.name();
             tracing::info!(%topic, "topic gone: its first session could not be kept");
             return;
         }
-        // A flush that is leaving may hold the lock for long: it is not asked for then.
-        if !entry.is_flushing() && entry.waiting_len() <= LARGE {
-            return self.flush_now(entry);
+        if !self.flush_at_once(entry) {
+            let (hub, entry) = (self.clone(), entry.clone());
+            // Fails only with the daemon.
+            let _ = spawn_blocking(move || hub.flush_in_order(&entry, &entry.order())).await;
         }
-        let (hub, entry) = (self.clone(), entry.clone());
-        // Ends early only with the daemon.
-        let _ = tokio::task::spawn_blocking(move || hub.flush_now(&entry)).await;
     }
 
-    fn flush_now(&self, entry: &Arc<TopicEntry>) {
-        let _order = entry.order();
+    /// Flushes, unless that may take long: what waits is large, or a large flush is leaving.
+    fn flush_at_once(&self, entry: &Arc<TopicEntry>) -> bool {
+        let order = match entry.order.try_lock() {
+            Ok(order) => order,
+            Err(TryLockError::Poisoned(order)) => order.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        let at_once = entry.waiting_len() <= LARGE;
+        if at_once {
+            self.flush_in_order(entry, &order);
+        }
+        at_once
+    }
+
+    fn flush_in_order(&self, entry: &Arc<TopicEntry>, _order: &MutexGuard<'_, ()>) {
         let Some(flushed) = entry.flush() else { return };
         self.0.counts.flushes.fetch_add(1, Ordering::Relaxed);
-        // Nobody listens: then there is nobody to tell.
+        // Fails when nobody listens: then there is nobody to tell.
         let _ = self.0.invalidated.send(Invalidated {
             topic: entry.name().clone(),
             revision: flushed.to,
             source_id: flushed.source_id.clone(),
         });
+        if let Some(frame) = &flushed.frame {
+            entry.encodings.encode(frame);
+        }
+        flushed.trace();
         self.send(Event::Flush(Arc::new(flushed)));
     }
 
-    /// One topic's flusher: ends with the topic, or with the daemon after a last flush.
+    /// One topic's flusher. It ends with the topic, or with the daemon after a last flush.
     pub(super) async fn flush_when_due(self, entry: Arc<TopicEntry>) {
         loop {
             tokio::select! {
@@ -70,7 +88,8 @@ impl Hub {
 }
 
 impl TopicEntry {
-    /// The one rule, as a frame that is made once for everybody at that revision.
+    /// What brings a viewer at this revision (none for a newcomer) up to date: the one answer to
+    /// joining, resuming and falling behind. A snapshot is one frame for everybody.
     pub fn since(&self, revision: Option<Revision>) -> Catchup {
         let mut state = self.state();
         let shown = state.topic.shown().map(|shown| shown.revision);
@@ -87,23 +106,20 @@ impl TopicEntry {
         }
     }
 
-    /// Takes what waits, and encodes what all viewers will need of it.
+    /// Takes the changes that wait to be flushed.
     pub(super) fn flush(self: &Arc<TopicEntry>) -> Option<Flushed> {
         let mut state = self.state();
         state.debounce.flushed();
         let flush = state.topic.flush()?;
         let frame = flush.update.map(|update| state.frame(&self.name, update));
         state.last_push = Some(Instant::now());
-        // Who wrote what is still to come is among them.
+        // Changes that may not be shown yet were counted among these.
         let left = match state.topic.is_all_shown() {
             true => Wrote::Nobody,
             false => Wrote::Several,
         };
         let wrote = std::mem::replace(&mut state.wrote, left);
         drop(state);
-        if let Some(frame) = frame.as_ref().filter(|_| self.viewers() > 0) {
-            frame.bytes(Encoding::default());
-        }
         Some(Flushed {
             entry: self.clone(),
             from: flush.from,
@@ -113,23 +129,18 @@ impl TopicEntry {
         })
     }
 
-    /// Flushes leave one after the other while this is held.
-    pub(super) fn order(&self) -> MutexGuard<'_, ()> {
+    /// Whoever takes a flush holds this until it has left, so that flushes leave in order.
+    fn order(&self) -> MutexGuard<'_, ()> {
         self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a flush is leaving, which may take a while.
-    pub(super) fn is_flushing(&self) -> bool {
-        matches!(self.order.try_lock(), Err(TryLockError::WouldBlock))
-    }
-
     /// About how many bytes wait to be flushed.
-    pub(super) fn waiting_len(&self) -> usize {
+    fn waiting_len(&self) -> usize {
         self.state().topic.waiting_len()
     }
 
     /// Waits until changes are due to leave.
-    pub(super) async fn due(&self) {
+    async fn due(&self) {
         loop {
             let deadline = self.state().debounce.deadline();
             match deadline.map(|deadline| self.epoch + deadline) {
@@ -146,12 +157,25 @@ impl TopicEntry {
         }
     }
 
-    /// Waits until the store has more, or less, of it.
+    /// Waits until the store has kept more of it, or has lost changes.
     async fn stored(&self) {
         match &self.ledger {
             Some(ledger) => ledger.changed().await,
             None => pending().await,
         }
+    }
+}
+
+impl Flushed {
+    fn trace(&self) {
+        tracing::trace!(
+            topic = %self.entry.name(),
+            from = %self.from,
+            to = %self.to,
+            bytes = self.frame.as_ref().map_or(0, |frame| frame.text_len()),
+            viewers = self.entry.viewers(),
+            "flush"
+        );
     }
 }
 
@@ -168,6 +192,83 @@ impl State {
                 self.snapshot = Some((revision, frame.clone()));
                 frame
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::sync::CancellationToken;
+    use tokio_util::task::TaskTracker;
+
+    use super::super::{HubOptions, WriteOptions};
+    use super::*;
+    use crate::state::json::Json;
+    use crate::state::session::Session;
+    use crate::state::topic::Change;
+    use crate::wire::frame::Encoding;
+
+    const PLAIN: Encoding = Encoding::ALL[0];
+    const DEFLATE: Encoding = Encoding::ALL[2];
+
+    fn hub() -> (Hub, Arc<TopicEntry>) {
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let hub = Hub::new(&HubOptions::default(), None, tasks, stop);
+        let entry = hub.topic(hub.default_topic()).expect("it is there");
+        (hub, entry)
+    }
+
+    fn encoded(frame: &Frame) -> Vec<Encoding> {
+        let made = |encoding: &Encoding| frame.is_encoded(*encoding);
+        Encoding::ALL.into_iter().filter(made).collect()
+    }
+
+    #[tokio::test]
+    async fn a_flush_is_encoded_for_its_viewers_before_it_leaves() {
+        let (hub, entry) = hub();
+        let mut events = hub.subscribe();
+        let mut next = async |length: usize| {
+            let session = Session::of_data("x", Json::string(&"x".repeat(length)));
+            let options = WriteOptions::default();
+            let change = Change::Replace(session);
+            hub.write(entry.name(), change, options)
+                .await
+                .expect("it is accepted");
+            hub.flush(&entry).await;
+            encoded(
+                events
+                    .recv()
+                    .await
+                    .expect("a flush")
+                    .frame()
+                    .expect("a frame"),
+            )
+        };
+        assert_eq!(next(1).await, [], "nobody watches");
+        let viewer = |encoding| {
+            let mut presence = hub.enter(&entry).expect("there is room");
+            presence.receives(encoding);
+            presence
+        };
+        let (plain, both) = (viewer(PLAIN), [viewer(DEFLATE), viewer(DEFLATE)]);
+        assert_eq!(next(2).await, [PLAIN, DEFLATE]);
+        assert_eq!(next(2 * LARGE).await, [PLAIN, DEFLATE]);
+        drop(plain);
+        assert_eq!(next(2 * LARGE + 1).await, [DEFLATE]);
+        drop(both);
+        assert_eq!(next(3).await, []);
+    }
+
+    #[tokio::test]
+    async fn a_text_is_encoded_for_its_viewers_before_it_leaves() {
+        let (hub, entry) = hub();
+        let mut events = hub.subscribe();
+        let mut presence = hub.enter(&entry).expect("there is room");
+        presence.receives(DEFLATE);
+        for text in ["x".repeat(300), "x".repeat(2 * LARGE)] {
+            drop(hub.broadcast(&entry, text).await);
+            let event = events.recv().await.expect("a text");
+            assert_eq!(encoded(event.frame().expect("its frame")), [DEFLATE]);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Topics by name, the channel to the viewers, and the tasks that flush.
 
 mod change;
+mod counts;
+mod encodings;
 mod entry;
 mod events;
 mod failure;
@@ -24,8 +26,9 @@ use tokio::sync::{Semaphore, broadcast, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use counts::Counts;
 pub use entry::{Life, TopicEntry};
-pub use events::{Counts, Event, Flushed, Invalidated};
+pub use events::{Event, Flushed, Invalidated};
 pub use failure::{Failure, not_kept_since};
 pub use flush::Catchup;
 pub use options::{Flow, HubOptions, Limits, MIN_CAPACITY};

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::{Hub, TopicEntry};
 use crate::state::name::TopicName;
 use crate::wire::SourceState;
+use crate::wire::frame::Encoding;
 
 /// Nothing heard for so long is silence.
 const SILENT: Duration = Duration::from_secs(30);
@@ -108,6 +109,7 @@ impl Drop for Place {
 pub struct Presence {
     entry: Arc<TopicEntry>,
     place: Place,
+    encoding: Option<Encoding>,
 }
 
 impl Presence {
@@ -117,7 +119,20 @@ impl Presence {
         inner.viewers.fetch_add(1, Ordering::Relaxed);
         inner.counts.viewers.fetch_add(1, Ordering::Relaxed);
         inner.changes.send_replace(());
-        Presence { entry, place }
+        Presence {
+            entry,
+            place,
+            encoding: None,
+        }
+    }
+
+    /// From now on what is sent to the topic's viewers is encoded for this one before it leaves.
+    pub fn receives(&mut self, encoding: Encoding) {
+        self.entry.encodings.add(encoding);
+        let before = self.encoding.replace(encoding);
+        before
+            .into_iter()
+            .for_each(|before| self.entry.encodings.remove(before));
     }
 
     /// What the viewer watches.
@@ -129,6 +144,9 @@ impl Presence {
 impl Drop for Presence {
     fn drop(&mut self) {
         let hub = &self.place.0;
+        self.encoding
+            .into_iter()
+            .for_each(|encoding| self.entry.encodings.remove(encoding));
         self.entry.viewers.fetch_sub(1, Ordering::Relaxed);
         hub.0.viewers.fetch_sub(1, Ordering::Relaxed);
         hub.forget_if_unused(self.entry.name());

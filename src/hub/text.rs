@@ -1,19 +1,20 @@
 //! A host's own text on its way to the viewers of a topic.
 //!
-//! Only so many are on their way at a time: who sends more waits for the shards, never for a
-//! viewer. A viewer that has no room for another text is passed over, and the sender is told.
+//! Only a few are on their way at a time: a host that sends more waits for the shards, but never
+//! for a viewer. A viewer that has no room for another text is passed over, and the host is told.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::{Counts, TopicEntry};
+use super::counts::Counts;
+use super::entry::TopicEntry;
 use crate::wire::frame::Frame;
 
 /// One text. It has arrived when the last copy is dropped.
 pub struct Text {
-    /// Whose viewers are meant.
+    /// The topic whose viewers it is for.
     pub entry: Arc<TopicEntry>,
     /// The message.
     pub frame: Arc<Frame>,
@@ -45,7 +46,7 @@ impl Text {
         (Arc::new(text), Delivery { viewers, given })
     }
 
-    /// So many more viewers were given it: it was sent, or waits for their sockets.
+    /// Counts more viewers that were given it: it was sent to them, or waits for their sockets.
     pub fn given_to(&self, viewers: usize) {
         self.given.fetch_add(viewers, Ordering::Relaxed);
     }
@@ -56,7 +57,7 @@ impl Drop for Text {
         let given = *self.given.get_mut();
         self.counts.pass_over(self.viewers.saturating_sub(given));
         if let Some(done) = self.done.take() {
-            // Not everybody asks.
+            // Fails when the sender does not ask.
             let _ = done.send(given);
         }
     }
@@ -71,9 +72,9 @@ pub struct Delivery {
 /// How many viewers a text reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delivered {
-    /// So many were given it.
+    /// How many were given it.
     pub viewers: usize,
-    /// So many had no room for it.
+    /// How many had no room for it.
     pub passed_over: usize,
 }
 

@@ -1,134 +1,108 @@
-//! Events that wait together leave together: one write per socket instead of many.
+//! Events that wait together leave together, in one write per socket.
 
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use tokio::sync::broadcast::{self, error::TryRecvError};
 
-use crate::hub::{Event, Text, TopicEntry};
+use crate::hub::Event;
 use crate::state::revision::Revision;
 use crate::wire::frame::{Encoding, Frame};
 
-/// Joining stops here, so that nothing large is copied.
+/// Frames are joined up to this many bytes, so that nothing large is copied.
 const JOINED_BYTES: usize = 256 * 1024;
 
-/// Consecutive events of one topic.
+/// One event, or several that follow each other: flushes of one topic, or texts for it.
 pub struct Burst {
-    /// Whose.
-    pub entry: Arc<TopicEntry>,
-    /// What they are.
-    pub load: Load,
-    frames: Vec<Arc<Frame>>,
-    /// Of a host: those who sent them wait for what becomes of them.
-    texts: Vec<Arc<Text>>,
+    events: Vec<Event>,
     /// By encoding; made when the first viewer needs it.
     joined: [OnceLock<Bytes>; 4],
 }
 
-/// What a burst brings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Load {
-    /// The way from one revision to another.
-    Flush { from: Revision, to: Revision },
-    /// A host's own texts.
-    Text,
-    /// Everything once more.
-    Resend,
-    /// The topic is deleted.
-    Deleted,
-}
-
 impl Burst {
-    /// The first event and all that already wait behind it, in their order; and whether some
-    /// were lost because this shard was too slow.
+    /// The first event and all that already wait behind it, in order; and whether some were lost
+    /// because this shard was too slow.
     pub fn collect(first: Event, events: &mut broadcast::Receiver<Event>) -> (Vec<Burst>, bool) {
-        let first = Burst::of(first);
-        let mut bytes = first.size();
-        let mut bursts = vec![first];
+        let mut bytes = size(&first);
+        let mut bursts = vec![Burst::of(first)];
         while bytes < JOINED_BYTES {
             let next = match events.try_recv() {
-                Ok(event) => Burst::of(event),
+                Ok(event) => event,
                 Err(error) => return (bursts, matches!(error, TryRecvError::Lagged(_))),
             };
-            bytes += next.size();
+            bytes += size(&next);
             match bursts.last_mut() {
-                Some(last) if last.takes(&next) => last.append(next),
-                _ => bursts.push(next),
+                Some(last) if bytes <= JOINED_BYTES && follows(last.last(), &next) => {
+                    last.events.push(next);
+                }
+                _ => bursts.push(Burst::of(next)),
             }
         }
         (bursts, false)
     }
 
     fn of(event: Event) -> Burst {
-        let mut texts = Vec::new();
-        let (entry, load, frame) = match event {
-            Event::Flush(flushed) => {
-                let load = Load::Flush {
-                    from: flushed.from,
-                    to: flushed.to,
-                };
-                (flushed.entry.clone(), load, flushed.frame.clone())
-            }
-            Event::Text(text) => {
-                let (entry, frame) = (text.entry.clone(), text.frame.clone());
-                texts.push(text);
-                (entry, Load::Text, Some(frame))
-            }
-            Event::Resend(entry) => (entry, Load::Resend, None),
-            Event::Deleted(entry) => (entry, Load::Deleted, None),
-        };
         Burst {
-            entry,
-            load,
-            frames: frame.into_iter().collect(),
-            texts,
+            events: vec![event],
             joined: Default::default(),
         }
     }
 
-    /// So many viewers were given it.
+    /// The newest of the events.
+    pub fn last(&self) -> &Event {
+        &self.events[self.events.len() - 1]
+    }
+
+    /// The revision from which a burst of flushes leads on.
+    pub fn from(&self) -> Option<Revision> {
+        match &self.events[0] {
+            Event::Flush(flushed) => Some(flushed.from),
+            _ => None,
+        }
+    }
+
+    /// Counts the viewers that were given its texts.
     pub fn given_to(&self, viewers: usize) {
-        self.texts.iter().for_each(|text| text.given_to(viewers));
-    }
-
-    fn size(&self) -> usize {
-        self.frames.iter().map(|frame| frame.text_len()).sum()
-    }
-
-    fn takes(&self, next: &Burst) -> bool {
-        let follows = match (self.load, next.load) {
-            (Load::Flush { to, .. }, Load::Flush { from, .. }) => to == from,
-            (Load::Text, Load::Text) => true,
-            _ => false,
-        };
-        follows && Arc::ptr_eq(&self.entry, &next.entry)
-    }
-
-    fn append(&mut self, next: Burst) {
-        if let (Load::Flush { to, .. }, Load::Flush { to: last, .. }) = (&mut self.load, next.load)
-        {
-            *to = last;
+        for event in &self.events {
+            if let Event::Text(text) = event {
+                text.given_to(viewers);
+            }
         }
-        self.frames.extend(next.frames);
-        self.texts.extend(next.texts);
     }
 
-    /// All of it as one piece; none when there is nothing to send.
+    fn frames(&self) -> impl Iterator<Item = &Arc<Frame>> {
+        self.events.iter().filter_map(Event::frame)
+    }
+
+    /// Whether there is nothing to send: only refusals were announced.
+    pub fn is_silent(&self) -> bool {
+        self.frames().next().is_none()
+    }
+
+    /// All of it as one piece. None when that would first have to be encoded for long, which is
+    /// only so in an encoding that no viewer used yet when the event left.
     pub fn bytes(&self, encoding: Encoding) -> Option<&Bytes> {
-        let [first, more @ ..] = self.frames.as_slice() else {
-            return None;
-        };
-        if more.is_empty() {
-            return Some(first.bytes(encoding));
+        let mut frames = self.frames();
+        match (frames.next(), frames.next()) {
+            (None, _) => None,
+            (Some(only), None) => only.ready(encoding),
+            _ => Some(self.joined[encoding.index()].get_or_init(|| {
+                let all = self.frames().map(|frame| &frame.bytes(encoding)[..]);
+                all.collect::<Vec<_>>().concat().into()
+            })),
         }
-        let join = || {
-            self.frames
-                .iter()
-                .map(|frame| &frame.bytes(encoding)[..])
-                .collect::<Vec<_>>()
-                .concat()
-                .into()
-        };
-        Some(self.joined[encoding.index()].get_or_init(join))
     }
+}
+
+fn size(event: &Event) -> usize {
+    event.frame().map_or(0, |frame| frame.text_len())
+}
+
+fn follows(last: &Event, next: &Event) -> bool {
+    let in_order = match (last, next) {
+        (Event::Flush(last), Event::Flush(next)) => last.to == next.from,
+        (Event::Text(_), Event::Text(_)) => true,
+        _ => false,
+    };
+    in_order && Arc::ptr_eq(last.entry(), next.entry())
 }

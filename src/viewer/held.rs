@@ -1,5 +1,5 @@
-//! What viewers have not taken yet, of all together: a piece counts once, however many viewers
-//! it is sent to.
+//! What is held for viewers that have not taken it yet, counted for all viewers together. A piece
+//! counts once, however many viewers it is being sent to.
 
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -18,11 +18,11 @@ pub struct Held {
 
 #[derive(Default)]
 struct Pieces {
-    /// By the place of their bytes, which is no other's meanwhile.
+    /// By the address of their bytes, which nothing else can have while they are held.
     known: HashMap<usize, Known>,
-    /// How many bytes those are that are not given up.
+    /// How many bytes are held that have not been given up.
     kept: usize,
-    /// How many the others are.
+    /// How many bytes have been given up and are still held.
     given_up: usize,
 }
 
@@ -30,7 +30,7 @@ struct Known {
     length: usize,
     holders: usize,
     since: Instant,
-    /// Those who hold it are to be closed.
+    /// Its viewers are to be cut off.
     given_up: bool,
 }
 
@@ -41,7 +41,8 @@ pub struct Piece {
 }
 
 impl Held {
-    /// So many bytes; of what is beyond, that is given up which costs the most for the fewest.
+    /// Holds up to so many bytes. Beyond that, the pieces that cost the most for the fewest viewers
+    /// are given up.
     pub fn new(limit: usize) -> Arc<Held> {
         Arc::new(Held {
             limit,
@@ -50,7 +51,7 @@ impl Held {
         })
     }
 
-    /// Holds bytes for one viewer more.
+    /// Holds bytes for one more viewer.
     pub fn hold(self: &Arc<Held>, bytes: Bytes) -> Piece {
         let now = Instant::now();
         let mut pieces = self.lock();
@@ -64,12 +65,12 @@ impl Held {
         }
     }
 
-    /// Whether anything is given up and still held.
+    /// Whether anything has been given up and is still held.
     pub fn is_over(&self) -> bool {
         self.lock().given_up > 0
     }
 
-    /// Tells each time that more is given up.
+    /// Changes whenever more is given up.
     pub fn over(&self) -> watch::Receiver<()> {
         self.over.subscribe()
     }
@@ -94,7 +95,7 @@ impl Pieces {
         known.holders += 1;
     }
 
-    /// Tells whether there was too much.
+    /// Returns whether there was too much.
     fn give_up(&mut self, limit: usize, now: Instant) -> bool {
         let too_much = self.kept > limit;
         while self.kept > limit {
@@ -127,15 +128,15 @@ impl Pieces {
 }
 
 impl Known {
-    /// Bytes times how long, for each viewer that would be closed. What many are sent, and what
-    /// has only begun, stays the longest.
+    /// Bytes times how long they have been held, for each viewer that would be cut off. What is
+    /// being sent to many viewers, or has only just begun, is kept the longest.
     fn cost(&self, now: Instant) -> u128 {
         self.length as u128 * (now - self.since).as_micros() / self.holders as u128
     }
 }
 
 impl Piece {
-    /// Whether it is too much to be kept any longer.
+    /// Whether it has been given up.
     pub fn is_given_up(&self) -> bool {
         let pieces = self.held.lock();
         let known = pieces.known.get(&self.bytes.as_ptr().addr());

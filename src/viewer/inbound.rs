@@ -1,5 +1,5 @@
-//! What a viewer sends: checked against RFC 6455 and dropped. Pure; it holds no payload
-//! but that of one control frame, so that ten unfinished messages cost ten headers.
+//! What a viewer sends: checked against RFC 6455 and dropped. Pure. It holds no payload except
+//! that of one control frame, so that an unfinished message costs no more than its header.
 
 use std::io::Cursor;
 use std::time::Duration;
@@ -10,24 +10,25 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control
 use crate::hub::Limits;
 use crate::wire::close;
 
-/// What the reader has to act on.
+/// What has to be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// To be answered with the same payload (RFC 6455 §5.5.3).
     Ping(Box<[u8]>),
-    /// The peer closes; to be answered with this code. Nothing after it counts.
+    /// The peer closes: to be answered with this code, if there is one. Nothing after it counts.
     Close(Option<u16>),
-    /// The peer broke a rule; to be closed with this code. Nothing after it counts.
+    /// The peer broke a rule: to be closed with this code. Nothing after it counts.
     Fail(u16),
 }
 
 /// The span over which a viewer's budget is counted.
 const BUDGET_SPAN: Duration = Duration::from_secs(10);
 
-/// The longest header: two bytes, eight of length, four of mask.
+/// The longest header: two bytes, eight for the length, four for the mask.
 const HEADER: usize = 14;
 
 /// The state of one viewer's inbound bytes.
+#[derive(Default)]
 pub struct Inbound {
     header: [u8; HEADER],
     header_len: u8,
@@ -50,13 +51,14 @@ struct Open {
 
 /// A message whose frames are arriving.
 struct Message {
-    /// Text that can be checked: a compressed one cannot be without inflating it.
+    /// Whether it is text to be checked. Compressed text would have to be inflated for that.
     text: bool,
     length: u64,
-    /// The unfinished end of a character.
+    /// The beginning of a character whose end is still to come.
     tail: Vec<u8>,
 }
 
+#[derive(Default)]
 struct Budget {
     frames_limit: u32,
     bytes_limit: u64,
@@ -71,24 +73,17 @@ impl Inbound {
         let budget = Budget {
             frames_limit: limits.inbound_frames,
             bytes_limit: limits.inbound_bytes as u64,
-            since: Duration::ZERO,
-            frames: 0,
-            bytes: 0,
+            ..Budget::default()
         };
         Inbound {
-            header: [0; HEADER],
-            header_len: 0,
-            frame: None,
-            message: None,
-            control: Vec::new(),
-            over: false,
             deflate,
             budget,
+            ..Inbound::default()
         }
     }
 
-    /// Takes bytes as they arrived, at a time since any fixed moment. `pings` of ours are
-    /// unanswered: a pong to one of them costs nothing.
+    /// Takes bytes as they arrived. `now` is the time since a fixed moment. `pings` is how many of
+    /// our pings are unanswered: a pong to one of them costs nothing.
     pub fn feed(&mut self, mut bytes: &mut [u8], now: Duration, pings: u8) -> Vec<Signal> {
         let mut signals = Vec::new();
         while !self.over && (!bytes.is_empty() || self.is_complete()) {
@@ -110,7 +105,7 @@ impl Inbound {
             .is_some_and(|frame| frame.read == frame.length)
     }
 
-    /// One header byte or one piece of payload.
+    /// Takes one byte of a header, or one piece of payload.
     fn step(
         &mut self,
         bytes: &mut [u8],
@@ -138,7 +133,7 @@ impl Inbound {
         Ok((used, self.end(&frame)?))
     }
 
-    /// Begins a frame once its header is whole.
+    /// Begins a frame once its header is complete.
     fn open(&mut self, now: Duration, pings: u8) -> Result<(), u16> {
         let mut cursor = Cursor::new(&self.header[..usize::from(self.header_len)]);
         let parsed = FrameHeader::parse(&mut cursor).map_err(|_| close::PROTOCOL)?;
@@ -188,11 +183,8 @@ impl Inbound {
         }
         let message = self.message.as_mut().ok_or(close::PROTOCOL)?;
         message.length = message.length.saturating_add(length);
-        if message.length > self.budget.bytes_limit {
-            Err(close::TOO_LARGE)
-        } else {
-            Ok(())
-        }
+        let fits = message.length <= self.budget.bytes_limit;
+        fits.then_some(()).ok_or(close::TOO_LARGE)
     }
 
     fn payload(&mut self, frame: &Open, piece: &[u8]) -> Result<(), u16> {
@@ -224,7 +216,7 @@ impl Inbound {
 }
 
 impl Message {
-    /// Checks the next piece of a text; a character may be cut anywhere.
+    /// Checks the next piece of a text. A character may be split anywhere.
     fn utf8(&mut self, piece: &[u8]) -> Result<(), u16> {
         let joined;
         let text = if self.tail.is_empty() {
@@ -250,19 +242,16 @@ impl Budget {
         self.frames += frames;
         self.bytes += bytes;
         let within = self.frames <= self.frames_limit && self.bytes <= self.bytes_limit;
-        if within { Ok(()) } else { Err(close::POLICY) }
+        within.then_some(()).ok_or(close::POLICY)
     }
 }
 
-/// The code of a close frame, if it has one (RFC 6455 §5.5.1, §7.4).
+/// The code in a close frame, if there is one (RFC 6455 §5.5.1, §7.4).
 fn closing(payload: &[u8]) -> Result<Option<u16>, u16> {
-    let Some((code, reason)) = payload.split_first_chunk::<2>() else {
-        return if payload.is_empty() {
-            Ok(None)
-        } else {
-            Err(close::PROTOCOL)
-        };
-    };
+    if payload.is_empty() {
+        return Ok(None);
+    }
+    let (code, reason) = payload.split_first_chunk().ok_or(close::PROTOCOL)?;
     let code = u16::from_be_bytes(*code);
     if !CloseCode::from(code).is_allowed() {
         return Err(close::PROTOCOL);

@@ -1,12 +1,13 @@
-//! What a peer has acknowledged, as the kernel tells: it takes far more from us at once than a
-//! narrow link carries in many seconds, and then nothing, while the peer takes all that it can.
+//! What a peer has acknowledged, asked of the kernel. The kernel takes far more from us at once
+//! than a narrow link carries in many seconds, and then nothing for as long, though the peer takes
+//! all that it can.
 
 use tokio::net::TcpStream;
 
-/// How often it is looked, while a peer may take nothing, what it has acknowledged.
+/// How often the kernel is asked in the time during which a peer may take nothing.
 pub const LOOKS: u32 = 4;
 
-/// How many bytes of what the socket was given its peer has not acknowledged; none where the
+/// How many of the bytes that the socket was given its peer has not acknowledged. None where the
 /// kernel does not tell.
 #[cfg(any(target_os = "android", target_os = "linux"))]
 pub fn unacknowledged(tcp: &TcpStream) -> Option<u32> {
@@ -16,7 +17,7 @@ pub fn unacknowledged(tcp: &TcpStream) -> Option<u32> {
     let protocol = Some(net::netlink::SOCK_DIAG);
     let kernel = net::socket_with(family, SocketType::RAW, flags, protocol).ok()?;
     net::send(&kernel, &question, SendFlags::empty()).ok()?;
-    // It has answered already.
+    // The kernel answers before `send` returns.
     let mut answer = [0; 512];
     let (_, length) = net::recv(&kernel, &mut answer, RecvFlags::DONTWAIT).ok()?;
     diag::unacknowledged(answer.get(..length)?)
@@ -51,7 +52,7 @@ mod diag {
         bytes.extend(LENGTH.to_ne_bytes());
         bytes.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
         bytes.extend(NLM_F_REQUEST.to_ne_bytes());
-        bytes.extend([0; 8]); // its number, and whose it is
+        bytes.extend([0; 8]); // sequence number and port
         bytes.extend([family, IPPROTO_TCP, 0, 0]);
         bytes.extend(u32::MAX.to_ne_bytes()); // in every state
         bytes.extend(ours.port().to_be_bytes());

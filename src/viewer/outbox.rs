@@ -1,4 +1,4 @@
-//! What is on its way to one viewer: at most one piece in flight, and little behind it.
+//! What is on its way to one viewer: at most one piece in flight, and not much behind it.
 
 use std::collections::VecDeque;
 use std::io;
@@ -9,10 +9,10 @@ use bytes::Bytes;
 use super::held::{Held, Piece};
 use super::wire::Wire;
 
-/// How many of a host's own texts wait for a slow viewer, those that came together counting as
-/// one; more are dropped, and whoever sent them is told.
+/// How many of a host's own texts may wait for a slow viewer, where those that came together count
+/// as one. More are dropped, and whoever sent them is told.
 const TEXTS: usize = 64;
-/// How many bytes of them.
+/// How many bytes those texts may have.
 const TEXT_BYTES: usize = 1024 * 1024;
 
 /// What is on its way, and what waits behind it.
@@ -27,10 +27,11 @@ pub struct Outbox {
 enum Flight {
     #[default]
     Empty,
-    /// The socket takes nothing: what is the newest when it does is sent then.
+    /// The socket took nothing. When it does, what is newest by then is sent.
     Full,
     /// A large frame is being encoded elsewhere.
     Encoding,
+    /// The socket has taken so many bytes of it.
     Sending {
         piece: Piece,
         sent: usize,
@@ -40,16 +41,16 @@ enum Flight {
 
 #[derive(Default)]
 struct Behind {
-    /// The answer to the latest ping; older ones need none (RFC 6455 §5.5.3).
+    /// The answer to the latest ping; older ones need no answer (RFC 6455 §5.5.3).
     pong: Option<Bytes>,
     texts: VecDeque<Piece>,
     text_bytes: usize,
-    /// Nothing follows it.
+    /// The last frame.
     close: Option<Bytes>,
 }
 
 impl Outbox {
-    /// An empty one; what it cannot send at once is counted there.
+    /// An empty outbox. What it cannot send at once is counted in `held`.
     pub fn new(held: Arc<Held>) -> Outbox {
         Outbox {
             held,
@@ -58,7 +59,7 @@ impl Outbox {
         }
     }
 
-    /// Whether anything in it is too much to be kept any longer.
+    /// Whether anything in it has been given up, because too much is held for all viewers.
     pub fn is_given_up(&self) -> bool {
         let mut texts = self.behind.iter().flat_map(|behind| &behind.texts);
         matches!(&self.flight, Flight::Sending { piece, .. } if piece.is_given_up())
@@ -70,63 +71,59 @@ impl Outbox {
         (self.flight, self.behind) = (Flight::Empty, None);
     }
 
-    /// Whether something is in flight: then updates wait, and are merged by `since`.
+    /// Whether something is in flight. Updates wait meanwhile, and are merged by `since`.
     pub fn is_busy(&self) -> bool {
         !matches!(self.flight, Flight::Empty)
     }
 
-    /// Whether the viewer has not taken all that it is being sent.
+    /// Whether the viewer has yet to take what it is being sent.
     pub fn is_sending(&self) -> bool {
         matches!(self.flight, Flight::Sending { .. } | Flight::Full)
     }
 
-    /// A large frame is being encoded; nothing else is sent before it.
+    /// What keeps an update from being sent, for the log.
+    pub fn obstacle(&self) -> &'static str {
+        match self.flight {
+            Flight::Empty => "nothing",
+            Flight::Full => "its socket is full",
+            Flight::Encoding => "its frame is being encoded",
+            Flight::Sending { .. } => "it has not taken the last frame yet",
+        }
+    }
+
+    /// A large frame is being encoded. Nothing else is sent before it.
     pub fn expect_encoded(&mut self) {
         self.flight = Flight::Encoding;
     }
 
-    /// The large frame is ready to be sent.
+    /// The large frame has been encoded.
     pub fn encoded(&mut self) {
         self.flight = Flight::Empty;
     }
 
-    /// Sends now if nothing is in flight. Tells how many bytes the socket took; `None` when
-    /// something is in flight and nothing was done.
-    pub fn send(&mut self, wire: &Wire, bytes: &Bytes) -> io::Result<Option<usize>> {
+    /// Sends at once if nothing is in flight. Returns how many bytes the socket took; `None` if
+    /// something is in flight, and nothing was done.
+    ///
+    /// What is sent `apart` is an update, which may be outdated by the time that the socket has
+    /// room: it is not queued in the kernel behind anything else, and if the socket takes nothing
+    /// of it, it is dropped, which is `None` too.
+    pub fn send(&mut self, wire: &Wire, bytes: &Bytes, apart: bool) -> io::Result<Option<usize>> {
         if self.is_busy() {
             return Ok(None);
         }
-        let sent = write(wire, bytes, false)?;
-        self.hold_rest(wire, bytes, sent, false);
-        Ok(Some(sent))
-    }
-
-    /// As [`Outbox::send`], for what may be newer later: it does not wait in the kernel behind
-    /// anything else, and when the socket takes nothing of it, it is not kept: `None` then too.
-    pub fn offer(&mut self, wire: &Wire, bytes: &Bytes) -> io::Result<Option<usize>> {
-        if self.is_busy() {
-            return Ok(None);
-        }
-        let sent = write(wire, bytes, true)?;
-        if sent == 0 {
+        let sent = write(wire, bytes, apart)?;
+        if apart && sent == 0 {
             self.flight = Flight::Full;
             return Ok(None);
         }
-        self.hold_rest(wire, bytes, sent, true);
+        if sent < bytes.len() || !wire.is_flushed() {
+            let piece = self.held.hold(bytes.clone());
+            self.flight = Flight::Sending { piece, sent, apart };
+        }
         Ok(Some(sent))
     }
 
-    fn hold_rest(&mut self, wire: &Wire, bytes: &Bytes, sent: usize, apart: bool) {
-        if sent < bytes.len() || !wire.is_flushed() {
-            self.flight = Flight::Sending {
-                piece: self.held.hold(bytes.clone()),
-                sent,
-                apart,
-            };
-        }
-    }
-
-    /// A host's own text waits behind what is in flight, if there is room; tells whether.
+    /// Keeps a host's own text behind what is in flight. Returns whether there was room.
     pub fn push_text(&mut self, bytes: &Bytes) -> bool {
         let behind = self.behind.get_or_insert_default();
         let room = behind.texts.len() < TEXTS && behind.text_bytes + bytes.len() <= TEXT_BYTES;
@@ -137,17 +134,18 @@ impl Outbox {
         room
     }
 
-    /// The answer to a ping, which replaces an older one that has not left yet.
+    /// Keeps the answer to a ping. It replaces an older answer that has not left yet.
     pub fn push_pong(&mut self, bytes: Bytes) {
         self.behind.get_or_insert_default().pong = Some(bytes);
     }
 
-    /// The last thing to send.
+    /// Keeps the last frame.
     pub fn push_close(&mut self, bytes: Bytes) {
         self.behind.get_or_insert_default().close = Some(bytes);
     }
 
-    /// Sends as much as the socket takes, the rest in flight first. Tells how many bytes that was.
+    /// Sends as much as the socket takes, beginning with what is in flight. Returns how many bytes
+    /// that was.
     pub fn pump(&mut self, wire: &Wire) -> io::Result<usize> {
         let mut total = 0;
         loop {
@@ -166,11 +164,11 @@ impl Outbox {
             let Some(bytes) = self.next() else {
                 return Ok(total);
             };
-            total += self.send(wire, &bytes)?.unwrap_or_default();
+            total += self.send(wire, &bytes, false)?.unwrap_or_default();
         }
     }
 
-    /// Whether nothing at all is left to send.
+    /// Whether there is nothing left to send.
     pub fn is_empty(&self) -> bool {
         !self.is_busy() && self.behind.is_none()
     }
@@ -192,7 +190,7 @@ impl Outbox {
     }
 }
 
-/// As much as the socket takes now, which may be nothing.
+/// Writes as much as the socket takes now, which may be nothing.
 fn write(wire: &Wire, bytes: &[u8], apart: bool) -> io::Result<usize> {
     match wire.try_write(bytes, apart) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),

@@ -1,109 +1,54 @@
-//! The read side of one viewer: no buffer between reads, nothing but signals to the shard.
+//! The read side of one viewer: no buffer between reads, and nothing to do but tell the shard.
 
 use std::future::poll_fn;
-use std::io;
-use std::net::Shutdown;
+use std::io::{self, ErrorKind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::command::Command;
 use super::inbound::{Inbound, Signal};
-use super::link::Link;
-use super::shard::Command;
+use super::socket::Socket;
 
-/// How long a socket that takes nothing may linger after the close frame, and how much it may
-/// still send.
-pub const LINGER: Duration = Duration::from_secs(2);
+/// How much a viewer may still send after the close frame.
 const LINGER_BYTES: usize = 1024 * 1024;
-
-/// What one look at the socket found.
-enum Read {
-    Some(Vec<u8>),
-    Nothing,
-    Ended,
-}
 
 /// The reader of one viewer.
 pub struct Reader {
-    /// Which viewer of the shard this is.
+    /// The viewer's key in its shard.
     pub key: usize,
-    /// Its socket.
-    pub link: Arc<Link>,
-    /// What it sends.
+    pub socket: Arc<Socket>,
     pub inbound: Inbound,
-    /// To its shard.
     pub shard: mpsc::Sender<Command>,
-    /// The moment that times are counted from.
+    /// The moment from which the time for the viewer's budget is counted.
     pub start: Instant,
-    /// How long it may take what is in flight, once it is closed.
+    /// How long the viewer may take what is in flight once it is closed.
     pub goodbye: Duration,
 }
 
 impl Reader {
-    /// Reads until the socket ends, and tells the shard. `early` is what arrived behind the request.
+    /// Reads until the socket ends. `early` is what arrived behind the request.
     pub async fn run(&mut self, early: &mut [u8]) {
-        // What is rarely waited for is boxed, so that an idle viewer is small.
-        let over = !early.is_empty() && Box::pin(self.take(early)).await;
-        if over || self.read().await {
-            // Unread bytes would make the kernel answer with a reset, which can overtake the close frame.
+        // What is rarely awaited is boxed, so that an idle viewer is small.
+        let closed = !early.is_empty() && Box::pin(self.take(early)).await;
+        if closed || self.read().await {
+            // Unread bytes would make the kernel answer with a reset, which can overtake the
+            // close frame.
             let discard = tokio::time::timeout(self.goodbye, self.discard());
             let _ = Box::pin(discard).await;
-            self.link.shutdown(Shutdown::Both);
+            self.socket.hang_up();
         }
-        let _ = Box::pin(self.shard.send(Command::Gone(self.key))).await;
+        self.tell(Command::Gone(self.key)).await;
     }
 
-    /// Reads to the end (false) or to a close in either direction (true).
+    /// Reads until the socket ends (false) or either side closes (true).
     async fn read(&mut self) -> bool {
         let mut blocked = false;
-        loop {
-            match self.wait(&mut blocked).await {
-                Ok(true) => {}
-                Ok(false) => continue,
-                Err(_) => return false,
-            }
-            match read(&self.link) {
-                Read::Some(mut bytes) => {
-                    if Box::pin(self.take(&mut bytes)).await {
-                        return true;
-                    }
-                }
-                Read::Nothing => {}
-                Read::Ended => return false,
-            }
-        }
-    }
-
-    /// Waits for bytes (true), or tells the shard that a socket it found full takes more (false).
-    async fn wait(&self, blocked: &mut bool) -> io::Result<bool> {
-        let wanted = *blocked;
-        let ready = tokio::select! {
-            ready = poll_fn(|context| self.link.wire().poll_ready(wanted, context)) => ready?,
-            () = self.link.blocked.notified() => {
-                *blocked = true;
-                return Ok(false);
-            }
-        };
-        if *blocked && ready.is_writable() {
-            *blocked = false;
-            let _ = Box::pin(self.shard.send(Command::Writable(self.key))).await;
-        }
-        Ok(ready.is_readable())
-    }
-
-    /// Handles what arrived; true when nothing more counts.
-    async fn take(&mut self, bytes: &mut [u8]) -> bool {
-        let pings = self.link.unanswered();
-        self.link.spoke();
-        for signal in self.inbound.feed(bytes, self.start.elapsed(), pings) {
-            let (command, over) = match signal {
-                Signal::Ping(payload) => (Command::Pong(self.key, payload), false),
-                Signal::Close(code) => (Command::Close(self.key, code), true),
-                Signal::Fail(code) => (Command::Fail(self.key, code), true),
-            };
-            if self.shard.send(command).await.is_err() || over {
+        while let Ok(mut bytes) = self.arrived(&mut blocked).await {
+            if !bytes.is_empty() && Box::pin(self.take(&mut bytes)).await {
                 return true;
             }
         }
@@ -111,25 +56,61 @@ impl Reader {
     }
 
     async fn discard(&self) {
-        let mut left = LINGER_BYTES;
-        let mut blocked = false;
-        while left > 0 && self.wait(&mut blocked).await.is_ok() {
-            match read(&self.link) {
-                Read::Some(bytes) => left = left.saturating_sub(bytes.len()),
-                Read::Nothing => {}
-                Read::Ended => return,
-            }
+        let (mut left, mut blocked) = (LINGER_BYTES, false);
+        while left > 0
+            && let Ok(bytes) = self.arrived(&mut blocked).await
+        {
+            left = left.saturating_sub(bytes.len());
         }
+    }
+
+    /// What has arrived, which may be nothing. While the socket is `blocked`, waits for room in
+    /// it too, and tells the shard of that.
+    async fn arrived(&self, blocked: &mut bool) -> io::Result<Vec<u8>> {
+        let wanted = *blocked;
+        let ready = tokio::select! {
+            ready = poll_fn(|context| self.socket.wire.poll_ready(wanted, context)) => ready?,
+            () = self.socket.blocked.notified() => {
+                *blocked = true;
+                return Ok(Vec::new());
+            }
+        };
+        if *blocked && ready.is_writable() {
+            *blocked = false;
+            self.tell(Command::Writable(self.key)).await;
+        }
+        match ready.is_readable() {
+            true => read(&self.socket),
+            false => Ok(Vec::new()),
+        }
+    }
+
+    /// Handles what arrived; true when nothing after it counts.
+    async fn take(&mut self, bytes: &mut [u8]) -> bool {
+        let pings = self.socket.unanswered();
+        self.socket.spoke();
+        let mut closed = false;
+        for signal in self.inbound.feed(bytes, self.start.elapsed(), pings) {
+            closed |= !matches!(signal, Signal::Ping(_));
+            self.tell(Command::Heard(self.key, signal)).await;
+        }
+        closed
+    }
+
+    /// Boxed before it is awaited: an idle viewer has no room for a command.
+    fn tell(&self, command: Command) -> Pin<Box<impl Future<Output = ()>>> {
+        // Fails when the shard has ended: then it has hung up on its viewers.
+        Box::pin(async move { _ = self.shard.send(command).await })
     }
 }
 
 /// Not async, so that the buffer is on the stack and not in an idle viewer.
-fn read(link: &Link) -> Read {
+fn read(socket: &Socket) -> io::Result<Vec<u8>> {
     let mut buffer = [0; 4096];
-    match link.wire().try_read(&mut buffer) {
-        Ok(0) => Read::Ended,
-        Ok(length) => Read::Some(buffer[..length].to_vec()),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Read::Nothing,
-        Err(_) => Read::Ended,
+    match socket.wire.try_read(&mut buffer) {
+        Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
+        Ok(length) => Ok(buffer[..length].to_vec()),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Vec::new()),
+        Err(error) => Err(error),
     }
 }

@@ -4,14 +4,16 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
+use futures_util::FutureExt;
 use indexmap::IndexMap;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::broadcast::{Receiver, error::RecvError, error::TryRecvError};
+use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
 use tokio_util::sync::CancellationToken;
 
-use super::{Inbound, Signal};
+use super::inbound::{Inbound, Signal};
 use crate::access::ViewerPass;
 use crate::hub::notices::Away;
 use crate::hub::{Hub, Invalidated, Place, millis};
@@ -20,23 +22,23 @@ use crate::state::revision::Revision;
 use crate::wire::frame::{self, Encoding, Frame};
 use crate::wire::{Invalidation, UNANSWERED, close, patience};
 
-/// The events of one reader: one per topic at first, then one per flush. Events that wait
-/// are merged to the newest of each topic, so that a slow reader costs a line per topic.
+/// The events for one client: one per topic at first, then one per flush. Those that wait are
+/// merged into the newest of each topic, so that a slow client costs one event per topic.
 pub struct Feed {
     hub: Hub,
     events: Receiver<Invalidated>,
     pass: ViewerPass,
-    /// Empty: all topics.
+    /// The topics that it is told of; all of them if this is empty.
     only: Vec<TopicName>,
-    /// What is to be told, one event a topic.
+    /// What it has yet to be told.
     waiting: IndexMap<TopicName, Invalidated>,
-    /// What was told last: a revision never goes back.
+    /// What it was told last: a revision never goes back.
     told: HashMap<TopicName, Revision>,
     _place: Place,
 }
 
 impl Feed {
-    /// A feed of all topics, or of `only` these; none when everybody who may watch does.
+    /// A feed of all topics, or of `only` these; none when all places are taken.
     pub fn new(hub: &Hub, only: Vec<TopicName>, pass: &ViewerPass) -> Option<Feed> {
         let place = hub.place()?;
         let events = hub.invalidations();
@@ -56,13 +58,15 @@ impl Feed {
     /// The next event; none when the daemon has ended.
     pub async fn next(&mut self) -> Option<Invalidation> {
         loop {
-            self.collect();
-            if let Some((_, event)) = self.waiting.shift_remove_index(0) {
-                self.told.insert(event.topic.clone(), event.revision);
-                self.forget_ended();
-                return Some(told_now(event));
-            }
-            match self.events.recv().await {
+            // What is in the channel is merged first.
+            let heard = match self.events.recv().now_or_never() {
+                Some(heard) => heard,
+                None => match self.waiting.shift_remove_index(0) {
+                    Some((_, event)) => return Some(self.told(event)),
+                    None => self.events.recv().await,
+                },
+            };
+            match heard {
                 Ok(event) => self.take(event),
                 Err(RecvError::Lagged(_)) => self.announce_all(),
                 Err(RecvError::Closed) => return None,
@@ -70,21 +74,18 @@ impl Feed {
         }
     }
 
-    /// Takes all that waits in the channel.
-    fn collect(&mut self) {
-        loop {
-            match self.events.try_recv() {
-                Ok(event) => self.take(event),
-                Err(TryRecvError::Lagged(_)) => self.announce_all(),
-                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
-            }
-        }
-    }
-
-    /// A topic that comes back after its end goes on from where it was.
-    fn forget_ended(&mut self) {
+    fn told(&mut self, event: Invalidated) -> Invalidation {
+        self.told.insert(event.topic.clone(), event.revision);
         if self.told.len() > 2 * self.hub.limits().topics {
+            // A topic that comes back after its end goes on from where it was.
             self.told.retain(|topic, _| self.hub.topic(topic).is_some());
+        }
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+        Invalidation {
+            topic: event.topic.to_string(),
+            revision: event.revision.to_string(),
+            source_id: event.source_id,
+            timestamp_ms: millis(since_1970.unwrap_or_default()),
         }
     }
 
@@ -100,8 +101,8 @@ impl Feed {
         }
     }
 
-    /// Merges an event with what waits of its topic: the newest revision, and a name only if
-    /// all of it is of the one with that name.
+    /// Merges an event with what waits for its topic: the newest revision, and the writer's name
+    /// only if all changes come from that writer.
     fn take(&mut self, event: Invalidated) {
         let picked = self.only.is_empty() || self.only.contains(&event.topic);
         let newer = self.told.get(&event.topic) < Some(&event.revision);
@@ -119,9 +120,8 @@ impl Feed {
         }
     }
 
-    /// Serves a WebSocket to its end, or closes it: with 1001 on `stop`, with 1008 when its reader
-    /// may no more. What the reader sends
-    /// is dropped, within the budget of a viewer.
+    /// Serves a WebSocket until it ends, or closes it: with 1001 on `stop`, with 1008 when its pass
+    /// is revoked. What the client sends is dropped, within the budget of a viewer.
     pub async fn serve(
         mut self,
         io: impl AsyncRead + AsyncWrite + Unpin,
@@ -131,19 +131,19 @@ impl Feed {
         let mut line = Line::new(io, &self.hub);
         let revoked = self.pass.revoked().clone();
         let end = tokio::select! {
-            () = revoked.cancelled() => End::Revoked,
+            () = revoked.cancelled() => End::away(Away::Revoked, close::POLICY),
             end = self.tell(&mut line) => end,
-            () = stop.cancelled() => End::Close(Some(close::GOING_AWAY)),
+            () = stop.cancelled() => End::close(frame::close(close::GOING_AWAY)),
         };
-        if let Some(away) = end.away() {
+        if let Some(away) = end.away {
             self.say_away(away, address);
         }
-        // Fails for a reader that takes nothing any more.
-        let _ = tokio::time::timeout(LINGER, line.end(end)).await;
+        // Fails for a client that takes nothing any more.
+        let _ = tokio::time::timeout(LINGER, line.end(end.close)).await;
     }
 
-    /// The next event of a reader that may have it; none when the daemon has ended, or it may no
-    /// more, which is told.
+    /// The next event for a client at an address; none when the daemon has ended, or the client's
+    /// pass is revoked, which is logged.
     pub async fn next_for(&mut self, address: IpAddr) -> Option<Invalidation> {
         let revoked = self.pass.revoked().clone();
         let next = revoked.run_until_cancelled(self.next()).await;
@@ -166,11 +166,11 @@ impl Feed {
             let done = tokio::select! {
                 event = self.next() => match event {
                     Some(event) => line.send(Frame::json(event.text()).bytes(Encoding::default())).await,
-                    None => Err(End::Gone),
+                    None => Err(GONE),
                 },
                 read = line.io.read(&mut buffer) => match read {
                     Ok(length) if length > 0 => line.heard(&mut buffer[..length]).await,
-                    _ => Err(End::Gone),
+                    _ => Err(GONE),
                 },
                 () = tokio::time::sleep_until(line.next_ping) => line.ping().await,
             };
@@ -181,23 +181,11 @@ impl Feed {
     }
 }
 
-fn told_now(event: Invalidated) -> Invalidation {
-    let since_1970 = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Invalidation {
-        topic: event.topic.to_string(),
-        revision: event.revision.to_string(),
-        source_id: event.source_id,
-        timestamp_ms: millis(since_1970),
-    }
-}
-
-/// How long a reader may take to see the close frame.
+/// How long a client may take to see the close frame.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// The socket of one reader. While a frame is written nothing is read, so that whoever
-/// sends without reading waits, and costs nothing.
+/// One client's socket. While a frame is being written nothing is read, so that a client that
+/// sends without reading has to wait, and costs nothing.
 struct Line<S> {
     io: S,
     inbound: Inbound,
@@ -205,32 +193,36 @@ struct Line<S> {
     ping: Duration,
     next_ping: Instant,
     unanswered: u8,
-    /// A frame has begun and not ended: nothing else can follow it.
+    /// A frame has been written in part: no other can follow it.
     midway: bool,
 }
 
 /// How a socket ends.
-enum End {
-    /// It has ended.
-    Gone,
-    /// It does not answer.
-    Silent,
-    /// It may no more.
-    Revoked,
-    /// With a close frame, and this code in it.
-    Close(Option<u16>),
-    /// The same, for a broken rule.
-    Fail(u16),
+struct End {
+    /// Why its client is sent away, if it is.
+    away: Option<Away>,
+    /// The last frame, if it is still listening.
+    close: Option<Bytes>,
 }
 
+/// It has ended.
+const GONE: End = End {
+    away: None,
+    close: None,
+};
+
 impl End {
-    /// Why the reader was sent away, if it was.
-    fn away(&self) -> Option<Away> {
-        match self {
-            End::Silent => Some(Away::Silent),
-            End::Revoked => Some(Away::Revoked),
-            End::Fail(code) => Some(Away::of(*code)),
-            End::Gone | End::Close(_) => None,
+    fn away(away: Away, code: u16) -> End {
+        End {
+            away: Some(away),
+            close: Some(frame::close(code)),
+        }
+    }
+
+    fn close(bytes: Bytes) -> End {
+        End {
+            away: None,
+            close: Some(bytes),
         }
     }
 }
@@ -251,15 +243,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
 
     async fn send(&mut self, bytes: &[u8]) -> Result<(), End> {
         self.midway = true;
-        self.io.write_all(bytes).await.map_err(|_| End::Gone)?;
-        self.io.flush().await.map_err(|_| End::Gone)?;
+        self.io.write_all(bytes).await.map_err(|_| GONE)?;
+        self.io.flush().await.map_err(|_| GONE)?;
         self.midway = false;
         Ok(())
     }
 
     async fn ping(&mut self) -> Result<(), End> {
         if self.unanswered >= UNANSWERED {
-            return Err(End::Silent);
+            let away = Some(Away::Silent);
+            return Err(End { away, ..GONE });
         }
         self.unanswered += 1;
         self.next_ping = Instant::now() + patience(self.ping, self.unanswered);
@@ -273,27 +266,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
                 Signal::Ping(payload) => {
                     self.send(&frame::control(Control::Pong, &payload)).await?;
                 }
-                Signal::Close(code) => return Err(End::Close(code)),
-                Signal::Fail(code) => return Err(End::Fail(code)),
+                Signal::Close(code) => return Err(End::close(frame::close_reply(code))),
+                Signal::Fail(code) => return Err(End::away(Away::of(code), code)),
             }
         }
         Ok(())
     }
 
     /// Closes, and reads on for a moment so that the close frame is not lost to a reset.
-    async fn end(mut self, end: End) {
-        let code = match end {
-            End::Gone | End::Silent => return,
-            End::Revoked => Some(close::POLICY),
-            End::Close(code) => code,
-            End::Fail(code) => Some(code),
-        };
-        if self.midway {
+    async fn end(mut self, close: Option<Bytes>) {
+        let Some(close) = close.filter(|_| !self.midway) else {
             return;
-        }
-        let payload = code.map(u16::to_be_bytes);
-        let payload = payload.as_ref().map_or(&[][..], |code| &code[..]);
-        let sent = self.send(&frame::control(Control::Close, payload)).await;
+        };
+        let sent = self.send(&close).await;
         let shut = self.io.shutdown().await;
         let mut rest = [0; 1024];
         while sent.is_ok() && shut.is_ok() && self.io.read(&mut rest).await.is_ok_and(|n| n > 0) {}

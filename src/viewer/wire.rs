@@ -1,4 +1,4 @@
-//! A connected byte stream that is read and written without waiting: TCP, or TLS over it.
+//! A connection that is read and written without waiting: TCP, or TLS over TCP.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -10,11 +10,11 @@ use socket2::SockRef;
 use tokio::io::Ready;
 use tokio::net::TcpStream;
 
-/// The stream.
+/// A connection.
 pub enum Wire {
     /// TCP.
     Plain(TcpStream),
-    /// TLS over TCP; rare, so it does not make the other one larger.
+    /// TLS over TCP. Boxed, so that plain TCP is small.
     Tls(Box<TlsWire>),
 }
 
@@ -33,7 +33,7 @@ impl Wire {
         }))
     }
 
-    /// The socket beneath.
+    /// The TCP socket.
     pub fn tcp(&self) -> &TcpStream {
         match self {
             Wire::Plain(tcp) => tcp,
@@ -41,8 +41,8 @@ impl Wire {
         }
     }
 
-    /// As much as the stream takes now. What is `apart` is not joined by the kernel to what else
-    /// waits there.
+    /// Writes as much as the connection takes now. What is sent `apart` is not queued in the kernel
+    /// behind anything else.
     pub fn try_write(&self, bytes: &[u8], apart: bool) -> io::Result<usize> {
         match self {
             Wire::Plain(tcp) => send(tcp, bytes, apart),
@@ -50,8 +50,8 @@ impl Wire {
         }
     }
 
-    /// Whether all that was taken has been given to the kernel; if not, the next write goes on
-    /// with it, even one of nothing.
+    /// Whether everything that was taken has been given to the kernel. If not, the next write goes
+    /// on with it, even a write of nothing.
     pub fn is_flushed(&self) -> bool {
         match self {
             Wire::Plain(_) => true,
@@ -59,7 +59,7 @@ impl Wire {
         }
     }
 
-    /// As much as has arrived; 0 at the end.
+    /// Reads what has arrived. Returns 0 at the end.
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Wire::Plain(tcp) => tcp.try_read(buffer),
@@ -67,9 +67,9 @@ impl Wire {
         }
     }
 
-    /// Whether the stream can be read, or written if that is `wanted` too. One task at a time
-    /// is told of it. It takes the place of the one that served the request, whose memory,
-    /// kilobytes of it, would else stay for as long as the stream does.
+    /// Whether the connection can be read, or, if that is `wanted` too, written. Only the last task
+    /// that asked is woken: it replaces the one that served the request, of which the socket would
+    /// otherwise keep kilobytes of memory.
     pub fn poll_ready(&self, wanted: bool, context: &mut Context<'_>) -> Poll<io::Result<Ready>> {
         let mut ready = Ready::EMPTY;
         if let Poll::Ready(read) = self.tcp().poll_read_ready(context) {
@@ -87,14 +87,14 @@ impl Wire {
         }
     }
 
-    /// Ends the sending half, or both.
+    /// Ends the sending direction, or both.
     pub fn shutdown(&self, how: Shutdown) {
         if let Wire::Tls(tls) = self {
             tls.session().send_close_notify();
-            // What a closing peer does not take is lost to it anyway.
+            // If the peer does not take it, there is nothing more to be done.
             let _ = tls.try_write(&[], false);
         }
-        // A socket that is gone already needs no end.
+        // Fails for a socket that has ended already.
         let _ = SockRef::from(self.tcp()).shutdown(how);
     }
 }
@@ -107,7 +107,7 @@ impl TlsWire {
     fn try_write(&self, bytes: &[u8], apart: bool) -> io::Result<usize> {
         let mut session = self.session();
         let mut taken = 0;
-        // What is encrypted is sent, even when something newer is there by then.
+        // Once encrypted, it has to be sent, even if there is something newer by then.
         if apart && !bytes.is_empty() && !session.wants_write() {
             takes(&self.tcp)?;
         }
@@ -124,10 +124,10 @@ impl TlsWire {
         }
     }
 
-    /// Gives the kernel what is encrypted already, as much as it takes.
+    /// Gives the kernel as much of what is encrypted as it takes.
     fn flush(&self, session: &mut ServerConnection, apart: bool) -> io::Result<()> {
         while session.wants_write() {
-            match session.write_tls(&mut Kernel(&self.tcp, apart)) {
+            match session.write_tls(&mut Tcp(&self.tcp, apart)) {
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
@@ -136,7 +136,7 @@ impl TlsWire {
         Ok(())
     }
 
-    /// What is decrypted already comes first: the socket does not tell of it.
+    /// Reads what is decrypted already first: the socket's readiness does not include it.
     fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut session = self.session();
         loop {
@@ -144,7 +144,7 @@ impl TlsWire {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 result => return result,
             }
-            if session.read_tls(&mut Kernel(&self.tcp, false))? == 0 {
+            if session.read_tls(&mut Tcp(&self.tcp, false))? == 0 {
                 return Ok(0);
             }
             let processed = session.process_new_packets();
@@ -154,8 +154,8 @@ impl TlsWire {
     }
 }
 
-/// What is sent like any other bytes, the kernel joins to what waits there already, however much
-/// that is. What is sent `apart`, as a record of its own (`MSG_EOR`), has to wait for its turn.
+/// Normally the kernel appends bytes to what it already holds, however much that is. What is sent
+/// `apart`, as a record of its own (`MSG_EOR`), is only taken when it is its turn.
 #[cfg(any(target_os = "android", target_os = "linux"))]
 fn send(tcp: &TcpStream, bytes: &[u8], apart: bool) -> io::Result<usize> {
     use rustix::net::SendFlags;
@@ -172,7 +172,7 @@ fn send(tcp: &TcpStream, bytes: &[u8], _apart: bool) -> io::Result<usize> {
     tcp.try_write(bytes)
 }
 
-/// Fails where the kernel takes nothing now.
+/// Fails when the kernel takes nothing now.
 #[cfg(unix)]
 fn takes(tcp: &TcpStream) -> io::Result<()> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -190,16 +190,16 @@ fn takes(_: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// The socket as `rustls` wants it.
-struct Kernel<'a>(&'a TcpStream, bool);
+/// The socket as `rustls` wants it, and whether what is written goes apart.
+struct Tcp<'a>(&'a TcpStream, bool);
 
-impl Read for Kernel<'_> {
+impl Read for Tcp<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.try_read(buffer)
     }
 }
 
-impl Write for Kernel<'_> {
+impl Write for Tcp<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         send(self.0, bytes, self.1)
     }

@@ -1,203 +1,179 @@
-//! One viewer's write side: what it is sent, in which order, and when it is given up.
+//! One viewer's write side: what it is sent, in which order, and how it is closed.
 
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::Serialize;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
 
 use super::held::Held;
-use super::kernel::{LOOKS, unacknowledged};
-use super::link::Link;
 use super::outbox::Outbox;
-use super::reader::LINGER;
-use super::{NewViewer, ViewerInfo};
+use super::pulse::{Pulse, Round};
+use super::socket::Socket;
+use super::wire::Wire;
 use crate::access::ViewerPass;
 use crate::hub::notices::{Away, Notices};
 use crate::hub::{Catchup, Presence, millis};
 use crate::state::revision::Revision;
 use crate::wire::frame::{Encoding, Frame, close as close_frame, control};
 use crate::wire::{Own, SERVER, close};
-use crate::wire::{UNANSWERED, patience};
 
-/// How often our own viewers hear that the link is alive.
+/// How often our own viewers are told that the connection is alive.
 pub const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// One viewer as its shard has it.
-pub struct Viewer {
-    /// Its socket.
-    pub link: Arc<Link>,
+/// A viewer whose upgrade has been answered, with what was agreed on.
+pub struct NewViewer {
+    /// Its connection.
+    pub wire: Wire,
+    /// What arrived behind the request.
+    pub early: Bytes,
     /// That it may watch.
     pub pass: ViewerPass,
     /// Its topic, and its place among the viewers.
     pub presence: Presence,
-    /// Where it is.
-    pub revision: Option<Revision>,
-    /// How often its topic had been sent again when it was last brought to now.
-    pub resends: u64,
+    /// The revision that it has already.
+    pub since: Option<Revision>,
     /// How it wants its messages.
     pub encoding: Encoding,
     /// Whether it speaks `onlooker.v1`.
     pub own: bool,
-    /// What is on its way.
-    pub outbox: Outbox,
-    /// Since when nothing but a close may be sent.
-    pub closing: Option<Instant>,
-    /// When it is pinged again.
-    pub next_ping: Instant,
-    taking: Taking,
-    backlog: Backlog,
-    /// Its place in its topic's list.
-    pub place: usize,
-    since: Instant,
-    bytes: u64,
+    /// Where it connects from.
+    pub address: SocketAddr,
+    /// What kind of device it is, according to its user agent.
+    pub device: Box<str>,
+    /// Its connection, in the log.
+    pub span: tracing::Span,
+    /// Its place in the count of its address, given back when the viewer is dropped.
+    pub admission: Arc<dyn Send + Sync>,
+}
+
+/// One line of the list of viewers.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ViewerInfo {
     /// Unique while the daemon runs.
     pub id: u64,
-    address: SocketAddr,
+    /// The topic that it watches.
+    pub topic: String,
+    /// What kind of device it is, according to its user agent.
+    pub device: String,
+    /// Its IP address.
+    pub address: String,
+    /// How long it has been connected, in milliseconds.
+    pub connected_ms: u64,
+    /// The revision that it was last sent.
+    pub revision: Option<String>,
+    /// Whether that is the topic's revision.
+    pub current: bool,
+    /// How many bytes it was sent.
+    pub bytes: u64,
+}
+
+/// A viewer as its shard has it.
+pub struct Viewer {
+    /// Unique while the daemon runs.
+    pub id: u64,
+    pub socket: Arc<Socket>,
+    pub pass: ViewerPass,
+    pub presence: Presence,
+    /// The revision that it was last sent.
+    pub revision: Option<Revision>,
+    pub encoding: Encoding,
+    /// Whether it speaks `onlooker.v1`.
+    pub own: bool,
+    pub outbox: Outbox,
+    /// Its place in its topic's list.
+    pub place: usize,
+    /// Set once it is closed: then nothing more is sent to it.
+    closing: Option<Closing>,
+    pulse: Pulse,
+    /// How often its topic had been sent again when it was last brought up to date.
+    resends: u64,
+    since: Instant,
+    bytes: u64,
+    greeted: bool,
+    /// It has missed a flush because it took nothing.
+    behind: bool,
+    address: IpAddr,
     device: Box<str>,
+    span: tracing::Span,
     _admission: Arc<dyn Send + Sync>,
 }
 
-/// What the kernels on both sides may hold of what a viewer was sent, in bytes. Our ping is
-/// behind that, and so is its answer.
-const KERNELS: u64 = 256 * 1024;
-/// A viewer that reads this many bytes a second is slow, and there.
-const SLOW: u64 = 4 * 1024;
-
-/// What is on its way to a viewer though it has left us.
-struct Backlog {
-    /// How much it had been sent when it last spoke.
-    answered: u64,
-    /// How much it had been sent at the last look.
-    sent: u64,
-    /// Until then it may be reading without coming to our ping.
-    until: Instant,
-}
-
-/// Whether a viewer takes what it is sent.
-struct Taking {
-    /// What it had taken.
-    bytes: u64,
-    /// When it took the last of them, as far as was looked.
+/// A viewer's end.
+struct Closing {
     since: Instant,
-    /// When it was looked what it has acknowledged.
-    looked: Instant,
-    /// What it had not, by then.
-    left: Option<u32>,
-}
-
-impl Backlog {
-    fn look(&mut self, now: Instant, sent: u64, spoke: bool) {
-        if spoke {
-            (self.answered, self.until) = (self.sent, now);
-        }
-        if sent != self.sent {
-            let held = (sent - self.answered).min(KERNELS);
-            self.until = now + Duration::from_secs(held / SLOW);
-        }
-        self.sent = sent;
-    }
-}
-
-impl Taking {
-    fn new(now: Instant, bytes: u64) -> Taking {
-        Taking {
-            bytes,
-            since: now,
-            looked: now,
-            left: None,
-        }
-    }
-
-    /// Whether anything was taken since the last look, though not all. `left` tells what is not
-    /// acknowledged; it is asked a few times within `stall`.
-    fn look(
-        &mut self,
-        now: Instant,
-        bytes: u64,
-        stall: Duration,
-        left: impl FnOnce() -> Option<u32>,
-    ) -> bool {
-        if bytes != self.bytes {
-            *self = Taking::new(now, bytes);
-            return true;
-        }
-        if now - self.looked < stall / LOOKS {
-            return false;
-        }
-        self.looked = now;
-        let first = self.left.is_none();
-        let less = self.acknowledged(left());
-        if less || (first && self.left.is_some()) {
-            self.since = now;
-        }
-        less
-    }
-
-    /// Whether less is left than there was.
-    fn acknowledged(&mut self, left: Option<u32>) -> bool {
-        let before = std::mem::replace(&mut self.left, left);
-        before.zip(left).is_some_and(|(before, left)| left < before)
-    }
+    /// For the log.
+    why: &'static str,
 }
 
 impl Viewer {
-    /// A viewer that has joined at a time, and what arrived of it by then. `place`: in the list
-    /// of its topic's viewers.
+    /// A viewer that joined at a time, and what has arrived from it. `place` is its place in the
+    /// list of its topic's viewers.
     pub fn new(
         new: NewViewer,
         id: u64,
-        since: Instant,
+        (since, ping): (Instant, Duration),
         place: usize,
         held: &Arc<Held>,
     ) -> (Viewer, Bytes) {
-        let resends = new.presence.entry().resends();
         let viewer = Viewer {
-            resends,
-            link: Arc::new(Link::new(new.wire)),
+            id,
+            socket: Arc::new(Socket::new(new.wire)),
             pass: new.pass,
+            resends: new.presence.entry().resends(),
             presence: new.presence,
             revision: new.since,
             encoding: new.encoding,
             own: new.own,
             outbox: Outbox::new(held.clone()),
-            closing: None,
-            next_ping: since,
-            taking: Taking::new(since, 0),
-            backlog: Backlog {
-                answered: 0,
-                sent: 0,
-                until: since,
-            },
             place,
+            closing: None,
+            pulse: Pulse::new(since, ping),
             since,
             bytes: 0,
-            id,
-            address: new.address,
+            greeted: false,
+            behind: false,
+            address: new.address.ip(),
             device: new.device,
+            span: new.span,
             _admission: new.admission,
         };
         (viewer, new.early)
     }
 
-    /// Sends shared bytes, if nothing is in flight.
-    pub fn send(&mut self, bytes: &Bytes) {
-        let sent = self.outbox.send(self.link.wire(), bytes);
-        self.account(sent.map(Option::unwrap_or_default));
+    /// Whether it has been closed.
+    pub fn is_closing(&self) -> bool {
+        self.closing.is_some()
     }
 
-    /// Sends shared bytes, or nothing of them if the socket takes nothing; tells whether it
-    /// took some.
-    pub fn offer(&mut self, bytes: &Bytes) -> bool {
-        let sent = self.outbox.offer(self.link.wire(), bytes);
+    /// Sends shared bytes, if nothing is in flight.
+    pub fn send(&mut self, bytes: &Bytes) {
+        self.try_send(bytes, false);
+    }
+
+    fn try_send(&mut self, bytes: &Bytes, apart: bool) -> bool {
+        let sent = self.outbox.send(&self.socket.wire, bytes, apart);
         let taken = matches!(sent, Ok(Some(_)));
         self.account(sent.map(Option::unwrap_or_default));
         taken
     }
 
-    /// Sends a host's own text, or lets it wait; false where there is no room for it.
+    /// Sends shared bytes that bring it to a revision, or nothing of them if the socket is full:
+    /// then it is sent what is newest once it takes more.
+    pub fn offer(&mut self, bytes: &Bytes, revision: Option<Revision>) -> bool {
+        let taken = self.try_send(bytes, true);
+        match taken {
+            true => self.revision = revision,
+            false => self.miss(),
+        }
+        taken
+    }
+
+    /// Sends a host's own text, or keeps it for later; false where there is no room for it.
     pub fn send_text(&mut self, bytes: &Bytes) -> bool {
         if self.outbox.is_busy() {
             return self.outbox.push_text(bytes);
@@ -206,25 +182,20 @@ impl Viewer {
         true
     }
 
-    /// Sends a large frame that has been encoded. One that closes is sent it whatever comes;
-    /// tells whether more may follow now.
-    pub fn encoded(&mut self, revision: Option<Revision>, frame: &Frame) -> bool {
-        let bytes = frame.bytes(self.encoding);
-        self.outbox.encoded();
-        if self.closing.is_some() {
-            self.send(bytes);
-        } else if self.offer(bytes) {
-            self.revision = revision;
+    /// Answers a ping.
+    pub fn pong(&mut self, payload: &[u8]) {
+        // Nothing follows a close frame (RFC 6455 §5.5.1).
+        if self.closing.is_none() {
+            self.outbox.push_pong(control(Control::Pong, payload));
         }
-        !self.outbox.is_busy()
     }
 
     /// Sends what waits.
     pub fn pump(&mut self) {
-        let sent = self.outbox.pump(self.link.wire());
+        let sent = self.outbox.pump(&self.socket.wire);
         self.account(sent);
         if self.closing.is_some() && self.outbox.is_empty() {
-            self.link.shutdown(Shutdown::Write);
+            self.socket.wire.shutdown(Shutdown::Write);
         }
     }
 
@@ -233,16 +204,30 @@ impl Viewer {
             Ok(sent) => {
                 self.bytes += sent as u64;
                 if self.outbox.is_busy() {
-                    self.link.blocked.notify_one();
+                    self.socket.blocked.notify_one();
                 }
             }
-            // The reader learns of it and says that the viewer is gone.
-            Err(_) => self.link.shutdown(Shutdown::Both),
+            // The reader notices, and says that the viewer is gone.
+            Err(_) => self.socket.hang_up(),
         }
     }
 
-    /// Our own viewers are told what follows.
+    /// What it lacks. It lacks everything when its topic has been sent again.
+    pub fn lacks(&mut self) -> Catchup {
+        let resends = self.presence.entry().resends();
+        if self.resends != resends {
+            (self.resends, self.revision) = (resends, None);
+        }
+        self.presence.entry().since(self.revision)
+    }
+
+    /// The first time, tells our own viewers what follows.
     pub fn greet(&mut self, catchup: &Catchup) {
+        if std::mem::replace(&mut self.greeted, true) {
+            return;
+        }
+        let resumed = catchup.resumed;
+        tracing::debug!(parent: &self.span, viewer = self.id, ?resumed, "viewer joined");
         if !self.own {
             return;
         }
@@ -251,86 +236,77 @@ impl Viewer {
             server: SERVER,
             topic: self.presence.entry().name().to_string(),
             revision: catchup.revision.unwrap_or_default().to_string(),
-            resumed: catchup.resumed,
+            resumed,
             heartbeat_ms: millis(HEARTBEAT),
         };
         let bytes = Frame::json(hello.text()).bytes(self.encoding).clone();
         self.send(&bytes);
     }
 
-    /// Gives it up if it takes nothing for as long as `stall`, or does not answer; asks again
-    /// when it is time. `retry_after_ms`: when it may come back. Tells why it was given up.
-    pub fn look(
-        &mut self,
-        now: Instant,
-        ping: Duration,
-        stall: Duration,
-        retry_after_ms: u64,
-    ) -> Option<Away> {
-        if let Some(since) = self.closing {
-            // To the end of what is in flight, as long as it takes of it; but not for ever.
-            let left = || unacknowledged(self.link.wire().tcp());
-            self.taking.look(now, self.bytes, LINGER, left);
-            if now - self.taking.since > LINGER || now - since > stall.max(LINGER) {
-                self.link.shutdown(Shutdown::Both);
-            }
-            return None;
-        }
-        self.backlog.look(now, self.bytes, self.link.has_spoken());
-        if self.outbox.is_sending() {
-            let left = || unacknowledged(self.link.wire().tcp());
-            if self.taking.look(now, self.bytes, stall, left) {
-                // Taking it, however slowly, is as good as an answer.
-                self.link.heard();
-            }
-            if now - self.taking.since >= stall {
-                self.leave("busy", close::TRY_LATER, retry_after_ms);
-                return Some(Away::Stalled);
-            }
-        } else {
-            let left = self.taking.left;
-            self.taking = Taking::new(now, self.bytes);
-            self.taking.left = left;
-        }
-        match self.next_ping <= now {
-            true => self.ping(now, ping),
-            false => None,
+    /// It could not be sent a flush. When it takes more, it is sent whatever it lacks by then.
+    pub fn miss(&mut self) {
+        if !self.behind && self.outbox.is_sending() {
+            self.behind = true;
+            let why = self.outbox.obstacle();
+            tracing::debug!(parent: &self.span, viewer = self.id, why, "viewer is slow");
         }
     }
 
-    fn ping(&mut self, now: Instant, ping: Duration) -> Option<Away> {
-        if self.link.unanswered() >= UNANSWERED {
-            // A dead one is found by the kernel meanwhile (TCP_USER_TIMEOUT).
-            if now < self.backlog.until {
-                self.next_ping = self.backlog.until;
-                return None;
-            }
-            if self
-                .taking
-                .acknowledged(unacknowledged(self.link.wire().tcp()))
-            {
-                // Our ping is behind what it is taking still.
-                self.next_ping = now + patience(ping, UNANSWERED);
-                return None;
-            }
-            self.closing = Some(now);
-            self.link.shutdown(Shutdown::Both);
-            return Some(Away::Silent);
+    /// It was sent what it lacked.
+    pub fn catch_up(&mut self, catchup: &Catchup) {
+        if std::mem::replace(&mut self.behind, false) {
+            let by = catchup.resumed;
+            tracing::debug!(parent: &self.span, viewer = self.id, ?by, "viewer has caught up");
         }
-        if self.link.unanswered() > 0 {
-            self.taking.left = unacknowledged(self.link.wire().tcp());
+    }
+
+    /// Pings it when it is time. Tells why it has to go, if it does: it takes nothing, or does
+    /// not answer.
+    pub fn look(&mut self, round: &Round) -> Option<Away> {
+        if let Some(Closing { since, .. }) = self.closing {
+            let (pulse, socket) = (&mut self.pulse, &self.socket);
+            if pulse.is_over(round, since, socket, self.bytes) {
+                socket.hang_up();
+            }
+            return None;
         }
-        self.link.pinged();
-        self.next_ping = now + patience(ping, self.link.unanswered());
-        if !self.outbox.is_busy() {
-            self.send(&control(Control::Ping, &[]));
+        let sending = self.outbox.is_sending();
+        match self.pulse.look(round, &self.socket, self.bytes, sending) {
+            Ok(true) => self.send(&control(Control::Ping, &[])),
+            Ok(false) => {}
+            Err(away) => return Some(away),
         }
         None
     }
 
-    /// Counts it among those who are sent away, and says so.
-    pub fn tell(&self, away: Away, notices: &Notices) {
-        let address = self.address.ip().to_canonical();
+    /// Sends it away, unless it is closed already: counts it, and tells it why and when to come
+    /// back, if it is listening. One that broke a rule is closed by [`Viewer::fail`].
+    pub fn send_away(&mut self, away: Away, notices: &Notices, retry_after_ms: u64) {
+        if self.closing.is_none() {
+            self.report(away, notices);
+        }
+        match away {
+            Away::Deleted => self.leave("deleted", close::TOPIC_GONE, retry_after_ms),
+            Away::Kicked => self.leave("kicked", close::POLICY, retry_after_ms),
+            Away::Revoked => self.leave("revoked", close::POLICY, retry_after_ms),
+            Away::Stalled => self.leave("busy", close::TRY_LATER, retry_after_ms),
+            Away::Silent | Away::InFlight | Away::Flood | Away::Protocol => {
+                self.cut_off(away.label())
+            }
+        }
+    }
+
+    /// Closes it with the code of the rule that it broke.
+    pub fn fail(&mut self, code: u16, notices: &Notices) {
+        let away = Away::of(code);
+        if self.closing.is_none() {
+            self.report(away, notices);
+        }
+        self.close(close_frame(code), away.label());
+    }
+
+    fn report(&self, away: Away, notices: &Notices) {
+        let address = self.address.to_canonical();
         if notices.sent_away(away, address) {
             let topic = self.presence.entry().name();
             let (device, reason) = (&*self.device, away.label());
@@ -341,35 +317,40 @@ impl Viewer {
     /// Says why, closes, and tells when to come back.
     pub fn leave(&mut self, reason: &'static str, code: u16, retry_after_ms: u64) {
         if self.own && self.closing.is_none() {
-            let bye = Frame::json(
-                Own::Bye {
-                    reason,
-                    retry_after_ms,
-                }
-                .text(),
-            );
-            let bytes = bye.bytes(self.encoding).clone();
+            let bye = Own::Bye {
+                reason,
+                retry_after_ms,
+            };
+            let bytes = Frame::json(bye.text()).bytes(self.encoding).clone();
             self.send_text(&bytes);
         }
-        self.close(close_frame(code));
+        self.close(close_frame(code), reason);
     }
 
     /// The last frame; nothing follows it (RFC 6455 §5.5.1).
-    pub fn close(&mut self, bytes: Bytes) {
+    pub fn close(&mut self, bytes: Bytes, why: &'static str) {
         if self.closing.is_none() {
-            let now = Instant::now();
-            self.closing = Some(now);
-            self.taking = Taking::new(now, self.bytes);
+            let since = Instant::now();
+            self.closing = Some(Closing { since, why });
+            self.pulse.close(since, self.bytes);
             self.outbox.push_close(bytes);
         }
         self.pump();
     }
 
-    /// Ends it in the middle of what it is being sent, and keeps nothing of that.
-    pub fn cut_off(&mut self) {
-        self.closing.get_or_insert_with(Instant::now);
+    /// Ends it in the middle of what it is being sent, of which nothing is kept.
+    fn cut_off(&mut self, why: &'static str) {
+        let since = Instant::now();
+        self.closing.get_or_insert(Closing { since, why });
         self.outbox.clear();
-        self.link.shutdown(Shutdown::Both);
+        self.socket.hang_up();
+    }
+
+    /// Tells the log that its socket has ended.
+    pub fn gone(&self) {
+        let why = self.closing.as_ref().map_or("disconnected", |end| end.why);
+        let bytes = self.bytes;
+        tracing::debug!(parent: &self.span, viewer = self.id, why, bytes, "viewer left");
     }
 
     /// For the list of viewers.
@@ -379,38 +360,11 @@ impl Viewer {
             id: self.id,
             topic: entry.name().to_string(),
             device: self.device.to_string(),
-            address: self.address.ip().to_string(),
+            address: self.address.to_string(),
             connected_ms: millis(self.since.elapsed()),
             revision: self.revision.map(|revision| revision.to_string()),
             current: self.revision == entry.session().map(|(revision, _)| revision),
             bytes: self.bytes,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slow_is_not_stalled() {
-        let second = Duration::from_secs(1);
-        let start = Instant::now();
-        let mut taking = Taking::new(start, 0);
-        // Looks once a second, and tells for how long nothing was taken.
-        let mut at = |seconds: std::ops::RangeInclusive<u32>, bytes, left: Option<u32>| {
-            let end = start + *seconds.end() * second;
-            for seconds in seconds {
-                taking.look(start + seconds * second, bytes, 20 * second, || left);
-            }
-            end - taking.since
-        };
-        assert_eq!(at(0..=19, 0, None), 19 * second);
-        assert_eq!(at(20..=20, 1, None), Duration::ZERO, "a byte is enough");
-        assert_eq!(at(21..=40, 1, None), 20 * second);
-        assert_eq!(at(41..=41, 2, None), Duration::ZERO);
-        assert_eq!(at(42..=61, 2, Some(65_536)), 15 * second);
-        assert_eq!(at(62..=71, 2, Some(65_535)), 5 * second, "here too");
-        assert_eq!(at(72..=86, 2, Some(65_535)), 20 * second);
     }
 }

@@ -1,4 +1,4 @@
-//! A message as bytes ready for the socket, made once however many viewers receive it.
+//! A message as bytes for the socket, encoded once however many viewers receive it.
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
@@ -15,7 +15,7 @@ use crate::state::name::TopicName;
 use crate::state::topic::Update;
 use crate::wire;
 
-/// Below this many bytes compressing costs more than it saves.
+/// Below this many bytes, compressing costs more than it saves.
 const DEFLATE_FROM: usize = 256;
 
 /// How a viewer wants its messages.
@@ -27,13 +27,13 @@ pub struct Encoding {
     pub deflate: bool,
 }
 
-/// One message. Every encoding is made when the first viewer needs it.
+/// One message. Each encoding is made when it is first asked for.
 #[derive(Debug)]
 pub struct Frame {
     content: Content,
     /// By [`Encoding::index`].
     encoded: [OnceLock<Bytes>; 4],
-    /// How many bytes of a snapshot's text come after the session.
+    /// How many bytes of a snapshot's text follow the session.
     behind: OnceLock<usize>,
 }
 
@@ -45,7 +45,19 @@ enum Content {
 }
 
 impl Encoding {
-    /// A place in an array of all four.
+    /// All of them, in the order of [`Encoding::index`].
+    pub const ALL: [Encoding; 4] = [
+        Encoding::of(false, false),
+        Encoding::of(true, false),
+        Encoding::of(false, true),
+        Encoding::of(true, true),
+    ];
+
+    const fn of(msgpack: bool, deflate: bool) -> Encoding {
+        Encoding { msgpack, deflate }
+    }
+
+    /// Its place in an array of all of them.
     pub fn index(self) -> usize {
         usize::from(self.msgpack) + 2 * usize::from(self.deflate)
     }
@@ -57,7 +69,7 @@ impl Frame {
         Frame::of(Content::Update(topic.clone(), update))
     }
 
-    /// A message that is JSON text already.
+    /// A message that is already JSON text.
     pub fn json(text: String) -> Frame {
         Frame::of(Content::Json(text))
     }
@@ -75,22 +87,29 @@ impl Frame {
         }
     }
 
-    /// The bytes of one whole WebSocket message.
+    /// The bytes of the whole WebSocket message. For a large frame this may take a while: see
+    /// [`Frame::ready`].
     pub fn bytes(&self, encoding: Encoding) -> &Bytes {
         self.encoded[encoding.index()].get_or_init(|| self.encode(encoding))
     }
 
-    /// Whether [`Frame::bytes`] has nothing left to do.
+    /// The bytes, unless they would first have to be encoded for longer than others can wait.
+    pub fn ready(&self, encoding: Encoding) -> Option<&Bytes> {
+        let encoded = self.encoded[encoding.index()].get();
+        encoded.or_else(|| (!self.is_large()).then(|| self.bytes(encoding)))
+    }
+
+    /// Whether this encoding has been made.
     pub fn is_encoded(&self, encoding: Encoding) -> bool {
         self.encoded[encoding.index()].get().is_some()
     }
 
-    /// Whether encoding it may take long enough to hold up other viewers.
+    /// Whether encoding it may take so long that other viewers would notice.
     pub fn is_large(&self) -> bool {
         self.text_len() > LARGE
     }
 
-    /// About how long the text is, in bytes.
+    /// Roughly how many bytes its text has.
     pub fn text_len(&self) -> usize {
         match &self.content {
             Content::Update(_, Update::Snapshot(version)) => version.text_len(),
@@ -109,7 +128,7 @@ impl Frame {
             return Bytes::new();
         };
         let bytes = self.bytes(Encoding::default());
-        // Nothing before the payload can hold this text: topic and revision have no quotes.
+        // This text cannot occur before the payload: topics and revisions contain no quotes.
         let at = bytes
             .windows(PAYLOAD.len())
             .position(|window| window == PAYLOAD);
@@ -155,7 +174,7 @@ impl Frame {
     }
 }
 
-/// A control frame (RFC 6455 §5.5); `payload` has at most 125 bytes.
+/// A control frame (RFC 6455 §5.5). `payload` may have at most 125 bytes.
 pub fn control(opcode: Control, payload: &[u8]) -> Bytes {
     let header = FrameHeader {
         is_final: true,
@@ -163,6 +182,11 @@ pub fn control(opcode: Control, payload: &[u8]) -> Bytes {
         ..FrameHeader::default()
     };
     message(header, payload)
+}
+
+/// The answer to a peer's close frame: the same code, if there is one.
+pub fn close_reply(code: Option<u16>) -> Bytes {
+    code.map_or_else(|| control(Control::Close, &[]), close)
 }
 
 /// A close frame.
@@ -173,13 +197,13 @@ pub fn close(code: u16) -> Bytes {
 fn message(header: FrameHeader, payload: &[u8]) -> Bytes {
     let length = payload.len() as u64;
     let mut bytes = Vec::with_capacity(header.len(length) + payload.len());
-    // A Vec never refuses a write.
+    // Writing to a `Vec` never fails.
     let _ = header.format(length, &mut bytes);
     bytes.extend_from_slice(payload);
     bytes.into()
 }
 
-/// The payload compressed on its own (RFC 7692 §7.2.1), unless that does not pay.
+/// The payload compressed on its own (RFC 7692 §7.2.1), if that makes it smaller.
 fn deflated(payload: &[u8]) -> Option<Vec<u8>> {
     if payload.len() < DEFLATE_FROM {
         return None;
@@ -204,14 +228,14 @@ fn deflated(payload: &[u8]) -> Option<Vec<u8>> {
     (out.len() < payload.len()).then_some(out)
 }
 
-/// JSON text as MessagePack; integers beyond 64 bits become floats.
+/// JSON text as MessagePack. Integers of more than 64 bits become floats.
 fn msgpack(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     write_value(&mut out, &value_of(text));
     out
 }
 
-/// Writing to a Vec never fails, so the results carry nothing.
+/// Writing to a `Vec` never fails, so the results are dropped.
 fn write_value(out: &mut Vec<u8>, value: &Value) {
     match value {
         Value::Null => drop(encode::write_nil(out)),
@@ -235,7 +259,7 @@ fn write_value(out: &mut Vec<u8>, value: &Value) {
 fn write_number(out: &mut Vec<u8>, digits: &str) {
     match (digits.parse::<u64>(), digits.parse::<i64>()) {
         (Ok(number), _) => drop(encode::write_uint(out, number)),
-        // -0 is a float: integers have no negative zero.
+        // -0 has to be a float: there is no negative zero among integers.
         (_, Ok(number)) if number != 0 => drop(encode::write_sint(out, number)),
         _ => drop(encode::write_f64(out, digits.parse().unwrap_or(f64::NAN))),
     }

@@ -1,4 +1,4 @@
-//! One frame, four encodings: JSON or MessagePack, plain or deflated; and TLS around any.
+//! One frame, four encodings: JSON or MessagePack, plain or deflated. And TLS around any of them.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ const DEFLATE: (&str, &str) = (
     "permessage-deflate; client_max_window_bits",
 );
 const MSGPACK: (&str, &str) = ("Sec-WebSocket-Protocol", "onlooker.v1.msgpack");
-/// A final text frame with the bit of permessage-deflate.
+/// A final text frame with permessage-deflate's bit set.
 const COMPRESSED_TEXT: u8 = opcode::FIN | opcode::TEXT | 0x40;
 
 fn with_text(length: usize) -> Daemon {
@@ -101,7 +101,7 @@ fn a_deflated_frame_is_the_plain_one() {
         String::from_utf8(inflated(&frame.payload)).expect("text"),
         plain
     );
-    // A small frame is not worth it.
+    // A small frame is not worth compressing.
     daemon.ask("PATCH", "/api/topics/main/config", r#"{"speed":2}"#);
     assert_eq!(viewer.json()["payload"], json!({ "speed": 2 }));
 }
@@ -111,7 +111,7 @@ fn compressed_messages_of_viewers_are_dropped_unopened() {
     let daemon = with_text(12);
     let mut viewer = daemon.socket("/", &[DEFLATE]);
     viewer.json();
-    // 64 KiB that would inflate to 64 MiB, and cannot even be inflated whole.
+    // Less than 64 KiB that would inflate to 64 MiB; and it is cut short.
     let mut bomb = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
     bomb.write_all(&vec![b'x'; 64 << 20]).expect("memory");
     let bomb = &bomb.finish().expect("memory")[..60_000];
@@ -163,7 +163,7 @@ fn messagepack_says_the_same() {
         let snapshot = unpacked(&mut viewer);
         let expected: Value = serde_json::from_str(session).expect("JSON");
         assert_eq!(snapshot["type"], "session_update");
-        // Numbers compare by value here: exact digits are JSON's.
+        // Numbers are compared by value: only JSON keeps their digits.
         assert_eq!(
             snapshot["payload"]["data"].to_string(),
             expected["data"].to_string()
@@ -203,7 +203,7 @@ fn tls_carries_the_same() {
     viewer.wait_for("\"data\":7");
 }
 
-/// A WebSocket in TLS, read as one stream of bytes.
+/// A WebSocket over TLS, read as one stream of bytes.
 pub struct Tls(StreamOwned<ClientConnection, std::net::TcpStream>);
 
 impl Tls {
@@ -222,7 +222,7 @@ impl Tls {
         tls
     }
 
-    /// Whether the daemon shows this certificate.
+    /// Whether the daemon presents this certificate.
     pub fn greets(daemon: &Daemon, trusted: &CertificateDer<'static>) -> bool {
         let mut tls = Tls::connect(daemon.connect(), trusted);
         let StreamOwned { conn, sock } = &mut tls.0;
@@ -248,7 +248,7 @@ impl Tls {
             .expect("it reads");
     }
 
-    /// Everything up to and with the chunk that ends `text`.
+    /// Everything up to and including the chunk in which `text` ends.
     pub fn wait_for(&mut self, text: &str) -> String {
         let mut seen = String::new();
         let mut chunk = [0; 16 * 1024];

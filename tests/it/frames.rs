@@ -1,5 +1,5 @@
-//! The golden frames that the JavaScript viewers decode are exactly what this daemon makes
-//! and understands, byte for byte.
+//! The golden frames that the JavaScript viewers decode are, byte for byte, what this daemon makes
+//! and understands.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use onlooker::state::session::{FieldName, Session};
 use onlooker::state::topic::{Change, Origin, Update, Version, Writer};
 use onlooker::wire::{self, Ack, HostMessage, Own, Problem, Resumed, SERVER, SourceState};
 
-/// A golden frame's text, by member.
+/// A golden frame.
 struct Golden {
     file: String,
     direction: String,
@@ -184,7 +184,7 @@ fn origin(value: &Json) -> Origin {
 
 #[test]
 fn the_daemon_makes_the_golden_frames() {
-    // A plain server's frames have no revision: ours always do.
+    // The frames of a plain server have no revision; ours always have one.
     let ours = |golden: &Golden| {
         golden.direction.starts_with("to-") && !golden.file.ends_with("_plain.json")
     };

@@ -1,6 +1,6 @@
-//! What a viewer behind a narrow link is shown is new: no queue on the way grows old.
+//! A viewer behind a narrow link is shown what is new: no queue on the way delays it.
 //!
-//! Times are measured, so this belongs to `scripts/faults`.
+//! This measures times, so it is run by `scripts/faults`.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -18,7 +18,7 @@ use rustls::pki_types::CertificateDer;
 use crate::encodings::Tls;
 use crate::harness::{Daemon, Socket};
 
-/// A network of its own, which goes with the process that has it, and with it all that is in it.
+/// A network namespace. It ends with the process that holds it, and so does everything in it.
 struct Network(Child);
 
 impl Network {
@@ -46,7 +46,7 @@ impl Network {
         assert!(done.expect("nsenter is there").success(), "{commands}");
     }
 
-    /// From now on this thread is in it, and so are the processes that it starts.
+    /// Moves this thread into it, and with it the processes that it starts from now on.
     fn enter(&self) {
         let network = File::open(self.path()).expect("its process runs");
         move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).expect("root");
@@ -60,9 +60,9 @@ impl Drop for Network {
     }
 }
 
-/// A host's network and a viewer's, with a link of so many bits a second to the latter. It holds
-/// two packets: a longer queue there would be a delay that no program can help. Reno is what
-/// every Linux has.
+/// A host's network and a viewer's, with a link to the latter of so many bits a second. It queues
+/// two packets: a longer queue would be a delay that no program could avoid. Reno is available in
+/// every Linux.
 fn link(rate: u32) -> (Network, Network) {
     let (host, viewer) = (Network::new(), Network::new());
     host.run(&format!(
@@ -78,20 +78,20 @@ fn link(rate: u32) -> (Network, Network) {
     (host, viewer)
 }
 
-/// How long it is measured, and between two states of the host.
+/// For how long states are measured, and the time between two of them.
 const SPAN: Duration = Duration::from_secs(60);
 const EVERY: Duration = Duration::from_millis(300);
-/// The kernel begins with a window of ten packets, which is more than the slower link takes in
-/// four seconds. So long the first states may take.
+/// So many states may be late at first: the kernel begins with a window of ten packets, for which
+/// the slower link takes more than four seconds.
 const WARM: usize = 3;
 
-/// A daemon in a network, for anybody who can reach it.
+/// A daemon in a network, open to whoever can reach it.
 fn daemon(network: &Network, args: &[&str]) -> Daemon {
     network.enter();
     Daemon::with(&[&["--bind", "0.0.0.0", "--debounce", "0"], args].concat())
 }
 
-/// A connection from a network to the other one of its link.
+/// A connection from the viewer's network to the host's.
 fn connect(network: &Network, port: u16) -> TcpStream {
     network.enter();
     let tcp = TcpStream::connect(("10.0.0.1", port)).expect("a link");
@@ -99,7 +99,7 @@ fn connect(network: &Network, port: u16) -> TcpStream {
     tcp
 }
 
-/// Tells the moments of states until nobody is there to be told.
+/// Writes states, each with the time at which it was written, until the viewer is gone.
 fn host(mut daemon: Daemon, size: usize, gone: &Receiver<()>, start: Instant) {
     let rest = "x".repeat(size);
     while gone.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
@@ -110,7 +110,7 @@ fn host(mut daemon: Daemon, size: usize, gone: &Receiver<()>, start: Instant) {
     }
 }
 
-/// What reads the moment of the next state once that is there as a whole.
+/// Reads the next state to its end, and returns the time at which it was written.
 fn moments(tcp: TcpStream, trusted: Option<&CertificateDer<'static>>) -> Box<dyn FnMut() -> u64> {
     const END: &str = "\"metadata\":{}}}";
     let Some(trusted) = trusted else {
@@ -134,7 +134,7 @@ fn moments(tcp: TcpStream, trusted: Option<&CertificateDer<'static>>) -> Box<dyn
     })
 }
 
-/// How old each state was when it was there as a whole, in seconds.
+/// How old each state was when it had arrived completely, in seconds.
 fn ages(mut moment: impl FnMut() -> u64, start: Instant) -> Vec<f64> {
     let mut ages = Vec::new();
     while start.elapsed() < SPAN {
@@ -144,7 +144,7 @@ fn ages(mut moment: impl FnMut() -> u64, start: Instant) -> Vec<f64> {
     ages
 }
 
-/// Fails when a state of so many bytes is older than two transfers at so many bits a second.
+/// Fails when a state of `size` bytes is older than two transfers at `rate` bits a second.
 fn measure(size: usize, rate: u32, certificate: Option<&Certificate>) {
     let (ours, theirs) = link(rate);
     let start = Instant::now();
@@ -200,8 +200,8 @@ fn a_narrow_link_shows_what_is_new() {
     });
 }
 
-/// What a viewer at 2 kB a second is shown of 120 kB whose topic is deleted, early or when it has
-/// all of it, and how it is closed.
+/// How much a viewer at 2 kB a second is shown of 120 kB whose topic is deleted, early on or once it
+/// has all of it; and the code that it is closed with.
 fn slowly(flags: &[&str], early: bool) -> (Option<usize>, Option<u16>) {
     let (ours, theirs) = link(16_000);
     let ((port, ports), (delete, deletes)) = (channel(), channel::<()>());

@@ -1,16 +1,16 @@
-//! RFC 6455 at the viewer socket, frame by frame: what is allowed is let pass, what is
-//! not is closed with exactly the code the RFC names.
+//! RFC 6455 at the viewer socket, frame by frame: what is allowed passes, and anything else is
+//! closed with exactly the code that the RFC names.
 
 use super::harness::{Daemon, Frame, LIMIT, Response, Socket, masked, opcode::*};
 
-/// What a viewer gets for its bytes.
+/// What a viewer is answered.
 #[derive(Clone, Copy, Debug)]
 enum Gets {
-    /// A close frame with this code, then the end. 1005: a close frame without a code.
+    /// A close frame with this code, then the end. 1005 is a close frame without a code.
     Close(u16),
-    /// These pongs, and the connection stays.
+    /// These pongs; the connection stays.
     Pongs(&'static [&'static [u8]]),
-    /// Nothing, and the connection stays.
+    /// Nothing; the connection stays.
     Nothing,
 }
 
@@ -60,7 +60,7 @@ fn check(daemon: &Daemon, (name, bytes, gets): Case) -> Result<(), String> {
     }
 }
 
-/// The close frame, if it is the last thing that comes.
+/// The close frame, if nothing comes after it.
 fn closing(viewer: &mut Socket) -> Option<Frame> {
     let frame = viewer.frame();
     let after = viewer.frame();
@@ -87,7 +87,7 @@ fn code_payload(code: u16) -> Vec<u8> {
     }
 }
 
-/// Frames one after another.
+/// Frames, one after another.
 fn seq(frames: &[(u8, &[u8])]) -> Vec<u8> {
     frames
         .iter()
@@ -319,7 +319,7 @@ fn frames_may_follow_the_upgrade_in_one_packet() {
     assert!(answer.starts_with(b"HTTP/1.1 101"));
 }
 
-/// A good upgrade, line by line, changed.
+/// A good upgrade with some of its lines changed.
 fn upgrade(change: impl Fn(&mut Vec<String>)) -> String {
     let mut lines: Vec<String> = [
         "GET / HTTP/1.1",
@@ -381,7 +381,7 @@ fn an_upgrade_is_checked_whole() {
     assert!(wrong.is_empty(), "{}\n(each within {LIMIT:?})", wrong.join("\n"));
 }
 
-/// An answer that is no upgrade keeps the connection: end it with a request that closes it.
+/// The connection outlives an answer that is not an upgrade: this request ends it.
 fn closing_after(request: &str) -> Vec<u8> {
     format!("{request}GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
         .into_bytes()

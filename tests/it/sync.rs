@@ -1,4 +1,4 @@
-//! `/sync`: who pulls for itself is told when, and by following that ends on the truth.
+//! `/sync`: clients that fetch for themselves are told when to, and so arrive at the truth.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -66,7 +66,11 @@ fn one_event_per_topic_then_one_per_flush() {
             (&json!("stage"), next),
             "nothing else is told"
         );
-        assert_eq!(event["sourceId"], json!(null), "who gives no name has none");
+        assert_eq!(
+            event["sourceId"],
+            json!(null),
+            "a writer that gives no name has none"
+        );
     }
 }
 
@@ -365,7 +369,7 @@ fn who_pings_and_does_not_read_costs_no_memory() {
         let pings: Vec<u8> = (0..1000)
             .flat_map(|_| masked(FIN | PING, &[7; 125]))
             .collect();
-        // 64 MB, or until it takes no more, or has gone.
+        // 64 MB, or until the daemon takes no more, or has hung up.
         let taken = (0..500)
             .take_while(|_| writer.write_all(&pings).is_ok())
             .count();
@@ -397,7 +401,16 @@ fn silence_loses_a_reader() {
 fn a_slow_reader_is_told_the_newest() {
     const UPDATES: usize = 50_000;
     let long = "t".repeat(128);
-    let mut daemon = Daemon::with(&["--debounce", "0ms", "--topic", &long, "--ping", "1h"]);
+    let mut daemon = Daemon::with(
+        &[
+            ["--debounce", "0ms"],
+            ["--topic", &long],
+            ["--ping", "1h"],
+            // However long a busy machine takes for all the updates.
+            ["--stall-timeout", "10m"],
+        ]
+        .concat(),
+    );
     let mut slow = daemon.socket("/sync", &[]);
     let token = format!("Bearer {}", daemon.token);
     let mut host = daemon.socket("/host", &[("Authorization", &token)]);
@@ -428,8 +441,8 @@ fn a_slow_reader_is_told_the_newest() {
     assert!(daemon.exited().success());
 }
 
-/// A client that is told and then pulls, as invalidation libraries do: an event that is not
-/// newer than what it has is skipped; while one GET runs, any number of events queue one more.
+/// A client that is told of changes and then pulls them, as invalidation libraries do. An event
+/// that is not newer than what it has is skipped; however many come during a GET, one more follows.
 struct Puller<'a> {
     daemon: &'a Daemon,
     topic: &'a str,
@@ -458,7 +471,7 @@ impl<'a> Puller<'a> {
         }
     }
 
-    /// An event came; true when a GET has to be started.
+    /// Takes an event. Returns whether a GET has to be started.
     fn hear(&self, revision: u64) -> bool {
         let mut state = self.state.lock().unwrap();
         if revision <= state.revision {
@@ -490,7 +503,7 @@ impl<'a> Puller<'a> {
         }
     }
 
-    /// Lets the other threads pass, now shorter, now longer.
+    /// Lets the other threads run, for a varying time.
     fn dawdle(&self, salt: u64) {
         let pulls = self.state.lock().unwrap().pulls;
         for _ in 0..rand(self.seed ^ pulls << 8 ^ salt << 4) % 300 {
@@ -498,7 +511,7 @@ impl<'a> Puller<'a> {
         }
     }
 
-    /// Reads events until it holds the revision that `ends` names.
+    /// Reads events until it has the revision that `ends` names.
     fn follow(&self, told: &mut Told, ends: &Mutex<Option<u64>>) {
         std::thread::scope(|scope| {
             loop {
@@ -578,7 +591,7 @@ fn who_pulls_when_told_ends_on_the_truth() {
         let ends = Mutex::new(None);
         std::thread::scope(|scope| {
             for (index, puller) in pullers.iter().enumerate() {
-                // Subscribed before anything is pulled: nothing can fall between.
+                // It listens before it pulls, so that it cannot miss anything in between.
                 let mut told = BOTH[index % 2](&daemon, "/sync");
                 let ends = &ends;
                 scope.spawn(move || puller.follow(&mut told, ends));
@@ -594,7 +607,7 @@ fn who_pulls_when_told_ends_on_the_truth() {
             writers
                 .into_iter()
                 .for_each(|writer| writer.join().unwrap());
-            // The last write of all, whose event ends the followers.
+            // The last write, at whose event the followers end.
             let mut end = ends.lock().unwrap();
             *end = Some(daemon.put(r#"{"data":"the end","config":{"speed":0}}"#));
         });

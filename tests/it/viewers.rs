@@ -1,5 +1,5 @@
-//! What viewers are promised: the state at once, then only what changed, and in the end
-//! exactly what the host has.
+//! What viewers are promised: the state at once, then only what changed, and in the end exactly
+//! what the host has.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -29,7 +29,7 @@ fn revision(frame: &Value) -> u64 {
         .expect("a revision in a string")
 }
 
-/// A viewer that has seen the present session.
+/// A viewer that has been sent the present session.
 fn settled(daemon: &Daemon) -> Socket {
     let mut viewer = daemon.viewer();
     assert_eq!(viewer.json()["type"], json!("session_update"));
@@ -101,7 +101,7 @@ fn what_changes_back_or_not_at_all_is_not_sent() {
     let daemon = Daemon::with(&["--debounce", "250ms"]);
     demo(&daemon, 1);
     let mut viewer = settled(&daemon);
-    // The snapshot may have come before the first flush, which then is behind it.
+    // The snapshot may have come before the first flush, which is then skipped.
     set(&daemon, "speed", "1");
     demo(&daemon, 1);
     set(&daemon, "speed", "2");
@@ -373,11 +373,11 @@ fn our_own_clients_hear_more() {
     assert_eq!(viewer.json()["type"], json!("session_update"));
 }
 
-/// Nothing waits in the kernel that could have been newer.
+/// No outdated state waits in the kernel.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_viewer_that_did_not_read_is_sent_the_newest_next() {
-    let daemon = Daemon::with(&["--debounce", "0"]);
+    let daemon = Daemon::with(&["--debounce", "0", "-v"]);
     use std::net::{Ipv4Addr, SocketAddr};
     let raw = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     raw.set_recv_buffer_size(16 * 1024).unwrap();
@@ -387,7 +387,7 @@ fn a_viewer_that_did_not_read_is_sent_the_newest_next() {
     daemon.put("0");
     let mut slow = Socket::open(raw.into(), "/", &[]);
     slow.json();
-    // One for each core: one of them is told by the same task as the slow viewer, and after it.
+    // One for each core, so that one of them belongs to the slow viewer's shard and comes after it.
     let cores = std::thread::available_parallelism().unwrap().get();
     let mut others: Vec<Socket> = (0..cores).map(|_| settled(&daemon)).collect();
     for count in 1..=20 {
@@ -396,4 +396,27 @@ fn a_viewer_that_did_not_read_is_sent_the_newest_next() {
     }
     let mut number = || slow.json()["payload"]["data"][0].clone();
     assert_eq!([number(), number()], [json!(1), json!(20)]);
+    let slow = daemon.logged("viewer is slow");
+    assert!(
+        slow.contains("it has not taken the last frame yet"),
+        "{slow}"
+    );
+    let caught_up = daemon.logged("viewer has caught up");
+    assert!(caught_up.contains("by=Snapshot"), "{caught_up}");
+}
+
+#[test]
+fn the_log_tells_of_viewers_and_flushes_when_asked() {
+    let daemon = Daemon::with(&["--debounce", "0", "-vv"]);
+    demo(&daemon, 1);
+    let viewer = settled(&daemon);
+    let joined = daemon.logged("viewer joined");
+    assert!(joined.contains("resumed=Snapshot"), "{joined}");
+    let revision = set(&daemon, "speed", "2").json()["serverRevision"].clone();
+    let flush = daemon.logged(&format!("to={revision} "));
+    assert!(flush.contains("flush topic=main from="), "{flush}");
+    assert!(flush.contains("viewers=1"), "{flush}");
+    drop(viewer);
+    let left = daemon.logged("viewer left");
+    assert!(left.contains("why=\"disconnected\""), "{left}");
 }
