@@ -282,9 +282,7 @@ impl Viewer {
     /// Sends it away, unless it is closed already: counts it, and tells it why and when to come
     /// back, if it is listening. One that broke a rule is closed by [`Viewer::fail`].
     pub fn send_away(&mut self, away: Away, notices: &Notices, retry_after_ms: u64) {
-        if self.closing.is_none() {
-            self.report(away, notices);
-        }
+        let was_open = self.closing.is_none();
         match away {
             Away::Deleted => self.leave("deleted", close::TOPIC_GONE, retry_after_ms),
             Away::Kicked => self.leave("kicked", close::POLICY, retry_after_ms),
@@ -293,6 +291,9 @@ impl Viewer {
             Away::Silent | Away::InFlight | Away::Flood | Away::Protocol => {
                 self.cut_off(away.label())
             }
+        }
+        if was_open {
+            self.report(away, notices);
         }
     }
 
