@@ -8,10 +8,9 @@ use indexmap::IndexMap;
 
 pub use crate::access::{AccessOptions, HostToken};
 pub use crate::http::{LinkOptions, Page, TlsFiles};
-pub use crate::hub::{Flow, HubOptions, Limits, MIN_CAPACITY};
+pub use crate::hub::{Flow, HubOptions, Limits, MIN_CAPACITY, StoreFailure};
 use crate::state::fields::Field;
 use crate::state::name::TopicName;
-pub use crate::store::StoreFailure;
 
 /// How a server is set up.
 #[derive(Clone, Debug)]

@@ -1,16 +1,14 @@
-//! A store that fails: said once when it begins and once when it is over, and tried again.
+//! A store that fails: logged once when it begins and once when it is over, and tried again.
 
 use std::sync::PoisonError;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::{Instant, sleep};
 
+use super::health::{Health, TICK};
+use super::job::Job;
+use super::options::StoreFailure;
 use super::{Hub, millis};
-use crate::store::StoreFailure;
-use crate::store::{Job, Store};
-
-/// How often it is tried again.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// That changes are not kept, while it is so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +45,7 @@ impl Hub {
 
     /// How many commits of the store have failed; none without a store.
     pub fn store_errors(&self) -> Option<u64> {
-        self.0.store.as_ref().map(Store::errors)
+        self.0.jobs.as_ref().map(|_| self.0.health.errors())
     }
 
     /// Whether changes stand that the store cannot keep.
@@ -55,52 +53,37 @@ impl Hub {
         self.0.store_failure == StoreFailure::Serve
     }
 
-    /// After a failed commit the file may hold something else than it should: puts that right as
-    /// soon as it can be.
-    pub(super) async fn put_back(self) {
-        let Some(store) = &self.0.store else { return };
-        let mend = async {
+    /// Watches over the store until the daemon stops: says so when it fails or the disk does not
+    /// answer, and has what failed tried again.
+    pub(super) async fn watch_store(self) {
+        let health = &self.0.health;
+        let watch = async {
             let mut known = 0;
             loop {
-                store.fails().await;
-                // Of what failed during the last failure it may be told again.
-                if store.errors() != known || store.is_failing() {
-                    known = self.sit_out(store).await;
-                }
+                health.fails(known).await;
+                known = self.sit_out(health).await;
             }
         };
-        self.0.stop.run_until_cancelled(mend).await;
+        self.0.stop.run_until_cancelled(watch).await;
     }
 
-    /// One failure, from its beginning to its end: a second without another error. Tells how many
-    /// there were until then.
-    async fn sit_out(&self, store: &Store) -> u64 {
+    /// One failure, from its beginning to its end: a second without another error. Returns how
+    /// many there were until then.
+    async fn sit_out(&self, health: &Health) -> u64 {
         let begun = Instant::now();
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         let since_ms = millis(since.unwrap_or_default());
         let failure = |error: String| Some(Failure { since_ms, error });
-        let error = why(store);
-        self.set_failure(failure(error.clone()));
-        match self.serves_unkept() {
-            _ if store.has_stalled() => {
-                tracing::error!("{error}: writers wait until it does (--store)")
-            }
-            true => tracing::error!(
-                "the store cannot be written ({error}): changes stand and are not kept until it can (--store-failure serve)"
-            ),
-            false => tracing::error!(
-                "the store cannot be written ({error}): changes are taken back and refused with 507 until it can (--store)"
-            ),
-        }
+        self.set_failure(failure(health.reason()));
+        self.log_failure(health);
         let errors = loop {
-            let errors = store.errors();
-            sleep(AGAIN).await;
-            if !store.is_failing() && store.errors() == errors {
+            let errors = health.errors();
+            sleep(TICK).await;
+            if !health.is_failing() && health.errors() == errors {
                 break errors;
             }
-            // The thread ends after everything else.
-            let _ = store.jobs().send(Job::PutBack).await;
-            self.set_failure(failure(why(store)));
+            self.try_again().await;
+            self.set_failure(failure(health.reason()));
         };
         self.set_failure(None);
         tracing::warn!(
@@ -110,17 +93,32 @@ impl Hub {
         errors
     }
 
+    fn log_failure(&self, health: &Health) {
+        let error = health.reason();
+        match self.serves_unkept() {
+            _ if health.has_stalled() => {
+                tracing::error!("{error}: writers wait until it does (--store)")
+            }
+            true => tracing::error!(
+                "the store cannot be written ({error}): changes stand and are not kept until it can (--store-failure serve)"
+            ),
+            false => tracing::error!(
+                "the store cannot be written ({error}): changes are taken back and refused with 507 until it can (--store)"
+            ),
+        }
+    }
+
+    async fn try_again(&self) {
+        if let Some(jobs) = &self.0.jobs {
+            // The thread ends after everything else.
+            let _ = jobs.send(Job::PutBack).await;
+        }
+    }
+
     fn set_failure(&self, failure: Option<Failure>) {
         let now = self.0.failure.lock();
         *now.unwrap_or_else(PoisonError::into_inner) = failure;
-        self.0.changes.send_replace(());
-    }
-}
-
-fn why(store: &Store) -> String {
-    match store.has_stalled() {
-        true => "the disk of the store does not answer".to_owned(),
-        false => store.last_error(),
+        self.mark_change();
     }
 }
 

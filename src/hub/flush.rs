@@ -1,12 +1,12 @@
 //! When changes leave, and what a viewer lacks.
 
-use std::future::pending;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError, TryLockError};
 
 use tokio::time::{Instant, sleep_until};
 
-use super::entry::{State, Wrote};
+use super::authors::Authors;
+use super::entry::State;
 use super::{Event, Flushed, Hub, Invalidated, TopicEntry};
 use crate::state::json::LARGE;
 use crate::state::name::TopicName;
@@ -27,10 +27,7 @@ pub struct Catchup {
 
 impl Hub {
     pub(super) async fn flush(&self, entry: &Arc<TopicEntry>) {
-        // A first session that was shown and then lost leaves nothing to flush, but its viewers.
-        if entry.is_ghost() && self.end(entry) {
-            let topic = entry.name();
-            tracing::info!(%topic, "topic gone: its first session could not be kept");
+        if entry.has_ended() {
             return;
         }
         // A flush that is leaving may hold the lock for long: it is not asked for then.
@@ -96,10 +93,10 @@ impl TopicEntry {
         state.last_push = Some(Instant::now());
         // Who wrote what is still to come is among them.
         let left = match state.topic.is_all_shown() {
-            true => Wrote::Nobody,
-            false => Wrote::Several,
+            true => Authors::Nobody,
+            false => Authors::Several,
         };
-        let wrote = std::mem::replace(&mut state.wrote, left);
+        let authors = std::mem::replace(&mut state.authors, left);
         drop(state);
         if let Some(frame) = frame.as_ref().filter(|_| self.viewers() > 0) {
             frame.bytes(Encoding::default());
@@ -109,7 +106,7 @@ impl TopicEntry {
             from: flush.from,
             to: flush.to,
             frame,
-            source_id: wrote.name(),
+            source_id: authors.name(),
         })
     }
 
@@ -134,23 +131,9 @@ impl TopicEntry {
             let deadline = self.state().debounce.deadline();
             match deadline.map(|deadline| self.epoch + deadline) {
                 Some(deadline) if deadline <= Instant::now() => return,
-                Some(deadline) => tokio::select! {
-                    () = sleep_until(deadline) => {}
-                    () = self.stored() => {}
-                },
-                None => tokio::select! {
-                    () = self.changed.notified() => {}
-                    () = self.stored() => {}
-                },
+                Some(deadline) => sleep_until(deadline).await,
+                None => self.changed.notified().await,
             }
-        }
-    }
-
-    /// Waits until the store has more, or less, of it.
-    async fn stored(&self) {
-        match &self.ledger {
-            Some(ledger) => ledger.changed().await,
-            None => pending().await,
         }
     }
 }

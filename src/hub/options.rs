@@ -6,7 +6,16 @@ use indexmap::IndexMap;
 
 use crate::state::fields::Field;
 use crate::state::name::TopicName;
-use crate::store::StoreFailure;
+
+/// What becomes of changes that the store cannot keep.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StoreFailure {
+    /// They are taken back, and their writers told.
+    #[default]
+    Refuse,
+    /// They stand, and are kept when that is possible again.
+    Serve,
+}
 
 /// How a hub is set up.
 #[derive(Clone, Debug)]

@@ -237,7 +237,7 @@ impl Topic {
     pub fn restore(name: &str, rules: Rules, kept: Version, leap: u64) -> Topic {
         let mut topic = Topic::new(name, rules, kept.revision);
         topic.leap = leap;
-        topic.adopt(kept.revision, Some(kept));
+        topic.adopt(kept.revision, Some(kept.session), kept.origins);
         topic.sent.push_back(topic.revision);
         topic.flushed = topic.revision;
         topic
@@ -261,26 +261,16 @@ impl Topic {
         let dropped = without != kept;
         if dropped {
             self.step(unix_micros);
-            self.adopt(
-                self.revision,
-                Some(Version {
-                    revision: self.revision,
-                    session: without,
-                    origins: self.origins.clone(),
-                }),
-            );
+            self.adopt(self.revision, Some(without), self.origins.clone());
         }
         dropped
     }
 
-    /// Takes a state that comes with its revision, or none, in place of the present one.
-    pub fn adopt(&mut self, revision: Revision, version: Option<Version>) {
+    /// Takes a session that comes with its revision, or none, in place of the present one: what
+    /// a store has kept, or another machine has made.
+    pub fn adopt(&mut self, revision: Revision, session: Option<Session>, origins: Origins) {
         self.revision = revision;
         self.begin_anew();
-        let (session, origins) = version.map_or_else(
-            || (None, Origins::new_sync()),
-            |version| (Some(version.session), version.origins),
-        );
         if let Some(session) = &session {
             Arc::make_mut(&mut self.rules)
                 .whitelist

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use redb::Database;
 
+use super::errors::{cannot, caught, explain};
+use super::kept::StoredTopic;
 use super::locked::{Locked, lock};
 use super::overlay::MAGIC;
-use super::place::{cannot, caught, explain};
-use super::{StoredTopic, file};
+use super::tables;
 
 /// A name that nobody has. Whatever becomes of the file, the name goes.
 struct Beside(PathBuf);
@@ -48,8 +49,8 @@ pub(super) fn create(
     let made = caught(|| {
         let locked = Locked::new(file)?;
         let database = locked.make()?;
-        file::prepare(&database)?;
-        file::put_all(&database, topics)?;
+        tables::prepare(&database)?;
+        tables::put_all(&database, topics)?;
         Ok((locked, database))
     });
     let made = made.map_err(|error| explain(&error))?;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use redb::backends::InMemoryBackend;
 use redb::{Database, DatabaseError, StorageBackend};
 
-use super::{Store, StoredTopic, file};
+use super::{Store, StoredTopic, tables};
 
 /// Its file stays when it is closed.
 #[derive(Clone, Debug, Default)]
@@ -27,13 +27,13 @@ impl Disk {
     /// A store on this disk, and what it holds.
     pub fn store(&self) -> Result<(Store, Vec<StoredTopic>), redb::Error> {
         let database = self.open()?;
-        file::prepare(&database)?;
-        let (closed, rows) = file::read(&database)?;
+        tables::prepare(&database)?;
+        let (closed, rows) = tables::read(&database)?;
         let (mut kept, _) = rows.read();
         kept.iter_mut().for_each(|kept| kept.is_last = closed);
-        file::begin(&database)?;
+        tables::begin(&database)?;
         let disk = self.clone();
-        let store = Store::start(database, Box::new(move || disk.open()));
+        let store = Store::new(database, Box::new(move || disk.open()));
         Ok((store, kept))
     }
 

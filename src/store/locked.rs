@@ -8,9 +8,7 @@ use std::sync::Arc;
 use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, StorageBackend};
 
-/// Why a file is left alone.
-pub(super) const IN_USE: &str =
-    "another onlooker has it open: stop that one, or choose another --store";
+use super::errors::IN_USE;
 
 /// A copy is the same one; the lock goes with the last.
 #[derive(Clone, Debug)]

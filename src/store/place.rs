@@ -1,19 +1,18 @@
 //! The file under its name: looked at before anything is written to it, and replaced by what is
 //! whole of it when it is damaged.
 
-use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::path::{Path, PathBuf};
-use std::sync::Once;
 
 use redb::Database;
 
-use super::locked::{IN_USE, Locked, lock};
+use super::errors::{IN_USE, StoreError, cannot, caught, explain};
+use super::kept::StoredTopic;
+use super::locked::{Locked, lock};
 use super::overlay::{HEAD, MAGIC, Overlay};
 use super::rows::{Damage, Rows};
-use super::{StoredTopic, beside, file, salvage};
+use super::{beside, salvage, tables};
 
 /// What was found in a file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -64,11 +63,15 @@ pub const WENT_BACK: &str = "the last commit could not be verified, as after a w
 const FOREIGN: &str = "not a store of onlooker: choose another --store";
 const UNKNOWN: &str = "a redb file, damaged or of another version of redb, in which nothing of onlooker's can be found: choose another --store, or move it away if it was one";
 
-/// Opens the file, or makes it where there is none.
+/// Opens the file, or creates it where there is none.
 ///
 /// # Errors
-/// A file that is not ours, of a newer format or in use is left as it is.
-pub(super) fn open(path: &Path) -> Result<Opened, String> {
+/// A file that is not ours, has a newer format or is in use is left as it is.
+pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
+    try_open(path).map_err(|reason| StoreError::new(path, reason))
+}
+
+fn try_open(path: &Path) -> Result<Opened, String> {
     let path = &regular(path)?;
     let opened = match File::options().read(true).write(true).open(path) {
         Ok(file) => open_existing(path, file),
@@ -97,37 +100,18 @@ fn open_new(path: &Path) -> Result<Opened, String> {
 /// What is in the file, to which nothing is written.
 ///
 /// # Errors
-/// A file that is not there, not ours, of a newer format or in use.
-pub(super) fn look(path: &Path) -> Result<Found, String> {
+/// A file that is missing, not ours, of a newer format or in use.
+pub(super) fn look(path: &Path) -> Result<Found, StoreError> {
+    try_look(path).map_err(|reason| StoreError::new(path, reason))
+}
+
+fn try_look(path: &Path) -> Result<Found, String> {
     let file = File::open(regular(path)?).map_err(|error| match error.kind() {
         ErrorKind::NotFound => "no such file".to_owned(),
         _ => cannot(&error),
     })?;
     lock(&file, File::try_lock_shared)?;
     look_at(&file)
-}
-
-/// Runs what redb does to a file that may be damaged, where it may panic.
-pub(super) fn caught<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, redb::Error> {
-    thread_local!(static QUIET: Cell<bool> = const { Cell::new(false) });
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let others = take_hook();
-        set_hook(Box::new(move |panic| {
-            if !QUIET.get() {
-                others(panic);
-            }
-        }));
-    });
-    QUIET.set(true);
-    let done = catch_unwind(AssertUnwindSafe(work));
-    QUIET.set(false);
-    let damaged = |_| {
-        Err(redb::Error::Corrupted(
-            "redb cannot go on with it".to_owned(),
-        ))
-    };
-    done.unwrap_or_else(damaged)
 }
 
 /// The file behind a name, which need not be there; not a pipe, a device or a directory, that
@@ -162,7 +146,7 @@ fn open_existing(path: &Path, file: File) -> Result<Opened, String> {
     let opened = caught(|| {
         let locked = Locked::new(file)?;
         let database = locked.open()?;
-        file::prepare(&database)?;
+        tables::prepare(&database)?;
         Ok((locked, database))
     });
     let (locked, database) = opened.map_err(|error| explain(&error))?;
@@ -271,11 +255,11 @@ fn verified(overlay: &Overlay) -> Result<Result<Found, String>, redb::Error> {
     if !database.check_integrity()? {
         return Err(redb::Error::Corrupted("its pages disagree".to_owned()));
     }
-    if let Err(refusal) = file::check_format(&database)? {
+    if let Err(refusal) = tables::check_format(&database)? {
         return Ok(Err(refusal));
     }
-    file::prepare(&database)?;
-    let (closed, rows) = file::read(&database)?;
+    tables::prepare(&database)?;
+    let (closed, rows) = tables::read(&database)?;
     let (mut kept, damage) = rows.read();
     let is_last = closed && !went_back && damage.is_empty();
     kept.iter_mut().for_each(|kept| kept.is_last = is_last);
@@ -328,15 +312,4 @@ fn salvaged(file: &File) -> Result<Found, String> {
         damage,
         ..Found::default()
     })
-}
-
-pub(super) fn cannot(error: &io::Error) -> String {
-    format!("the store cannot be opened ({error}): choose another --store")
-}
-
-pub(super) fn explain(error: &redb::Error) -> String {
-    match error {
-        redb::Error::DatabaseAlreadyOpen => IN_USE.to_owned(),
-        other => format!("the store cannot be opened ({other}): choose another --store"),
-    }
 }

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{StoredTopic, origins};
+use super::kept::StoredTopic;
+use super::origins;
 use crate::state::json::Json;
 use crate::state::name::TopicName;
 use crate::state::revision::Revision;

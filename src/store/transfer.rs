@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use super::{Found, StoreError, StoredTopic, file, open, origins, place};
+use super::errors::{StoreError, caught};
+use super::kept::StoredTopic;
+use super::place::{self, Found};
+use super::{origins, tables};
 use crate::state::json::Json;
 use crate::state::name::TopicName;
 use crate::state::revision::Revision;
@@ -14,7 +17,7 @@ use crate::state::topic::{Origins, Version};
 /// # Errors
 /// A file that is not there, not ours, of a newer format or in use.
 pub fn check(path: &Path) -> Result<Found, StoreError> {
-    place::look(path).map_err(|reason| StoreError::new(path, reason))
+    place::look(path)
 }
 
 /// What a file holds, one JSON object per topic: `{"topic","revision","session"}`, and
@@ -59,7 +62,7 @@ pub fn import(
     topics: &[StoredTopic],
     unix_micros: u64,
 ) -> Result<Vec<String>, StoreError> {
-    let opened = open(path)?;
+    let opened = place::open(path)?;
     let had = &opened.found.kept;
     let lost = had
         .iter()
@@ -77,12 +80,12 @@ pub fn import(
     let write = || {
         // What says that it was closed in order may be of the commit before the last one.
         if opened.found.went_back {
-            file::begin(&opened.database)?;
+            tables::begin(&opened.database)?;
         }
-        file::put_all(&opened.database, &topics)
+        tables::put_all(&opened.database, &topics)
     };
-    let written = place::caught(write);
-    written.map_err(|error| StoreError::new(path, error.to_string()))?;
+    let written = caught(write);
+    written.map_err(|error| StoreError::new(path, error))?;
     Ok(opened.notes().collect())
 }
 

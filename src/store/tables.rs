@@ -6,8 +6,9 @@ use redb::{
     Database, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction,
 };
 
+use super::kept::{Record, StoredTopic};
+use super::origins;
 use super::rows::{self, Row, Rows, Sum, part_key, parts_end, seal};
-use super::{Record, StoredTopic, origins};
 use crate::state::session::FieldName;
 use crate::state::topic::Version;
 
