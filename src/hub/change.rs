@@ -73,7 +73,7 @@ impl TopicEntry {
             address: options.address,
         };
         // What was there already may still be on its way: its durability is waited for too.
-        let pending = match state.holds(version.revision) {
+        let pending = match state.durability.holds(version.revision) {
             true => None,
             false => self.hand_over(&mut state, permit, Some(version), fields, intent),
         };
@@ -136,8 +136,8 @@ impl TopicEntry {
         fields: Option<Vec<FieldName>>,
         intent: Intent,
     ) -> Option<Pending> {
-        let (durability, permit) = (state.durability.as_mut()?, permit?);
-        let generation = durability.hand_over(to.as_ref());
+        let permit = permit?;
+        let generation = state.durability.hand_over(to.as_ref());
         let topic = self.name.clone();
         let record = Record { topic, to, fields };
         Some(permit.send(self.clone(), record, generation, intent))
@@ -237,12 +237,6 @@ impl State {
                 .write_applied(change, applied, unix_micros, writer),
             None => self.topic.write(change, unix_micros, writer),
         }
-    }
-
-    /// Whether a revision is durable for certain.
-    fn holds(&self, revision: Revision) -> bool {
-        let durability = self.durability.as_ref();
-        durability.is_some_and(|durability| durability.holds(revision))
     }
 }
 

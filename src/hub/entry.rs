@@ -8,7 +8,7 @@ use tokio::sync::{Notify, RwLock, watch};
 use tokio::time::Instant;
 
 use super::authors::Authors;
-use super::durability::{Durability, Generation};
+use super::durability::Durability;
 use super::life::{Life, Turn};
 use super::options::Flow;
 use super::sources::Sources;
@@ -18,8 +18,7 @@ use crate::state::json::Json;
 use crate::state::name::TopicName;
 use crate::state::revision::Revision;
 use crate::state::session::Session;
-use crate::state::topic::{Origin, Origins, Topic, Version};
-use crate::store::Record;
+use crate::state::topic::{Origin, Origins, Topic};
 use crate::wire::SourceState;
 use crate::wire::frame::Frame;
 
@@ -47,8 +46,8 @@ pub struct TopicEntry {
 
 pub(super) struct State {
     pub(super) topic: Topic,
-    /// None without a store.
-    pub(super) durability: Option<Durability>,
+    /// Of no meaning without a store.
+    pub(super) durability: Durability,
     pub(super) debounce: Debounce,
     /// The snapshot of the topic's present revision, made once.
     pub(super) snapshot: Option<(Revision, Arc<Frame>)>,
@@ -66,13 +65,10 @@ impl TopicEntry {
         sources: Arc<Sources>,
     ) -> TopicEntry {
         let after_durable = flow.after_durable && durability.is_some();
-        if let Some(durability) = durability.as_ref().filter(|_| after_durable) {
+        let durability = durability.unwrap_or_default();
+        if after_durable {
             topic.show_only(durability.durable().cloned());
         }
-        let life = match topic.session() {
-            Some(_) => Life::Live,
-            None => Life::Empty,
-        };
         let state = State {
             topic,
             durability,
@@ -90,7 +86,7 @@ impl TopicEntry {
             resends: AtomicU64::new(0),
             warned_of_rounding: AtomicBool::new(false),
             epoch: Instant::now(),
-            life: watch::Sender::new(life),
+            life: watch::Sender::new(Life::New),
             after_durable,
             order: Mutex::new(()),
             writers: Arc::default(),
@@ -197,6 +193,20 @@ impl TopicEntry {
         next.is_some()
     }
 
+    /// From now on it exists, for whoever waits for its first session or has written it.
+    pub(super) fn begin(&self) {
+        let state = self.state();
+        let has_session = state.topic.session().is_some();
+        self.turn(
+            &state,
+            if has_session {
+                Turn::Written
+            } else {
+                Turn::Awaited
+            },
+        );
+    }
+
     /// Ends a topic whose deletion is kept; returns whether it was one.
     pub(super) fn end(&self) -> bool {
         self.turn(&self.state(), Turn::Deleted)
@@ -229,57 +239,21 @@ impl TopicEntry {
     }
 }
 
-/// Its durability, as the thread that keeps changes reports it.
+/// Its durability.
 impl TopicEntry {
-    /// Whether nothing was lost since a change was handed over.
-    pub(super) fn is_current(&self, generation: Generation) -> bool {
-        let state = self.state();
-        let durability = state.durability.as_ref();
-        durability.is_some_and(|durability| durability.is_current(generation))
-    }
-
-    /// What the file should hold of it.
-    pub(super) fn durable(&self) -> Record {
-        let state = self.state();
-        let durability = state.durability.as_ref();
-        Record {
-            topic: self.name.clone(),
-            to: durability.and_then(|durability| durability.durable().cloned()),
-            fields: None,
-        }
-    }
-
-    /// A change was committed.
-    pub(super) fn kept(&self, to: Option<Version>) {
-        self.report(|durability| durability.keep(to));
-    }
-
-    /// A change could not be kept, and stands.
-    pub(super) fn stand(&self, to: Option<Version>) {
-        self.report(|durability| durability.stand(to));
-    }
-
-    /// The file holds what it should again.
-    pub(super) fn put_back(&self) {
-        self.report(Durability::put_back);
-    }
-
-    fn report(&self, report: impl FnOnce(&mut Durability)) {
+    /// Asks what is known of its durability, or says what has become of a change.
+    pub(super) fn durability<T>(&self, speak: impl FnOnce(&mut Durability) -> T) -> T {
         let mut state = self.state();
-        if let Some(durability) = &mut state.durability {
-            report(durability);
-        }
+        let answer = speak(&mut state.durability);
         self.show_durable(&mut state);
+        answer
     }
 
     /// Takes back what could not be kept. Without a session before that, a topic that was shown
     /// ends; returns whether it has.
     pub(super) fn lose(&self) -> bool {
         let mut state = self.state();
-        let Some(durability) = &mut state.durability else {
-            return false;
-        };
-        let (revision, back) = durability.lose();
+        let (revision, back) = state.durability.lose();
         let (session, origins) = match back {
             Some(back) => (Some(back.session), back.origins),
             None => (None, Origins::new_sync()),
@@ -299,12 +273,11 @@ impl TopicEntry {
 
     /// Shows what is durable, if nothing else may be.
     fn show_durable(&self, state: &mut State) {
-        let durability = state.durability.as_ref().filter(|_| self.after_durable);
-        let Some(durable) = durability.map(|durability| durability.durable().cloned()) else {
-            return;
-        };
-        if state.topic.show_only(durable) {
-            self.wake(state);
+        if self.after_durable {
+            let durable = state.durability.durable().cloned();
+            if state.topic.show_only(durable) {
+                self.wake(state);
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::{Instant, sleep};
 
-use super::health::{Health, TICK};
+use super::health::{self, Health, TICK};
 use super::job::Job;
 use super::options::StoreFailure;
 use super::{Hub, millis};
@@ -45,7 +45,7 @@ impl Hub {
 
     /// How many commits of the store have failed; none without a store.
     pub fn store_errors(&self) -> Option<u64> {
-        self.0.jobs.as_ref().map(|_| self.0.health.errors())
+        self.0.jobs.as_ref().map(|_| self.health().errors)
     }
 
     /// Whether changes stand that the store cannot keep.
@@ -53,15 +53,18 @@ impl Hub {
         self.0.store_failure == StoreFailure::Serve
     }
 
+    fn health(&self) -> Health {
+        self.0.health.borrow().clone()
+    }
+
     /// Watches over the store until the daemon stops: says so when it fails or the disk does not
     /// answer, and has what failed tried again.
     pub(super) async fn watch_store(self) {
-        let health = &self.0.health;
         let watch = async {
             let mut known = 0;
             loop {
-                health.fails(known).await;
-                known = self.sit_out(health).await;
+                health::failed(&self.0.health, known).await;
+                known = self.sit_out().await;
             }
         };
         self.0.stop.run_until_cancelled(watch).await;
@@ -69,34 +72,36 @@ impl Hub {
 
     /// One failure, from its beginning to its end: a second without another error. Returns how
     /// many there were until then.
-    async fn sit_out(&self, health: &Health) -> u64 {
+    async fn sit_out(&self) -> u64 {
         let begun = Instant::now();
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         let since_ms = millis(since.unwrap_or_default());
         let failure = |error: String| Some(Failure { since_ms, error });
-        self.set_failure(failure(health.reason()));
-        self.log_failure(health);
-        let errors = loop {
-            let errors = health.errors();
+        let mut before = self.health();
+        self.set_failure(failure(before.reason()));
+        self.log_failure(&before);
+        loop {
             sleep(TICK).await;
-            if !health.is_failing() && health.errors() == errors {
-                break errors;
+            let now = self.health();
+            if !now.is_failing() && now.errors == before.errors {
+                break;
             }
             self.try_again().await;
-            self.set_failure(failure(health.reason()));
-        };
+            before = now;
+            self.set_failure(failure(before.reason()));
+        }
         self.set_failure(None);
         tracing::warn!(
             "the store is written again, after {} s: changes are kept",
             begun.elapsed().as_secs()
         );
-        errors
+        before.errors
     }
 
     fn log_failure(&self, health: &Health) {
         let error = health.reason();
         match self.serves_unkept() {
-            _ if health.has_stalled() => {
+            _ if health.stalled => {
                 tracing::error!("{error}: writers wait until it does (--store)")
             }
             true => tracing::error!(

@@ -1,111 +1,81 @@
-//! How the store fares: what waits for it, and what it could not do.
+//! How the store fares, as those who hand changes over and the thread that keeps them see it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::time::sleep;
 
-/// How long a disk may take before that is logged, in ticks.
-const PATIENCE: u32 = 5;
 /// How often the store is looked at, and how often what failed is tried again.
 pub(super) const TICK: Duration = Duration::from_secs(1);
+/// How many ticks a disk may take before that is logged.
+const PATIENCE: u32 = 5;
 
-/// Written to by whoever hands changes over and by the thread that keeps them.
-#[derive(Debug, Default)]
+/// One moment of it.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Health {
-    handed_over: AtomicU64,
-    settled: AtomicU64,
+    /// Changes that wait for the disk, and those that no longer do.
+    pub waiting: u64,
+    pub settled: u64,
     /// Commits that failed, and why the last of them did.
-    errors: AtomicU64,
-    last_error: Mutex<String>,
+    pub errors: u64,
+    pub last_error: String,
     /// Whether the file may hold something else than it should.
-    unsure: AtomicBool,
+    pub unsure: bool,
     /// Whether the disk does not answer.
-    stalled: AtomicBool,
-    /// Work has begun, all of it is done, or a commit has failed.
-    news: Notify,
+    pub stalled: bool,
 }
 
 impl Health {
-    /// A change is on its way to the thread.
-    pub fn hand_over(&self) {
-        let before = self.handed_over.fetch_add(1, Ordering::SeqCst);
-        if before == self.settled.load(Ordering::SeqCst) {
-            self.news.notify_one();
-        }
-    }
-
-    /// The thread is back from the disk: so many changes are settled.
-    pub fn settle(&self, count: u64) {
-        self.stalled.store(false, Ordering::Relaxed);
-        self.settled.fetch_add(count, Ordering::SeqCst);
-        if !self.is_busy() {
-            self.news.notify_one();
-        }
-    }
-
-    /// A commit has failed.
-    pub fn fail(&self, error: String) {
-        let last = self.last_error.lock();
-        *last.unwrap_or_else(PoisonError::into_inner) = error;
-        self.errors.fetch_add(1, Ordering::Relaxed);
-        self.news.notify_one();
-    }
-
-    /// Whether the file may hold something else than it should.
-    pub fn set_unsure(&self, unsure: bool) {
-        self.unsure.store(unsure, Ordering::Relaxed);
-    }
-
-    /// Whether changes wait for the disk.
-    pub fn is_busy(&self) -> bool {
-        self.handed_over.load(Ordering::SeqCst) != self.settled.load(Ordering::SeqCst)
-    }
-
-    /// Whether the file may hold something else than it should, or the disk does not answer.
+    /// Whether changes are not kept at the moment.
     pub fn is_failing(&self) -> bool {
-        self.unsure.load(Ordering::Relaxed) || self.has_stalled()
-    }
-
-    /// Whether the disk does not answer.
-    pub fn has_stalled(&self) -> bool {
-        self.stalled.load(Ordering::Relaxed)
-    }
-
-    /// How many commits have failed.
-    pub fn errors(&self) -> u64 {
-        self.errors.load(Ordering::Relaxed)
+        self.unsure || self.stalled
     }
 
     /// What is wrong, in words.
     pub fn reason(&self) -> String {
-        if self.has_stalled() {
-            return "the disk of the store does not answer".to_owned();
+        match self.stalled {
+            true => "the disk of the store does not answer".to_owned(),
+            false => self.last_error.clone(),
         }
-        let last = self.last_error.lock();
-        last.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until a commit fails, after so many that have, or takes longer than it may.
-    pub async fn fails(&self, known: u64) {
-        let mut silent = 0;
-        while self.errors() == known && !self.is_failing() {
-            let settled = self.settled.load(Ordering::SeqCst);
-            if !self.is_busy() {
-                silent = 0;
-                self.news.notified().await;
-                continue;
-            }
-            tokio::select! {
-                () = sleep(TICK) => silent += 1,
-                () = self.news.notified() => {}
-            }
-            if self.settled.load(Ordering::SeqCst) != settled {
-                silent = 0;
-            }
-            self.stalled.store(silent >= PATIENCE, Ordering::Relaxed);
+    /// The thread is back from the disk.
+    pub fn settle(&mut self, count: u64) {
+        self.waiting -= count;
+        self.settled += count;
+        self.stalled = false;
+    }
+}
+
+/// Another change waits for the disk.
+pub(super) fn wait_for(health: &watch::Sender<Health>) {
+    health.send_if_modified(|health| {
+        health.waiting += 1;
+        // Whoever watches is awake already while others wait.
+        health.waiting == 1
+    });
+}
+
+/// Returns when a commit has failed, after so many that have, or takes longer than it may.
+pub(super) async fn failed(health: &watch::Sender<Health>, known: u64) {
+    let mut news = health.subscribe();
+    let (mut silent, mut settled) = (0, 0);
+    loop {
+        let now = news.borrow_and_update().clone();
+        if now.errors != known || now.is_failing() {
+            return;
+        }
+        if now.waiting == 0 || now.settled != settled {
+            (silent, settled) = (0, now.settled);
+        }
+        if silent == PATIENCE {
+            health.send_modify(|health| health.stalled = health.settled == settled);
+            continue;
+        }
+        tokio::select! {
+            () = sleep(TICK), if now.waiting > 0 => silent += 1,
+            // The sender is there as long as this.
+            _ = news.changed() => {}
         }
     }
 }

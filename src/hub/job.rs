@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::durability::Generation;
 use super::entry::TopicEntry;
-use super::health::Health;
+use super::health::{Health, wait_for};
 use super::receipt::WriteError;
 use crate::store::Record;
 
@@ -57,7 +57,7 @@ pub(super) enum Outcome {
 /// queued in the order of their revisions without anybody waiting under the lock.
 pub(super) struct Permit {
     pub place: mpsc::OwnedPermit<Job>,
-    pub health: Arc<Health>,
+    pub health: watch::Sender<Health>,
 }
 
 /// The outcome of a change, for whoever waits for it.
@@ -80,7 +80,7 @@ impl Permit {
             intent,
             answer,
         };
-        self.health.hand_over();
+        wait_for(&self.health);
         self.place.send(Job::Keep(Box::new(handed_over)));
         Pending(pending)
     }

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
+use super::durability::Durability;
 use super::entry::TopicEntry;
 use super::health::Health;
 use super::job::{HandedOver, Job, Outcome};
@@ -23,7 +24,7 @@ pub(super) struct Keeper {
     store: Store,
     /// Whether changes stand that cannot be kept.
     serves: bool,
-    health: Arc<Health>,
+    health: watch::Sender<Health>,
     /// Topics of which the file may hold something else than it should.
     unsure: BTreeMap<TopicName, Arc<TopicEntry>>,
     /// The thread does not keep alive what it serves.
@@ -63,7 +64,7 @@ impl Keeper {
             }
             let count = changes.len() as u64;
             self.keep(changes);
-            self.health.settle(count);
+            self.health.send_modify(|health| health.settle(count));
             if let Some(done) = closing {
                 self.close();
                 // Whoever hears of it may open the file. Nobody may care.
@@ -85,13 +86,14 @@ impl Keeper {
         if changes.is_empty() && self.unsure.is_empty() {
             return;
         }
-        let is_current = |change: &HandedOver| change.entry.is_current(change.generation);
-        let (changes, stale): (Vec<_>, Vec<_>) = changes.into_iter().partition(is_current);
+        let changes = changes.into_iter();
+        let (changes, stale): (Vec<_>, Vec<_>) = changes.partition(HandedOver::is_current);
         let outcome = match self.commit(&changes) {
             Ok(()) => Outcome::Kept,
             Err(error) => self.fail(&changes, error),
         };
-        self.health.set_unsure(!self.unsure.is_empty());
+        let unsure = !self.unsure.is_empty();
+        self.health.send_modify(|health| health.unsure = unsure);
         for change in changes {
             self.settle(change, outcome.clone());
         }
@@ -103,18 +105,23 @@ impl Keeper {
 
     /// One transaction: first what has to be put back, then the changes.
     fn commit(&mut self, changes: &[HandedOver]) -> Result<(), String> {
-        let put_back: Vec<Record> = self.unsure.values().map(|entry| entry.durable()).collect();
+        let put_back: Vec<Record> = self.unsure.values().map(should_hold).collect();
         let records = changes.iter().map(|change| &change.record);
         let committed = self.store.commit(put_back.iter().chain(records));
         match &committed {
             Ok(()) => {
                 let certain = std::mem::take(&mut self.unsure);
-                certain.values().for_each(|entry| entry.put_back());
-                for change in changes {
-                    change.entry.kept(change.record.to.clone());
+                for entry in certain.values() {
+                    entry.durability(Durability::put_back);
+                }
+                for HandedOver { entry, record, .. } in changes {
+                    entry.durability(|known| known.keep(record.to.clone()));
                 }
             }
-            Err(error) => self.health.fail(error.clone()),
+            Err(error) => self.health.send_modify(|health| {
+                health.errors += 1;
+                health.last_error.clone_from(error);
+            }),
         }
         committed
     }
@@ -125,9 +132,9 @@ impl Keeper {
         for change in changes {
             let HandedOver { entry, record, .. } = change;
             match &hub {
-                _ if self.serves => entry.stand(record.to.clone()),
+                _ if self.serves => entry.durability(|known| known.stand(record.to.clone())),
                 // The first change of a topic in this batch takes back the others.
-                Some(hub) if entry.is_current(change.generation) => hub.lose(entry),
+                Some(hub) if change.is_current() => hub.lose(entry),
                 _ => {}
             }
             self.unsure.insert(entry.name().clone(), entry.clone());
@@ -148,5 +155,22 @@ impl Keeper {
         }
         // A writer that has gone does not need to know.
         let _ = change.answer.send(outcome);
+    }
+}
+
+impl HandedOver {
+    /// Whether it rests on no lost change.
+    fn is_current(&self) -> bool {
+        let entry = &self.entry;
+        entry.durability(|known| known.is_current(self.generation))
+    }
+}
+
+/// What the file should hold of a topic.
+fn should_hold(entry: &Arc<TopicEntry>) -> Record {
+    Record {
+        topic: entry.name().clone(),
+        to: entry.durability(|known| known.durable().cloned()),
+        fields: None,
     }
 }

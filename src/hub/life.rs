@@ -1,11 +1,12 @@
 //! A topic's life, as a state.
 //!
 //! ```text
-//!             written          deleting           deleted
-//!  (made) ─► Empty ─► Live ─────────────► Leaving ─────────► Ended
-//!              │       ▲ │ ▲                 │                 ▲
-//!              │       └─┘ └──── reverted ───┘                 │
-//!              └──────────── unused · lost ────────────────────┘
+//!          awaited        written        deleting          deleted
+//!     New ─────────► Empty ──────► Live ──────────► Leaving ─────────► Ended
+//!      │               │ ▲        ▲ │ ▲               │                  ▲
+//!      └─── written ───┼─┼────────┘ │ └── reverted ───┤                  │
+//!                      │ └─ unmade ─┴─────────────────┤                  │
+//!                      └─────────── unused ───────────┴── lost ──────────┘
 //! ```
 //!
 //! A name may have one topic after the other. Whoever holds one that has ended, be it a viewer, a
@@ -14,6 +15,8 @@
 /// Where a topic is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
+    /// It was made for its first write, which may be refused: nobody else knows it yet.
+    New,
     /// It has no session yet, and exists for those who wait for one.
     Empty,
     /// It has a session.
@@ -27,6 +30,8 @@ pub enum Life {
 /// What happens to a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
+    /// Somebody waits for its first session.
+    Awaited,
     /// A change was accepted.
     Written,
     /// Somebody wants it deleted.
@@ -39,7 +44,7 @@ pub(super) enum Turn {
     Unmade,
     /// The store lost the first session, which was shown: viewers cannot be shown nothing.
     Lost,
-    /// Nobody waits for a session any more.
+    /// Nobody waits for its first session, or not any more.
     Unused,
 }
 
@@ -47,20 +52,21 @@ impl Life {
     /// Where it is after that; none: that cannot happen to it.
     pub(super) fn after(self, turn: Turn) -> Option<Life> {
         match (self, turn) {
-            (Life::Empty | Life::Live, Turn::Written) => Some(Life::Live),
+            (Life::New, Turn::Awaited) => Some(Life::Empty),
+            (Life::New | Life::Empty | Life::Live, Turn::Written) => Some(Life::Live),
             (Life::Live, Turn::Deleting) => Some(Life::Leaving),
             (Life::Live | Life::Leaving, Turn::Reverted) => Some(Life::Live),
             (Life::Live | Life::Leaving, Turn::Unmade) => Some(Life::Empty),
             (Life::Live | Life::Leaving, Turn::Lost)
             | (Life::Leaving, Turn::Deleted)
-            | (Life::Empty, Turn::Unused) => Some(Life::Ended),
+            | (Life::New | Life::Empty, Turn::Unused) => Some(Life::Ended),
             _ => None,
         }
     }
 
-    /// Whether it can be written and watched.
+    /// Whether it can be written.
     pub(super) fn is_open(self) -> bool {
-        matches!(self, Life::Empty | Life::Live)
+        matches!(self, Life::New | Life::Empty | Life::Live)
     }
 }
 
@@ -70,7 +76,7 @@ mod tests {
 
     fn lived(turns: &[Turn]) -> Option<Life> {
         let mut turns = turns.iter();
-        turns.try_fold(Life::Empty, |life, turn| life.after(*turn))
+        turns.try_fold(Life::New, |life, turn| life.after(*turn))
     }
 
     #[test]
@@ -80,7 +86,11 @@ mod tests {
         assert_eq!(lived(&[Written, Deleting]), Some(Life::Leaving));
         assert_eq!(lived(&[Written, Deleting, Deleted]), Some(Life::Ended));
         assert_eq!(lived(&[Unused]), Some(Life::Ended));
-        for turn in [Written, Deleting, Deleted, Reverted, Unmade, Lost, Unused] {
+        assert_eq!(lived(&[Awaited, Written]), Some(Life::Live));
+        assert_eq!(lived(&[Awaited, Unused]), Some(Life::Ended));
+        for turn in [
+            Awaited, Written, Deleting, Deleted, Reverted, Unmade, Lost, Unused,
+        ] {
             assert_eq!(Life::Ended.after(turn), None, "{turn:?}");
         }
     }
@@ -92,6 +102,7 @@ mod tests {
         assert_eq!(lived(&[Written, Deleting, Deleting]), None);
         assert_eq!(lived(&[Deleting]), None, "there is nothing to delete");
         assert_eq!(lived(&[Written, Deleted]), None, "nobody has asked for it");
+        assert_eq!(lived(&[Awaited, Deleting]), None);
         assert_eq!(lived(&[Written, Unused]), None, "its session is used");
     }
 

@@ -91,7 +91,7 @@ struct Inner {
     notices: Arc<Notices>,
     /// The queue of the thread that keeps changes; none without a store.
     jobs: Option<mpsc::Sender<Job>>,
-    health: Arc<Health>,
+    health: watch::Sender<Health>,
     store_failure: StoreFailure,
     failure: Mutex<Option<Failure>>,
     tasks: TaskTracker,

@@ -132,7 +132,7 @@ impl Inner {
             counts: Arc::default(),
             notices: Arc::default(),
             jobs,
-            health: Arc::default(),
+            health: watch::Sender::default(),
             store_failure: options.store_failure,
             failure: Default::default(),
             tasks,

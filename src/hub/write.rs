@@ -19,14 +19,6 @@ use crate::state::name::TopicName;
 use crate::state::revision::Revision;
 use crate::state::topic::{Applied, Change};
 
-/// Where a change goes.
-#[derive(Clone)]
-struct Target {
-    entry: Arc<TopicEntry>,
-    /// Nobody else knows the topic yet: it exists from its first change that is accepted.
-    is_new: bool,
-}
-
 /// Whoever asked for a change still waits for it, until this is dropped.
 struct Asker(Arc<AtomicBool>);
 
@@ -65,9 +57,8 @@ impl Hub {
             if self.0.stop.is_cancelled() {
                 return Err(WriteError::Stopping);
             }
-            let target = self.target(name, &write.options)?;
-            let written = self.write_to(&target, write).await;
-            let entry = target.entry;
+            let entry = self.to_write(name, &write.options)?;
+            let written = self.write_to(&entry, write).await;
             let is_gone = matches!(written, Err(WriteError::NoTopic(_)));
             if !is_gone || entry.life().is_open() {
                 break (entry, written);
@@ -106,27 +97,33 @@ impl Hub {
         }
     }
 
-    fn target(&self, name: &TopicName, options: &WriteOptions) -> Result<Target, WriteError> {
+    /// The topic that has the name, or one that exists from its first change that is accepted.
+    fn to_write(
+        &self,
+        name: &TopicName,
+        options: &WriteOptions,
+    ) -> Result<Arc<TopicEntry>, WriteError> {
         if let Some(entry) = self.topic(name) {
-            let is_new = false;
-            return Ok(Target { entry, is_new });
+            return Ok(entry);
         }
         if options.existing || options.if_match.is_some() {
             return Err(WriteError::NoTopic(name.to_string()));
         }
         self.has_room(&self.topics_mut())?;
-        let entry = self.unlisted(name, Arc::new(Sources::new()));
-        let is_new = true;
-        Ok(Target { entry, is_new })
+        Ok(self.unlisted(name, Arc::new(Sources::new())))
     }
 
-    async fn write_to(&self, target: &Target, write: &Arc<Write>) -> Result<Receipt, WriteError> {
-        let (mut receipt, pending) = match target.entry.is_large(&write.change) {
-            true => self.write_large(target, write).await?,
+    async fn write_to(
+        &self,
+        entry: &Arc<TopicEntry>,
+        write: &Arc<Write>,
+    ) -> Result<Receipt, WriteError> {
+        let (mut receipt, pending) = match entry.is_large(&write.change) {
+            true => self.write_large(entry, write).await?,
             false => {
                 let permit = self.permit().await?;
-                let _others = target.entry.writers.read().await;
-                self.accept(target, write, None, permit)?
+                let _others = entry.writers.read().await;
+                self.accept(entry, write, None, permit)?
             }
         };
         if let Some(pending) = pending {
@@ -139,7 +136,7 @@ impl Hub {
     /// that is done again, and then writers of this topic do wait.
     async fn write_large(
         &self,
-        target: &Target,
+        entry: &Arc<TopicEntry>,
         write: &Arc<Write>,
     ) -> Result<(Receipt, Option<Pending>), WriteError> {
         // Never closed.
@@ -149,18 +146,18 @@ impl Hub {
         let mut alone = None;
         loop {
             let permit = self.permit().await?;
-            let (hub, target, write) = (self.clone(), target.clone(), write.clone());
+            let (hub, entry, write) = (self.clone(), entry.clone(), write.clone());
             let (turn, called_off) = (turn.clone(), called_off.clone());
-            let writers = target.entry.writers.clone();
+            let writers = entry.writers.clone();
             let work = move || {
                 let _turn = turn;
-                let applied = target.entry.apply(&write.change, &called_off);
+                let applied = entry.apply(&write.change, &called_off);
                 // Nobody hears of this error.
                 let applied = applied.ok_or(WriteError::Stopping)?;
-                if alone.is_none() && target.entry.has_changed_since(&applied) {
+                if alone.is_none() && entry.has_changed_since(&applied) {
                     return Ok(None);
                 }
-                let written = hub.accept(&target, &write, Some(applied), permit);
+                let written = hub.accept(&entry, &write, Some(applied), permit);
                 written.map(Some)
             };
             // Ends early only with the daemon.
@@ -175,15 +172,13 @@ impl Hub {
     /// Makes a change, and with it a topic that is new.
     fn accept(
         &self,
-        target: &Target,
+        entry: &Arc<TopicEntry>,
         write: &Write,
         applied: Option<Applied>,
         permit: Option<Permit>,
     ) -> Result<(Receipt, Option<Pending>), WriteError> {
-        let entry = &target.entry;
-        let (receipt, pending) = match target.is_new {
-            false => entry.write(write, applied, permit, Revision::ZERO)?,
-            true => {
+        let (receipt, pending) = match entry.life() {
+            Life::New => {
                 let mut topics = self.topics_mut();
                 if topics.contains_key(entry.name()) {
                     // Another writer was faster: this one goes on with that topic.
@@ -195,6 +190,7 @@ impl Hub {
                 self.list(&mut topics, entry);
                 written
             }
+            _ => entry.write(write, applied, permit, Revision::ZERO)?,
         };
         if pending.is_none() {
             let (made, address) = (receipt.created, write.options.address);
