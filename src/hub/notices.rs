@@ -50,7 +50,7 @@ pub enum Reason {
 pub enum Away {
     /// A host wanted it.
     Kicked,
-    /// What let it in holds no more.
+    /// What let it in is no longer valid.
     Revoked,
     /// Its topic was deleted.
     Deleted,
@@ -90,19 +90,20 @@ struct Told {
 }
 
 impl Reason {
-    const ALL: [Reason; 9] = [
-        Reason::Address,
-        Reason::Pending,
-        Reason::Malformed,
-        Reason::Host,
-        Reason::Token,
-        Reason::LockedOut,
-        Reason::Forbidden,
-        Reason::Full,
-        Reason::Request,
+    /// All of them in the order of their numbers, with their names in metrics and log lines.
+    const ALL: [(Reason, &str); 9] = [
+        (Reason::Address, "address"),
+        (Reason::Pending, "pending"),
+        (Reason::Malformed, "malformed"),
+        (Reason::Host, "host"),
+        (Reason::Token, "token"),
+        (Reason::LockedOut, "locked_out"),
+        (Reason::Forbidden, "forbidden"),
+        (Reason::Full, "full"),
+        (Reason::Request, "request"),
     ];
 
-    /// That of an answer with this HTTP status.
+    /// The one for an answer with this HTTP status.
     pub fn of(status: u16) -> Reason {
         match status {
             401 => Reason::Token,
@@ -116,47 +117,29 @@ impl Reason {
 
     /// Its name in metrics and log lines.
     pub fn label(self) -> &'static str {
-        match self {
-            Reason::Address => "address",
-            Reason::Pending => "pending",
-            Reason::Malformed => "malformed",
-            Reason::Host => "host",
-            Reason::Token => "token",
-            Reason::LockedOut => "locked_out",
-            Reason::Forbidden => "forbidden",
-            Reason::Full => "full",
-            Reason::Request => "request",
-        }
+        Reason::ALL[self as usize].1
     }
 }
 
 impl Away {
-    const ALL: [Away; 8] = [
-        Away::Kicked,
-        Away::Revoked,
-        Away::Deleted,
-        Away::Silent,
-        Away::Stalled,
-        Away::InFlight,
-        Away::Flood,
-        Away::Protocol,
+    /// All of them in the order of their numbers, with their names in metrics and log lines, and
+    /// for people.
+    const ALL: [(Away, &str, &str); 8] = [
+        (Away::Kicked, "kicked", "a host wanted it"),
+        (Away::Revoked, "revoked", "what let it in holds no more"),
+        (Away::Deleted, "deleted", "its topic was deleted"),
+        (Away::Silent, "silent", "it does not answer"),
+        (Away::Stalled, "stalled", "it takes nothing"),
+        (Away::InFlight, "in_flight", "too much is in flight"),
+        (Away::Flood, "flood", "it sends too much"),
+        (
+            Away::Protocol,
+            "protocol",
+            "it broke the WebSocket protocol",
+        ),
     ];
 
-    /// Its name in metrics and log lines.
-    pub fn label(self) -> &'static str {
-        match self {
-            Away::Kicked => "kicked",
-            Away::Revoked => "revoked",
-            Away::Deleted => "deleted",
-            Away::Silent => "silent",
-            Away::Stalled => "stalled",
-            Away::InFlight => "in_flight",
-            Away::Flood => "flood",
-            Away::Protocol => "protocol",
-        }
-    }
-
-    /// That of who broke a rule, by the close code.
+    /// The one for a broken rule, by its close code.
     pub fn of(code: u16) -> Away {
         match code {
             close::POLICY => Away::Flood,
@@ -164,18 +147,14 @@ impl Away {
         }
     }
 
+    /// Its name in metrics and log lines.
+    pub fn label(self) -> &'static str {
+        Away::ALL[self as usize].1
+    }
+
     /// For people.
     pub fn text(self) -> &'static str {
-        match self {
-            Away::Kicked => "a host wanted it",
-            Away::Revoked => "what let it in holds no more",
-            Away::Deleted => "its topic was deleted",
-            Away::Silent => "it does not answer",
-            Away::Stalled => "it takes nothing",
-            Away::InFlight => "too much is in flight",
-            Away::Flood => "it sends too much",
-            Away::Protocol => "it broke the WebSocket protocol",
-        }
+        Away::ALL[self as usize].2
     }
 }
 
@@ -204,13 +183,13 @@ impl Notices {
 
     /// How much was refused, by the reasons' names.
     pub fn refusals(&self) -> Vec<(&'static str, u64)> {
-        let labels = Reason::ALL.iter().map(|reason| reason.label());
+        let labels = Reason::ALL.iter().map(|(_, label)| *label);
         labels.zip(self.refused.iter().map(read)).collect()
     }
 
     /// How many viewers were sent away, by the reasons' names.
     pub fn departures(&self) -> Vec<(&'static str, u64)> {
-        let labels = Away::ALL.iter().map(|away| away.label());
+        let labels = Away::ALL.iter().map(|(_, label, _)| *label);
         labels.zip(self.away.iter().map(read)).collect()
     }
 
@@ -331,9 +310,13 @@ mod tests {
     #[test]
     fn labels_are_in_the_order_of_their_numbers() {
         let reasons = Reason::ALL.iter().enumerate();
-        assert!(reasons.clone().all(|(at, reason)| at == *reason as usize));
+        assert!(
+            reasons
+                .clone()
+                .all(|(at, (reason, _))| at == *reason as usize)
+        );
         let aways = Away::ALL.iter().enumerate();
-        assert!(aways.clone().all(|(at, away)| at == *away as usize));
+        assert!(aways.clone().all(|(at, (away, ..))| at == *away as usize));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use redb::{Database, DatabaseError, StorageBackend};
 
 use super::{Store, StoredTopic, tables};
 
-/// Its file stays when it is closed.
+/// Its contents outlive the stores on it.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
     file: Arc<InMemoryBackend>,
@@ -19,7 +19,7 @@ pub struct Disk {
 struct Mood {
     full: bool,
     held: bool,
-    /// A sync that fails although its bytes have arrived, after so many that do not.
+    /// After so many syncs one fails, although its bytes have arrived.
     fails_after: Option<u32>,
 }
 
@@ -42,7 +42,7 @@ impl Disk {
         self.set(|mood| mood.full = full);
     }
 
-    /// From now on nothing is synced, until it is let go.
+    /// From now on nothing is synced, until it is released.
     pub fn hold(&self, held: bool) {
         self.set(|mood| mood.held = held);
     }

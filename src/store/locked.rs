@@ -1,5 +1,5 @@
-//! A file that is locked for as long as it is held, also where redb has to open it again: its own
-//! lock ends with each of its handles, and another daemon could begin with the file in between.
+//! A file that stays locked while it is held, even if redb has to open it again: redb's own lock
+//! ends with each of its handles, and another daemon could take the file in between.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -10,44 +10,44 @@ use redb::{Database, DatabaseError, StorageBackend};
 
 use super::errors::IN_USE;
 
-/// A copy is the same one; the lock goes with the last.
+/// A cheap handle; the lock is released with the last one.
 #[derive(Clone, Debug)]
 pub(super) struct Locked(Arc<FileBackend>);
 
 impl Locked {
-    /// A file that is locked, with [`lock`].
+    /// Around a file that was locked by [`lock`].
     pub fn new(locked: File) -> Result<Locked, redb::Error> {
         Ok(Locked(Arc::new(FileBackend::new(locked)?)))
     }
 
-    /// The database in it, also again after a failure.
+    /// Opens the database in it, again if need be.
     pub fn open(&self) -> Result<Database, DatabaseError> {
-        // redb would begin anew in one that somebody has emptied meanwhile.
+        // redb would start a new database if somebody has emptied the file meanwhile.
         match self.0.len()? {
             0 => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
             _ => self.make(),
         }
     }
 
-    /// As [`Locked::open`], or a new one where nothing is in it.
+    /// Opens the database in it, or creates one in an empty file.
     pub fn make(&self) -> Result<Database, DatabaseError> {
         Database::builder().create_with_backend(self.clone())
     }
 }
 
-/// Locks a file, as `try_lock` does it.
+/// Locks a file by `try_lock`.
 pub(super) fn lock(
     file: &File,
     try_lock: impl Fn(&File) -> Result<(), TryLockError>,
 ) -> Result<(), String> {
     match try_lock(file) {
         Err(TryLockError::WouldBlock) => Err(IN_USE.to_owned()),
-        // Where files cannot be locked redb does without, too.
+        // Some file systems cannot lock; redb does without as well.
         _ => Ok(()),
     }
 }
 
-/// All but its locks, which would be released with it.
+/// Everything but redb's own lock, which would be released with each handle.
 impl StorageBackend for Locked {
     fn len(&self) -> io::Result<u64> {
         self.0.len()

@@ -1,4 +1,4 @@
-//! A file that is looked at and not written to: what redb writes to it stays in memory.
+//! A file that is read but never written: what redb writes to it stays in memory.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -8,16 +8,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use redb::StorageBackend;
 
 const BLOCK: u64 = 4096;
-/// Of the file's head: in it lie its magic number, what redb made it with, and two commit slots.
+/// The length of the file's head: its magic number, its geometry, and two commit slots.
 pub(super) const HEAD: usize = 320;
-/// How every file of redb begins.
+/// How every redb file begins.
 pub(super) const MAGIC: [u8; 9] = *b"redb\x1a\n\xa9\r\n";
 const FLAGS: usize = 9;
 const SECOND_IS_NEWER: u8 = 1;
 const UNCLEAN: u8 = 2;
 const TRANSACTIONS: [usize; 2] = [64 + 104, 192 + 104];
 
-/// A copy is the same one.
+/// A cheap handle: all copies are the same overlay.
 #[derive(Clone, Debug)]
 pub(super) struct Overlay(Arc<Mutex<Inner>>);
 
@@ -25,13 +25,13 @@ pub(super) struct Overlay(Arc<Mutex<Inner>>);
 struct Inner {
     file: File,
     len: u64,
-    /// What is beyond was never there, or was cut away meanwhile.
+    /// Where the file ends; anything beyond is in `blocks`, or zero.
     file_len: u64,
-    /// What was written, by the block.
+    /// What was written, by block.
     blocks: BTreeMap<u64, Vec<u8>>,
 }
 
-/// What a head says of the last commits.
+/// What a head says about the last commits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Commits {
     flags: u8,
@@ -51,8 +51,8 @@ impl Overlay {
         }))))
     }
 
-    /// Puts right what in a head is the same in every file of ours, and has redb verify the rest
-    /// as if nobody had closed it.
+    /// Restores the parts of the head that are the same in all our files, and marks it as not
+    /// closed, so that redb verifies the rest.
     pub fn mend_head(&self) -> io::Result<()> {
         let mut flags = [0];
         self.read(FLAGS as u64, &mut flags)?;
@@ -82,7 +82,7 @@ impl Overlay {
 }
 
 impl Commits {
-    /// Whether redb, in opening the file, went back to a commit before the last one: it then
+    /// Whether redb went back to a commit before the last one when it opened the file: it then
     /// counts on from that one.
     pub fn went_back(self, opened: Commits) -> bool {
         let newest = |ids: [u64; 2]| ids[0].max(ids[1]);
@@ -106,7 +106,7 @@ impl Inner {
         Ok(block)
     }
 
-    /// Does something with each block's piece of a range; tells whether it was changed.
+    /// Calls `work` with each block's piece of a range; it returns whether it changed it.
     fn each(
         &mut self,
         offset: u64,

@@ -1,4 +1,4 @@
-//! The file under its name: looked at before anything is written to it, and replaced by what is
+//! The file under its name: inspected before anything is written to it, and replaced by what is
 //! whole of it when it is damaged.
 
 use std::fs::{self, File};
@@ -14,31 +14,31 @@ use super::overlay::{HEAD, MAGIC, Overlay};
 use super::rows::{Damage, Rows};
 use super::{beside, salvage, tables};
 
-/// What was found in a file.
+/// What a file was found to hold.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Found {
-    /// The topics, without what is damaged of them.
+    /// The topics, without their damaged parts.
     pub kept: Vec<StoredTopic>,
     /// What is damaged; nothing in a whole file.
     pub damage: Vec<Damage>,
     /// The last commit could not be verified, so the file goes on from the one before it.
     pub went_back: bool,
-    /// There is nothing in it yet, not even a head.
+    /// The file is empty: it has not even a head.
     pub is_empty: bool,
 }
 
-/// A file that is ours now.
+/// A file that this daemon has locked.
 pub(super) struct Opened {
     pub database: Database,
-    /// What keeps others from it.
+    /// Keeps others out.
     pub locked: Locked,
     pub found: Found,
-    /// Where the damaged file is, in whose place a new one was put.
+    /// Where the damaged file is now, if a new one has taken its place.
     pub aside: Option<PathBuf>,
 }
 
 impl Opened {
-    /// What its owner has to know, a line each: what is damaged, and then the way out.
+    /// What the owner has to know, a line each: what is damaged, and then the way out.
     pub fn damage(&self) -> impl Iterator<Item = String> {
         let damage = self.found.damage.iter().map(ToString::to_string);
         let way_out = self.aside.as_ref().map(|aside| {
@@ -50,14 +50,15 @@ impl Opened {
         damage.chain(way_out)
     }
 
-    /// That, and which commit it goes on from.
+    /// The same, and whether it goes on from an earlier commit.
     pub fn notes(&self) -> impl Iterator<Item = String> {
         let back = self.found.went_back.then(|| WENT_BACK.to_owned());
         self.damage().chain(back)
     }
 }
 
-/// Of a file that was not closed in order. A write that was cut off and a damaged one are alike.
+/// Said of a file that was not closed in order. A write that was cut off and one that was damaged
+/// look the same.
 pub const WENT_BACK: &str = "the last commit could not be verified, as after a write that was cut off: the one before it stands";
 
 const FOREIGN: &str = "not a store of onlooker: choose another --store";
@@ -85,7 +86,7 @@ fn try_open(path: &Path) -> Result<Opened, String> {
 fn open_new(path: &Path) -> Result<Opened, String> {
     let made = beside::create(path, &[], None, |beside| beside::place_new(beside, path));
     let (locked, database) = made.map_err(|reason| match path.exists() {
-        // Another daemon was faster.
+        // Another daemon was first.
         true => IN_USE.to_owned(),
         false => reason,
     })?;
@@ -114,8 +115,8 @@ fn try_look(path: &Path) -> Result<Found, String> {
     look_at(&file)
 }
 
-/// The file behind a name, which need not be there; not a pipe, a device or a directory, that
-/// could be waited for without end or hold no store.
+/// The file behind a name, which may be missing. A pipe, a device or a directory is refused:
+/// reading one could block forever, and none can hold a store.
 fn regular(path: &Path) -> Result<PathBuf, String> {
     match fs::metadata(path) {
         Ok(found) if found.is_file() => fs::canonicalize(path).map_err(|error| cannot(&error)),
@@ -128,7 +129,7 @@ fn regular(path: &Path) -> Result<PathBuf, String> {
             }
         )),
         Err(_) if path.is_symlink() => {
-            Err("a link that leads nowhere: mend it, or choose another --store".to_owned())
+            Err("a link that leads nowhere: fix it, or choose another --store".to_owned())
         }
         Err(_) => Ok(path.to_owned()),
     }
@@ -158,8 +159,7 @@ fn open_existing(path: &Path, file: File) -> Result<Opened, String> {
     })
 }
 
-/// Whether a file has its name still: another daemon may have put a new one in its place until
-/// it could be locked.
+/// Whether a file still has its name: another daemon may have replaced it before it was locked.
 fn has_name(file: &File, path: &Path) -> io::Result<bool> {
     #[cfg(unix)]
     {
@@ -171,7 +171,7 @@ fn has_name(file: &File, path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Puts what was found in a damaged or empty file into a new one, in its place.
+/// Replaces a damaged or empty file by a new one with what was found in it.
 fn replace(path: &Path, file: &File, found: Found) -> Result<Opened, String> {
     let before = file.metadata().map_err(|error| cannot(&error))?;
     let mut aside = None;
@@ -247,7 +247,7 @@ fn look_at(file: &File) -> Result<Found, String> {
     salvaged(file)
 }
 
-/// Through redb, if that finds the file whole.
+/// Reads the file through redb, which has to find it whole.
 fn verified(overlay: &Overlay) -> Result<Result<Found, String>, redb::Error> {
     let before = overlay.commits()?;
     let mut database = Database::builder().create_with_backend(overlay.clone())?;
@@ -287,7 +287,7 @@ fn rest_is_zero(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Row by row, where redb cannot read the file.
+/// Reads the file row by row, where redb cannot.
 fn salvaged(file: &File) -> Result<Found, String> {
     let mut bytes = Vec::new();
     let mut from_start = file;

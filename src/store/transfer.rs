@@ -1,4 +1,4 @@
-//! What a store keeps, as lines of JSON.
+//! The contents of a store as lines of JSON.
 
 use std::path::Path;
 
@@ -12,17 +12,17 @@ use crate::state::revision::Revision;
 use crate::state::session::Session;
 use crate::state::topic::{Origins, Version};
 
-/// Looks whether a file is whole. Nothing is written to it.
+/// Checks whether a file is whole. Nothing is written to it.
 ///
 /// # Errors
-/// A file that is not there, not ours, of a newer format or in use.
+/// A file that is missing, not ours, of a newer format or in use.
 pub fn check(path: &Path) -> Result<Found, StoreError> {
     place::look(path)
 }
 
 /// What a file holds, one JSON object per topic: `{"topic","revision","session"}`, and
-/// `"origins"` where writers gave their names. A revision that is damaged is made anew from the
-/// clock. Tells what else is to be known of the file: the lines are `found.kept`.
+/// `"origins"` where writers gave their names. A damaged revision is replaced by one from the
+/// clock. Returns what was found: the lines are of `found.kept`.
 ///
 /// # Errors
 /// As [`check`].
@@ -52,8 +52,8 @@ pub fn export(
 }
 
 /// Puts topics into a file, all of them or none; topics of the same name are replaced. Each takes
-/// a new revision, and none of its writers' names: to who has shown it before, it has changed, and
-/// perhaps back. Tells what is to be known of a file that was damaged, and set aside.
+/// a new revision and loses its writers' names: to whoever has shown it before, it has changed,
+/// perhaps back. Returns what the owner has to know if the file was damaged and set aside.
 ///
 /// # Errors
 /// As [`super::Store::open`], or when the disk is full.
@@ -78,7 +78,7 @@ pub fn import(
     };
     let topics: Vec<StoredTopic> = lost.chain(topics).map(renewed).collect();
     let write = || {
-        // What says that it was closed in order may be of the commit before the last one.
+        // The mark of a file closed in order may belong to the commit before the last one.
         if opened.found.went_back {
             tables::begin(&opened.database)?;
         }
