@@ -83,7 +83,7 @@ impl TopicEntry {
         Ok((receipt, pending))
     }
 
-    /// The session is another now. Returns the snapshot that was made of the one before.
+    /// Notes that the session has changed. Returns the frame that was made of the one before.
     fn note(&self, state: &mut State, options: &WriteOptions) -> Option<(Revision, Arc<Frame>)> {
         state.authors.and(&options.writer);
         self.wake(state);
@@ -240,7 +240,7 @@ impl State {
     }
 }
 
-/// What a writer is answered, and the fields that have changed, if nothing else has.
+/// The answer to a writer, and the fields that have changed, if nothing else has.
 fn receipt(
     written: Written,
     version: &Version,

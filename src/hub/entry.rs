@@ -29,10 +29,10 @@ pub struct TopicEntry {
     pub(super) changed: Notify,
     viewers: AtomicUsize,
     pub(super) sources: Arc<Sources>,
-    /// How often a host asked that everything is sent again.
+    /// How often a host asked for everything to be sent again.
     resends: AtomicU64,
     pub(super) warned_of_rounding: AtomicBool,
-    /// Time is told to the debounce as the duration since this.
+    /// The debounce counts time from here.
     pub(super) epoch: Instant,
     /// Changes only under the state's lock.
     life: watch::Sender<Life>,
@@ -49,7 +49,7 @@ pub(super) struct State {
     /// Of no meaning without a store.
     pub(super) durability: Durability,
     pub(super) debounce: Debounce,
-    /// The snapshot of the topic's present revision, made once.
+    /// The frame of the topic's present revision, made once.
     pub(super) snapshot: Option<(Revision, Arc<Frame>)>,
     /// Who made the changes that wait to be flushed.
     pub(super) authors: Authors,
@@ -134,7 +134,7 @@ impl TopicEntry {
         self.sources.state()
     }
 
-    /// How often everything was to be sent again.
+    /// How often everything had to be sent again.
     pub fn resends(&self) -> u64 {
         self.resends.load(Ordering::Relaxed)
     }
@@ -144,7 +144,7 @@ impl TopicEntry {
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        // A panic elsewhere leaves a whole state: every change to it is one assignment.
+        // A panic elsewhere leaves the state whole: every change to it is one assignment.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

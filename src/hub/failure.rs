@@ -10,7 +10,7 @@ use super::job::Job;
 use super::options::StoreFailure;
 use super::{Hub, millis};
 
-/// That changes are not kept, while it is so.
+/// The store's failure, while changes are not kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// When it began, in milliseconds since 1970.
@@ -26,7 +26,7 @@ impl Failure {
     }
 }
 
-/// `not kept since 18:04:05 UTC`, of a time in milliseconds since 1970.
+/// `not kept since 18:04:05 UTC`, from a time in milliseconds since 1970.
 pub fn not_kept_since(since_ms: u64) -> String {
     let seconds = since_ms / 1000 % 86_400;
     let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
@@ -37,7 +37,7 @@ pub fn not_kept_since(since_ms: u64) -> String {
 }
 
 impl Hub {
-    /// The store's failure, while it fails.
+    /// The store's failure, while it lasts.
     pub fn store_failure(&self) -> Option<Failure> {
         let failure = self.0.failure.lock();
         failure.unwrap_or_else(PoisonError::into_inner).clone()

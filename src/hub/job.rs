@@ -1,4 +1,4 @@
-//! What goes to the thread that keeps changes, and what comes of it.
+//! What goes to the thread that keeps changes, and what comes back.
 
 use std::net::IpAddr;
 use std::sync::Arc;

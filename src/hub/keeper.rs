@@ -27,7 +27,7 @@ pub(super) struct Keeper {
     health: watch::Sender<Health>,
     /// Topics of which the file may hold something else than it should.
     unsure: BTreeMap<TopicName, Arc<TopicEntry>>,
-    /// The thread does not keep alive what it serves.
+    /// Weak, or the thread would keep alive what it serves.
     hub: Weak<Inner>,
 }
 
@@ -67,7 +67,7 @@ impl Keeper {
             self.health.send_modify(|health| health.settle(count));
             if let Some(done) = closing {
                 self.close();
-                // Whoever hears of it may open the file. Nobody may care.
+                // Whoever hears of it may open the file.
                 let _ = done.send(());
                 return;
             }
@@ -77,7 +77,7 @@ impl Keeper {
     fn close(self) {
         if !self.unsure.is_empty() || !self.store.close() {
             tracing::warn!(
-                "the store could not be closed in order: it may lack the last changes (--store)"
+                "the store could not be closed in order: it may not hold the last changes (--store)"
             );
         }
     }

@@ -1,5 +1,5 @@
-//! The log's entries of what hosts do: topics that come and go, and at `-v` every write. Never a
-//! value, whose text may be a secret.
+//! What is logged of hosts: topics that come and go, and at `-v` every write. Never a value, for
+//! it may be a secret.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use crate::state::name::TopicName;
 use crate::state::revision::Revision;
 use crate::state::topic::Change;
 
-/// So many fields are named.
+/// How many fields are named at most.
 const NAMED: usize = 8;
 
 /// A write that is being made. Its line is logged when this is dropped, for a writer may go away
@@ -87,7 +87,7 @@ fn kind(change: &Change) -> &'static str {
     }
 }
 
-/// The names of fields that were named, if they are few.
+/// The names of the fields that were written, if they are few.
 fn fields(change: &Change) -> Option<String> {
     let Change::Fields(fields) = change else {
         return None;

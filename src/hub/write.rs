@@ -47,7 +47,7 @@ impl Hub {
         written
     }
 
-    /// Writes to the topic that has the name, which may be another one than there was at first.
+    /// Writes to the topic that has the name, which may no longer be the one it was at first.
     async fn write_to_present(
         &self,
         name: &TopicName,
@@ -132,8 +132,8 @@ impl Hub {
         Ok(receipt)
     }
 
-    /// Applies a change while nobody waits for it. If the topic has become another one meanwhile,
-    /// that is done again, and then writers of this topic do wait.
+    /// Applies a change while nobody waits for it. If the topic has changed meanwhile, it is applied
+    /// again, and then the topic's other writers do wait.
     async fn write_large(
         &self,
         entry: &Arc<TopicEntry>,
