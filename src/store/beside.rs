@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use redb::Database;
 
 use super::errors::{cannot, caught, explain};
+use super::head::MAGIC;
 use super::kept::StoredTopic;
-use super::locked::{Locked, lock};
-use super::overlay::MAGIC;
+use super::shared::{Locked, lock};
 use super::tables;
 
 /// A name that nobody else uses, removed in the end whatever becomes of the file.

@@ -4,13 +4,13 @@
 mod beside;
 mod database;
 mod errors;
+mod head;
 mod kept;
-mod locked;
 mod origins;
-mod overlay;
 mod place;
 mod rows;
 mod salvage;
+mod shared;
 mod tables;
 mod transfer;
 

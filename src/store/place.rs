@@ -5,13 +5,14 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use redb::Database;
+use redb::{Database, StorageBackend};
 
 use super::errors::{IN_USE, StoreError, cannot, caught, explain};
+use super::head::{self, Commits, HEAD, MAGIC};
 use super::kept::StoredTopic;
-use super::locked::{Locked, lock};
-use super::overlay::{HEAD, MAGIC, Overlay};
+
 use super::rows::{Damage, Rows};
+use super::shared::{Locked, Shared, lock};
 use super::{beside, salvage, tables};
 
 /// What a file was found to hold.
@@ -204,11 +205,7 @@ fn replace(path: &Path, file: &File, found: Found) -> Result<Opened, String> {
 }
 
 fn look_at(file: &File) -> Result<Found, String> {
-    let mut head = Vec::new();
-    let mut from_start = file;
-    let read = from_start.seek(SeekFrom::Start(0));
-    let read = read.and_then(|_| from_start.take(HEAD as u64).read_to_end(&mut head));
-    read.map_err(|error| cannot(&error))?;
+    let head = read(file, HEAD as u64).map_err(|error| cannot(&error))?;
     if head.is_empty() {
         return Ok(Found {
             is_empty: true,
@@ -228,15 +225,13 @@ fn look_at(file: &File) -> Result<Found, String> {
     if differing.sum::<u32>() > 1 {
         return Err(FOREIGN.to_owned());
     }
-    if let Ok(found) = caught(|| verified(&Overlay::new(file)?)) {
+    // What it keeps will be in memory anyway.
+    let mut bytes = read(file, u64::MAX).map_err(|error| cannot(&error))?;
+    if let Ok(found) = caught(|| verified(&bytes)) {
         return found;
     }
-    let mended = caught(|| {
-        let overlay = Overlay::new(file)?;
-        overlay.mend_head()?;
-        verified(&overlay)
-    });
-    if let Ok(found) = mended {
+    head::mend(&mut bytes);
+    if let Ok(found) = caught(|| verified(&bytes)) {
         let mut found = found?;
         found.kept.iter_mut().for_each(|kept| kept.is_last = false);
         found.damage.push(Damage::of_file(
@@ -244,14 +239,24 @@ fn look_at(file: &File) -> Result<Found, String> {
         ));
         return Ok(found);
     }
-    salvaged(file)
+    salvaged(&bytes)
 }
 
-/// Reads the file through redb, which has to find it whole.
-fn verified(overlay: &Overlay) -> Result<Result<Found, String>, redb::Error> {
-    let before = overlay.commits()?;
-    let mut database = Database::builder().create_with_backend(overlay.clone())?;
-    let went_back = before.went_back(overlay.commits()?);
+/// So many bytes of a file, from its beginning.
+fn read(mut file: &File, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads a file through redb, which has to find it whole.
+fn verified(bytes: &[u8]) -> Result<Result<Found, String>, redb::Error> {
+    let copy = Shared::copy(bytes)?;
+    let mut database = Database::builder().create_with_backend(copy.clone())?;
+    let mut opened = [0; HEAD];
+    copy.read(0, &mut opened)?;
+    let went_back = Commits::of(bytes).went_back(Commits::of(&opened));
     if !database.check_integrity()? {
         return Err(redb::Error::Corrupted("its pages disagree".to_owned()));
     }
@@ -287,14 +292,9 @@ fn rest_is_zero(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Reads the file row by row, where redb cannot.
-fn salvaged(file: &File) -> Result<Found, String> {
-    let mut bytes = Vec::new();
-    let mut from_start = file;
-    let read = from_start.seek(SeekFrom::Start(0));
-    let read = read.and_then(|_| from_start.read_to_end(&mut bytes));
-    read.map_err(|error| cannot(&error))?;
-    let mut commits = salvage::commits(&bytes);
+/// Reads a file row by row, where redb cannot.
+fn salvaged(bytes: &[u8]) -> Result<Found, String> {
+    let mut commits = salvage::commits(bytes);
     commits.retain(|rows| rows.is_ours);
     let commits: Vec<_> = commits.iter().map(Rows::read).collect();
     let whole = commits

@@ -1,23 +1,43 @@
-//! A file that stays locked while it is held, even if redb has to open it again: redb's own lock
-//! ends with each of its handles, and another daemon could take the file in between.
+//! What redb works on, held by us as well: a file stays locked even while redb has to open it
+//! again, for redb's own lock ends with each of its handles, and another daemon could take the file
+//! in between.
 
 use std::fs::{File, TryLockError};
 use std::io;
 use std::sync::Arc;
 
-use redb::backends::FileBackend;
+use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{Database, DatabaseError, StorageBackend};
 
 use super::errors::IN_USE;
 
-/// A cheap handle; the lock is released with the last one.
-#[derive(Clone, Debug)]
-pub(super) struct Locked(Arc<FileBackend>);
+/// A cheap handle.
+#[derive(Debug)]
+pub(super) struct Shared<B>(Arc<B>);
+
+/// A file; its lock is released with the last handle.
+pub(super) type Locked = Shared<FileBackend>;
+
+impl<B> Clone for Shared<B> {
+    fn clone(&self) -> Shared<B> {
+        Shared(self.0.clone())
+    }
+}
+
+impl Shared<InMemoryBackend> {
+    /// A copy of a file, to which redb may write.
+    pub fn copy(file: &[u8]) -> io::Result<Shared<InMemoryBackend>> {
+        let memory = InMemoryBackend::new();
+        memory.set_len(file.len() as u64)?;
+        memory.write(0, file)?;
+        Ok(Shared(Arc::new(memory)))
+    }
+}
 
 impl Locked {
     /// Around a file that was locked by [`lock`].
     pub fn new(locked: File) -> Result<Locked, redb::Error> {
-        Ok(Locked(Arc::new(FileBackend::new(locked)?)))
+        Ok(Shared(Arc::new(FileBackend::new(locked)?)))
     }
 
     /// Opens the database in it, again if need be.
@@ -48,7 +68,7 @@ pub(super) fn lock(
 }
 
 /// Everything but redb's own lock, which would be released with each handle.
-impl StorageBackend for Locked {
+impl<B: StorageBackend> StorageBackend for Shared<B> {
     fn len(&self) -> io::Result<u64> {
         self.0.len()
     }
