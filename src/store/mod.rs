@@ -6,6 +6,7 @@ mod database;
 mod errors;
 mod head;
 mod kept;
+mod look;
 mod origins;
 mod place;
 mod rows;
@@ -17,7 +18,8 @@ mod transfer;
 pub use database::Store;
 pub use errors::StoreError;
 pub use kept::{Record, StoredTopic};
-pub use place::{Found, WENT_BACK};
+pub use look::Found;
+pub use place::WENT_BACK;
 pub use rows::Damage;
 pub use transfer::{check, export, import, parse_line};
 

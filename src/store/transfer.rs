@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::errors::{StoreError, caught};
 use super::kept::StoredTopic;
-use super::place::{self, Found};
-use super::{origins, tables};
+use super::look::{Found, look};
+use super::{origins, place, tables};
 use crate::state::json::Json;
 use crate::state::name::TopicName;
 use crate::state::revision::Revision;
@@ -17,7 +17,7 @@ use crate::state::topic::{Origins, Version};
 /// # Errors
 /// A file that is missing, not ours, of a newer format or in use.
 pub fn check(path: &Path) -> Result<Found, StoreError> {
-    place::look(path)
+    look(path)
 }
 
 /// What a file holds, one JSON object per topic: `{"topic","revision","session"}`, and
