@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::authors::Authors;
 use super::clock::unix_micros;
 use super::entry::{State, TopicEntry};
-use super::job::{Intent, Pending, Permit};
+use super::job::{Intent, Permit, Promise};
 use super::life::{Life, Turn};
 use super::receipt::{Receipt, WriteError, WriteOptions};
 use crate::state::json::{Kind, LARGE};
@@ -31,7 +31,7 @@ pub(super) enum Retired {
     /// It may go at once.
     Now,
     /// It goes when the store has forgotten it.
-    With(Pending),
+    With(Promise),
 }
 
 impl TopicEntry {
@@ -43,7 +43,7 @@ impl TopicEntry {
         applied: Option<Applied>,
         permit: Option<Permit>,
         floor: Revision,
-    ) -> Result<(Receipt, Option<Pending>), WriteError> {
+    ) -> Result<(Receipt, Option<Promise>), WriteError> {
         let Write { change, options } = write;
         self.warn_of_rounding(change);
         self.sources.touch();
@@ -73,14 +73,14 @@ impl TopicEntry {
             address: options.address,
         };
         // What was there already may still be on its way: its durability is waited for too.
-        let pending = match state.durability.holds(version.revision) {
+        let promise = match state.durability.holds(version.revision) {
             true => None,
             false => self.hand_over(&mut state, permit, Some(version), fields, intent),
         };
         drop(state);
         // What was replaced may be large: it is freed when nobody waits for the lock.
         drop((before, replaced));
-        Ok((receipt, pending))
+        Ok((receipt, promise))
     }
 
     /// Notes that the session has changed. Returns the frame that was made of the one before.
@@ -123,8 +123,8 @@ impl TopicEntry {
         if !self.turn(&state, Turn::Deleting) {
             return Ok(Retired::Empty);
         }
-        let pending = self.hand_over(&mut state, permit, None, None, Intent::Delete { address });
-        Ok(pending.map_or(Retired::Now, Retired::With))
+        let promise = self.hand_over(&mut state, permit, None, None, Intent::Delete { address });
+        Ok(promise.map_or(Retired::Now, Retired::With))
     }
 
     /// Queues a change for the thread that keeps it; nothing without a store.
@@ -135,7 +135,7 @@ impl TopicEntry {
         to: Option<Version>,
         fields: Option<Vec<FieldName>>,
         intent: Intent,
-    ) -> Option<Pending> {
+    ) -> Option<Promise> {
         let permit = permit?;
         let generation = state.durability.hand_over(to.as_ref());
         let topic = self.name.clone();

@@ -61,7 +61,7 @@ pub(super) struct Permit {
 }
 
 /// The outcome of a change, for whoever waits for it.
-pub(super) struct Pending(oneshot::Receiver<Outcome>);
+pub(super) struct Promise(oneshot::Receiver<Outcome>);
 
 impl Permit {
     /// Queues a change, under the lock of its topic.
@@ -71,8 +71,8 @@ impl Permit {
         record: Record,
         generation: Generation,
         intent: Intent,
-    ) -> Pending {
-        let (answer, pending) = oneshot::channel();
+    ) -> Promise {
+        let (answer, promise) = oneshot::channel();
         let handed_over = HandedOver {
             entry,
             record,
@@ -82,11 +82,11 @@ impl Permit {
         };
         wait_for(&self.health);
         self.place.send(Job::Keep(Box::new(handed_over)));
-        Pending(pending)
+        Promise(promise)
     }
 }
 
-impl Pending {
+impl Promise {
     /// Waits until the change is durable, or stands without being so. Returns which.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::Hub;
 use super::change::{Retired, Write};
 use super::entry::TopicEntry;
-use super::job::{Intent, Job, Outcome, Pending, Permit};
+use super::job::{Intent, Job, Outcome, Permit, Promise};
 use super::life::Life;
 use super::log::WriteLine;
 use super::receipt::{Deleted, Receipt, WriteError, WriteOptions};
@@ -118,7 +118,7 @@ impl Hub {
         entry: &Arc<TopicEntry>,
         write: &Arc<Write>,
     ) -> Result<Receipt, WriteError> {
-        let (mut receipt, pending) = match entry.is_large(&write.change) {
+        let (mut receipt, promise) = match entry.is_large(&write.change) {
             true => self.write_large(entry, write).await?,
             false => {
                 let permit = self.permit().await?;
@@ -126,8 +126,8 @@ impl Hub {
                 self.accept(entry, write, None, permit)?
             }
         };
-        if let Some(pending) = pending {
-            receipt.kept = pending.outcome().await?;
+        if let Some(promise) = promise {
+            receipt.kept = promise.outcome().await?;
         }
         Ok(receipt)
     }
@@ -138,7 +138,7 @@ impl Hub {
         &self,
         entry: &Arc<TopicEntry>,
         write: &Arc<Write>,
-    ) -> Result<(Receipt, Option<Pending>), WriteError> {
+    ) -> Result<(Receipt, Option<Promise>), WriteError> {
         // Never closed.
         let turn = Arc::new(self.0.large.clone().acquire_owned().await.ok());
         let called_off = Arc::new(AtomicBool::new(false));
@@ -176,8 +176,8 @@ impl Hub {
         write: &Write,
         applied: Option<Applied>,
         permit: Option<Permit>,
-    ) -> Result<(Receipt, Option<Pending>), WriteError> {
-        let (receipt, pending) = match entry.life() {
+    ) -> Result<(Receipt, Option<Promise>), WriteError> {
+        let (receipt, promise) = match entry.life() {
             Life::New => {
                 let mut topics = self.topics_mut();
                 if topics.contains_key(entry.name()) {
@@ -192,11 +192,11 @@ impl Hub {
             }
             _ => entry.write(write, applied, permit, Revision::ZERO)?,
         };
-        if pending.is_none() {
+        if promise.is_none() {
             let (made, address) = (receipt.created, write.options.address);
             self.settle(entry, Intent::Write { made, address }, &Outcome::Kept);
         }
-        Ok((receipt, pending))
+        Ok((receipt, promise))
     }
 
     /// Waits for a place in the queue of the thread that keeps changes, if there is a store.
@@ -244,8 +244,8 @@ impl Hub {
                     self.settle(&entry, Intent::Delete { address }, &Outcome::Kept);
                     return Ok(Deleted::Gone);
                 }
-                Ok(Retired::With(pending)) => {
-                    return Ok(match pending.outcome().await? {
+                Ok(Retired::With(promise)) => {
+                    return Ok(match promise.outcome().await? {
                         true => Deleted::Gone,
                         false => Deleted::Unkept,
                     });

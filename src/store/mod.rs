@@ -1,6 +1,7 @@
 //! Topics that survive: a redb file, which is checked when it is opened, and committed to by one
 //! owner. Nothing of redb leaves this room.
 
+mod backend;
 mod beside;
 mod database;
 mod errors;
@@ -11,7 +12,6 @@ mod origins;
 mod place;
 mod rows;
 mod salvage;
-mod shared;
 mod tables;
 mod transfer;
 

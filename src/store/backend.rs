@@ -13,31 +13,31 @@ use super::errors::IN_USE;
 
 /// A cheap handle.
 #[derive(Debug)]
-pub(super) struct Shared<B>(Arc<B>);
+pub(super) struct Backend<B>(Arc<B>);
 
 /// A file; its lock is released with the last handle.
-pub(super) type Locked = Shared<FileBackend>;
+pub(super) type Locked = Backend<FileBackend>;
 
-impl<B> Clone for Shared<B> {
-    fn clone(&self) -> Shared<B> {
-        Shared(self.0.clone())
+impl<B> Clone for Backend<B> {
+    fn clone(&self) -> Backend<B> {
+        Backend(self.0.clone())
     }
 }
 
-impl Shared<InMemoryBackend> {
+impl Backend<InMemoryBackend> {
     /// A copy of a file, to which redb may write.
-    pub fn copy(file: &[u8]) -> io::Result<Shared<InMemoryBackend>> {
+    pub fn copy(file: &[u8]) -> io::Result<Backend<InMemoryBackend>> {
         let memory = InMemoryBackend::new();
         memory.set_len(file.len() as u64)?;
         memory.write(0, file)?;
-        Ok(Shared(Arc::new(memory)))
+        Ok(Backend(Arc::new(memory)))
     }
 }
 
 impl Locked {
     /// Around a file that was locked by [`lock`].
     pub fn new(locked: File) -> Result<Locked, redb::Error> {
-        Ok(Shared(Arc::new(FileBackend::new(locked)?)))
+        Ok(Backend(Arc::new(FileBackend::new(locked)?)))
     }
 
     /// Opens the database in it, again if need be.
@@ -68,7 +68,7 @@ pub(super) fn lock(
 }
 
 /// Everything but redb's own lock, which would be released with each handle.
-impl<B: StorageBackend> StorageBackend for Shared<B> {
+impl<B: StorageBackend> StorageBackend for Backend<B> {
     fn len(&self) -> io::Result<u64> {
         self.0.len()
     }
