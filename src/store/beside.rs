@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use redb::Database;
 
-use super::backend::{Locked, lock};
 use super::errors::{cannot, caught, explain};
 use super::head::MAGIC;
 use super::kept::StoredTopic;
+use super::medium::{Locked, lock};
 use super::tables;
 
 /// A name that nobody else uses, removed in the end whatever becomes of the file.

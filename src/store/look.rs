@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, StorageBackend};
 
-use super::backend::{Backend, lock};
 use super::errors::{StoreError, cannot, caught};
 use super::head::{self, Commits, HEAD, MAGIC};
 use super::kept::StoredTopic;
+use super::medium::{Medium, lock};
 use super::rows::{Damage, Rows};
 use super::{salvage, tables};
 
@@ -114,7 +114,7 @@ fn read(mut file: &File, limit: u64) -> io::Result<Vec<u8>> {
 
 /// Reads a file through redb, which has to find it whole.
 fn verified(bytes: &[u8]) -> Result<Result<Found, String>, redb::Error> {
-    let copy = Backend::copy(bytes)?;
+    let copy = Medium::copy(bytes)?;
     let mut database = Database::builder().create_with_backend(copy.clone())?;
     let mut opened = [0; HEAD];
     copy.read(0, &mut opened)?;

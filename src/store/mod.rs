@@ -1,13 +1,13 @@
 //! Topics that survive: a redb file, which is checked when it is opened, and committed to by one
 //! owner. Nothing of redb leaves this room.
 
-mod backend;
 mod beside;
 mod database;
 mod errors;
 mod head;
 mod kept;
 mod look;
+mod medium;
 mod origins;
 mod place;
 mod rows;

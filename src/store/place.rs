@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use redb::Database;
 
-use super::backend::{Locked, lock};
 use super::errors::{IN_USE, StoreError, cannot, caught, explain};
 use super::look::{Found, look_at, regular};
+use super::medium::{Locked, lock};
 use super::{beside, tables};
 
 /// A file that this daemon has locked.

@@ -11,33 +11,33 @@ use redb::{Database, DatabaseError, StorageBackend};
 
 use super::errors::IN_USE;
 
-/// A cheap handle.
+/// A cheap handle to what redb reads and writes.
 #[derive(Debug)]
-pub(super) struct Backend<B>(Arc<B>);
+pub(super) struct Medium<B>(Arc<B>);
 
 /// A file; its lock is released with the last handle.
-pub(super) type Locked = Backend<FileBackend>;
+pub(super) type Locked = Medium<FileBackend>;
 
-impl<B> Clone for Backend<B> {
-    fn clone(&self) -> Backend<B> {
-        Backend(self.0.clone())
+impl<B> Clone for Medium<B> {
+    fn clone(&self) -> Medium<B> {
+        Medium(self.0.clone())
     }
 }
 
-impl Backend<InMemoryBackend> {
+impl Medium<InMemoryBackend> {
     /// A copy of a file, to which redb may write.
-    pub fn copy(file: &[u8]) -> io::Result<Backend<InMemoryBackend>> {
+    pub fn copy(file: &[u8]) -> io::Result<Medium<InMemoryBackend>> {
         let memory = InMemoryBackend::new();
         memory.set_len(file.len() as u64)?;
         memory.write(0, file)?;
-        Ok(Backend(Arc::new(memory)))
+        Ok(Medium(Arc::new(memory)))
     }
 }
 
 impl Locked {
     /// Around a file that was locked by [`lock`].
     pub fn new(locked: File) -> Result<Locked, redb::Error> {
-        Ok(Backend(Arc::new(FileBackend::new(locked)?)))
+        Ok(Medium(Arc::new(FileBackend::new(locked)?)))
     }
 
     /// Opens the database in it, again if need be.
@@ -68,7 +68,7 @@ pub(super) fn lock(
 }
 
 /// Everything but redb's own lock, which would be released with each handle.
-impl<B: StorageBackend> StorageBackend for Backend<B> {
+impl<B: StorageBackend> StorageBackend for Medium<B> {
     fn len(&self) -> io::Result<u64> {
         self.0.len()
     }
