@@ -10,8 +10,8 @@
 //! | 1 | [`state`] | what is shown: JSON, sessions, revisions, the whitelist, topics, the debounce |
 //! | 2 | [`wire`] | how it is said: messages, problems, frames |
 //! | 3 | [`discovery`] | where it is found: addresses and the QR code |
-//! | 4 | [`store`] | what survives: a file, and the thread that writes it |
-//! | 5 | [`hub`] | who is told: topics by name, flushes, the channel to the viewers |
+//! | 4 | [`store`] | what survives: a file, and what is whole of a damaged one |
+//! | 5 | [`hub`] | who is told: topics by name, flushes, the channel to the viewers, the thread that keeps changes |
 //! | 6 | [`access`] | who may: tokens, names, passes |
 //! | 7 | [`source`] | who writes: files, standard input, hosts |
 //! | 8 | [`viewer`] | who watches: the shards, `/sync` |

@@ -11,11 +11,10 @@ use indexmap::IndexMap;
 use crate::access::Token;
 pub use crate::access::{AccessOptions, HostToken};
 pub use crate::http::{LinkOptions, Page, TlsFiles};
-pub use crate::hub::{Flow, HubOptions, Limits, MIN_CAPACITY};
+pub use crate::hub::{Flow, HubOptions, Limits, MIN_CAPACITY, StoreFailure};
 use crate::state::fields::Field;
 use crate::state::name::TopicName;
 use crate::state::session::is_member;
-pub use crate::store::StoreFailure;
 
 /// How a server is set up.
 #[derive(Clone, Debug)]

@@ -9,9 +9,8 @@ use std::sync::LazyLock;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use onlooker::store::{self, Damage, Job, StoredTopic, Ledger, Record, Store};
+use onlooker::store::{self, Damage, Record, Store, StoredTopic};
 use tempfile::TempDir;
-use tokio::sync::oneshot;
 
 #[derive(Arbitrary, Debug)]
 enum Input<'a> {
@@ -90,12 +89,12 @@ struct File {
 static FILES: LazyLock<[File; 2]> = LazyLock::new(|| {
     let path = path("whole");
     store::import(&path, &topics(), 0).expect("a store");
-    let (store, kept) = Store::open(&path).expect("a store");
+    let (mut store, kept) = Store::open(&path).expect("a store");
     for kept in kept {
-        commit(&store, kept);
+        commit(&mut store, kept);
     }
     let killed = File::read(&path);
-    close(store);
+    assert!(store.close(), "it can be closed");
     [killed, File::read(&path)]
 });
 
@@ -124,28 +123,13 @@ fn topics() -> Vec<StoredTopic> {
     (10..20).map(kept).collect()
 }
 
-fn commit(store: &Store, kept: StoredTopic) {
-    let ledger = Ledger::new(kept.version.clone());
+fn commit(store: &mut Store, kept: StoredTopic) {
     let record = Record {
         topic: kept.topic,
         to: Some(kept.version),
         fields: Some(vec!["f3".into(), "f7".into()]),
-        generation: 0,
-        ledger,
     };
-    let (done, answer) = oneshot::channel();
-    let job = Job::Commit(Box::new(record), done);
-    assert!(store.jobs().blocking_send(job).is_ok(), "it listens");
-    let _ = answer.blocking_recv().expect("an answer");
-}
-
-fn close(store: Store) {
-    let (done, closed) = oneshot::channel();
-    assert!(
-        store.jobs().blocking_send(Job::Close(done)).is_ok(),
-        "it listens"
-    );
-    closed.blocking_recv().expect("it ends in order");
+    let _ = store.commit(std::iter::once(&record));
 }
 
 fn damaged(file: &File, length: Option<u32>, changes: &[(u32, u8)]) {
@@ -169,14 +153,14 @@ fn damaged(file: &File, length: Option<u32>, changes: &[(u32, u8)]) {
     }
     std::fs::write(&path, &bytes).expect("a file");
     match Store::open(&path) {
-        Ok((store, kept)) => {
+        Ok((mut store, kept)) => {
             let (exported, damage) = told.expect("what can be opened can be exported");
             assert_eq!(exported.len(), kept.len());
             as_written(&kept, &damage);
             if let Some(kept) = kept.into_iter().next() {
-                commit(&store, kept);
+                commit(&mut store, kept);
             }
-            close(store);
+            store.close();
         }
         Err(error) => assert!(
             !error.reason.is_empty() && told.is_err(),

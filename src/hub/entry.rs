@@ -1,14 +1,17 @@
-//! One topic in the hub: its state behind a short lock, and the frame made of it.
+//! One topic in the hub: its state behind a short lock, and what is kept beside it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::{Notify, RwLock, watch};
 use tokio::time::Instant;
 
-use super::Flow;
+use super::authors::Authors;
+use super::durability::Durability;
 use super::encodings::Encodings;
+use super::life::{Life, Turn};
+use super::options::Flow;
 use super::sources::Sources;
 use crate::state::debounce::Debounce;
 use crate::state::fields::Whitelist;
@@ -16,8 +19,7 @@ use crate::state::json::Json;
 use crate::state::name::TopicName;
 use crate::state::revision::Revision;
 use crate::state::session::Session;
-use crate::state::topic::{Origin, Topic, Writer};
-use crate::store::{Ledger, LedgerEntry};
+use crate::state::topic::{Origin, Origins, Topic};
 use crate::wire::SourceState;
 use crate::wire::frame::Frame;
 
@@ -26,73 +28,56 @@ pub struct TopicEntry {
     pub(super) name: TopicName,
     state: Mutex<State>,
     pub(super) changed: Notify,
-    pub(super) viewers: AtomicUsize,
+    viewers: AtomicUsize,
     pub(super) encodings: Encodings,
     pub(super) sources: Arc<Sources>,
-    /// How often a host asked that everything is sent again.
+    /// How often a host asked for everything to be sent again.
     resends: AtomicU64,
     pub(super) warned_of_rounding: AtomicBool,
-    /// Time is told to the debounce as the duration since this.
+    /// The debounce counts time from here.
     pub(super) epoch: Instant,
-    pub(super) life: watch::Sender<Life>,
-    /// What the store has of it, if there is a store.
-    pub(super) ledger: Option<Ledger>,
+    /// Changes only under the state's lock.
+    life: watch::Sender<Life>,
     /// Whether a change is shown only when it is durable.
     after_durable: bool,
     /// Held from taking a flush to sending it, so that flushes leave in their order.
     pub(super) order: Mutex<()>,
-    /// Writers share it; who applies a large change for the second time has it alone.
+    /// Writers share it; whoever applies a large change for the second time has it alone.
     pub(super) writers: Arc<RwLock<()>>,
-}
-
-/// A topic's life. It only goes forward, but that a deletion which cannot be kept is called off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Life {
-    /// It can be written and watched.
-    Live,
-    /// It is being deleted: writers wait for what comes of it.
-    Leaving,
-    /// It is gone; its name may stand for another topic.
-    Ended,
 }
 
 pub(super) struct State {
     pub(super) topic: Topic,
+    /// Of no meaning without a store.
+    pub(super) durability: Durability,
     pub(super) debounce: Debounce,
-    /// The snapshot of the topic's present revision, made once.
+    /// The frame of the topic's present revision, made once.
     pub(super) snapshot: Option<(Revision, Arc<Frame>)>,
-    pub(super) wrote: Wrote,
+    /// Who made the changes that wait to be flushed.
+    pub(super) authors: Authors,
     pub(super) last_push: Option<Instant>,
-    /// The ledger's, when the topic was last held against it.
-    pub(super) generation: u64,
-}
-
-/// Who made the changes that wait to be flushed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Wrote {
-    /// There are none.
-    Nobody,
-    /// All are of the one with this name.
-    One(String),
-    /// They are of several, or of somebody without a name.
-    Several,
 }
 
 impl TopicEntry {
     pub(super) fn new(
         name: TopicName,
-        topic: Topic,
+        mut topic: Topic,
+        durability: Option<Durability>,
         flow: &Flow,
         sources: Arc<Sources>,
-        ledger: Option<Ledger>,
     ) -> TopicEntry {
+        let after_durable = flow.after_durable && durability.is_some();
+        let durability = durability.unwrap_or_default();
+        if after_durable {
+            topic.show_only(durability.durable().cloned());
+        }
         let state = State {
             topic,
+            durability,
             debounce: Debounce::new(flow.debounce, flow.max_wait),
             snapshot: None,
-            wrote: Wrote::Nobody,
+            authors: Authors::default(),
             last_push: None,
-            generation: 0,
         };
         TopicEntry {
             name,
@@ -104,9 +89,8 @@ impl TopicEntry {
             resends: AtomicU64::new(0),
             warned_of_rounding: AtomicBool::new(false),
             epoch: Instant::now(),
-            life: watch::Sender::new(Life::Live),
-            ledger,
-            after_durable: flow.after_durable,
+            life: watch::Sender::new(Life::New),
+            after_durable,
             order: Mutex::new(()),
             writers: Arc::default(),
         }
@@ -148,17 +132,12 @@ impl TopicEntry {
         self.state().last_push.map(|at| at.elapsed())
     }
 
-    /// How long the host has been silent, and what it does.
+    /// How long the host has been silent, and what that means.
     pub fn host(&self) -> (Duration, SourceState) {
         self.sources.state()
     }
 
-    /// Whether the topic is gone: who watches it is to be told.
-    pub fn has_ended(&self) -> bool {
-        *self.life.borrow() == Life::Ended
-    }
-
-    /// How often everything was to be sent again.
+    /// How often everything had to be sent again.
     pub fn resends(&self) -> u64 {
         self.resends.load(Ordering::Relaxed)
     }
@@ -167,9 +146,32 @@ impl TopicEntry {
         self.resends.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether a first session was shown and could not be kept.
-    pub(super) fn is_ghost(&self) -> bool {
-        self.state().is_ghost()
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere leaves the state whole: every change to it is one assignment.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn wake(&self, state: &mut State) {
+        let now = self.epoch.elapsed();
+        state.debounce.changed(now);
+        if state.debounce.warns(now) {
+            let topic = &self.name;
+            tracing::warn!(%topic, "changes without a pause have kept the viewers waiting for 5 s: --max-wait bounds that");
+        }
+        self.changed.notify_one();
+    }
+}
+
+/// Its life.
+impl TopicEntry {
+    /// Where it is in its life.
+    pub fn life(&self) -> Life {
+        *self.life.borrow()
+    }
+
+    /// Whether the topic is gone: whoever watches it is to be told.
+    pub fn has_ended(&self) -> bool {
+        self.life() == Life::Ended
     }
 
     /// Waits until it has ended.
@@ -184,93 +186,101 @@ impl TopicEntry {
         let _ = life.wait_for(|life| reached(*life)).await;
     }
 
-    /// The state, as the store has left it: what it could not keep is taken back first, and
-    /// what it has kept may be shown.
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        // A panic elsewhere leaves a whole state: every change to it is one assignment.
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(ledger) = &self.ledger
-            && (self.after_durable || ledger.generation() != state.generation)
-        {
-            self.follow(&mut state, &ledger.entry());
+    /// Takes a turn in its life, under the lock of its state; returns whether it could.
+    pub(super) fn turn(&self, _: &State, turn: Turn) -> bool {
+        let now = self.life();
+        let next = now.after(turn);
+        if let Some(next) = next.filter(|next| *next != now) {
+            self.life.send_replace(next);
         }
-        state
+        next.is_some()
     }
 
-    /// Goes back to what is durable, if changes were lost since this was last asked; shows what
-    /// is durable, if nothing else may be.
-    pub(super) fn follow(&self, state: &mut State, ledger_entry: &LedgerEntry) {
-        if ledger_entry.generation != state.generation {
-            state.generation = ledger_entry.generation;
-            state
-                .topic
-                .adopt(ledger_entry.last, ledger_entry.kept.clone());
-            state.wrote = Wrote::Several;
-            self.wake(state);
-        }
-        if self.after_durable && state.topic.show_only(ledger_entry.kept.clone()) {
-            self.wake(state);
-        }
+    /// From now on it exists, for whoever waits for its first session or has written it.
+    pub(super) fn begin(&self) {
+        let state = self.state();
+        let has_session = state.topic.session().is_some();
+        self.turn(
+            &state,
+            if has_session {
+                Turn::Written
+            } else {
+                Turn::Awaited
+            },
+        );
     }
 
-    pub(super) fn wake(&self, state: &mut State) {
-        let now = self.epoch.elapsed();
-        state.debounce.changed(now);
-        if state.debounce.warns(now) {
-            let topic = &self.name;
-            tracing::warn!(%topic, "changes without a pause have kept the viewers waiting for 5 s: --max-wait bounds that");
-        }
-        self.changed.notify_one();
+    /// Ends a topic whose deletion is kept; returns whether it was one.
+    pub(super) fn end(&self) -> bool {
+        self.turn(&self.state(), Turn::Deleted)
     }
-}
 
-impl State {
-    /// Whether a first session was shown and could not be kept.
-    pub(super) fn is_ghost(&self) -> bool {
-        self.topic.session().is_none() && self.topic.is_dirty()
+    /// Ends a topic that nobody needs; returns whether it has.
+    pub(super) fn end_if_unused(&self) -> bool {
+        let state = self.state();
+        !self.is_used() && self.turn(&state, Turn::Unused)
     }
-}
 
-impl Wrote {
-    /// Together with a change of another writer.
-    pub(super) fn and(&mut self, writer: &Writer) {
-        *self = match (&self, &writer.source_id) {
-            (Wrote::Nobody, Some(name)) => Wrote::One(name.clone()),
-            (Wrote::One(one), Some(name)) if one == name => return,
-            _ => Wrote::Several,
+    /// Whether somebody waits for its first session.
+    pub(super) fn is_used(&self) -> bool {
+        self.viewers() > 0 || self.sources.are_attached()
+    }
+
+    /// Counts one more viewer, or one less. It is counted under the lock, so that either it is
+    /// seen to wait, or it sees that the topic has ended.
+    pub(super) fn count_viewer(&self, joins: bool) {
+        let _state = self.state();
+        match joins {
+            true => self.viewers.fetch_add(1, Ordering::Relaxed),
+            false => self.viewers.fetch_sub(1, Ordering::Relaxed),
         };
     }
 
-    pub(super) fn name(self) -> Option<String> {
-        match self {
-            Wrote::One(name) => Some(name),
-            _ => None,
+    /// The greatest revision it has had.
+    pub(super) fn reached(&self) -> Revision {
+        self.state().topic.revision()
+    }
+}
+
+/// Its durability.
+impl TopicEntry {
+    /// Asks what is known of its durability, or says what has become of a change.
+    pub(super) fn durability<T>(&self, speak: impl FnOnce(&mut Durability) -> T) -> T {
+        let mut state = self.state();
+        let answer = speak(&mut state.durability);
+        self.show_durable(&mut state);
+        answer
+    }
+
+    /// Takes back what could not be kept. Without a session before that, a topic that was shown
+    /// ends; returns whether it has.
+    pub(super) fn lose(&self) -> bool {
+        let mut state = self.state();
+        let (revision, back) = state.durability.lose();
+        let (session, origins) = match back {
+            Some(back) => (Some(back.session), back.origins),
+            None => (None, Origins::new_sync()),
+        };
+        let is_left = session.is_some();
+        state.topic.adopt(revision, session, origins);
+        state.authors = Authors::Several;
+        self.wake(&mut state);
+        self.show_durable(&mut state);
+        let turn = match (is_left, state.topic.is_dirty()) {
+            (true, _) => Turn::Reverted,
+            (false, true) => Turn::Lost,
+            (false, false) => Turn::Unmade,
+        };
+        self.turn(&state, turn) && turn == Turn::Lost
+    }
+
+    /// Shows what is durable, if nothing else may be.
+    fn show_durable(&self, state: &mut State) {
+        if self.after_durable {
+            let durable = state.durability.durable().cloned();
+            if state.topic.show_only(durable) {
+                self.wake(state);
+            }
         }
-    }
-}
-
-/// No clock that is right shows more: the year 2200, in microseconds since 1970. Revisions end
-/// at 2^53 - 1, in 2255.
-const LATEST: u64 = 7_258_118_400_000_000;
-
-/// The wall clock, from which revisions are made; 0 when it is beyond reason, and they count on.
-pub(super) fn unix_micros() -> u64 {
-    static SAID: AtomicBool = AtomicBool::new(false);
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let micros = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
-    if micros > LATEST && !SAID.swap(true, Ordering::Relaxed) {
-        tracing::warn!("the clock is past the year 2200: revisions count on without it");
-    }
-    if micros > LATEST { 0 } else { micros }
-}
-
-/// The revision of a topic that was kept, if it can be: one that a wrong clock made leaves no
-/// room for those after it.
-pub(super) fn believable(kept: Revision) -> Revision {
-    match kept.get() > LATEST {
-        true => Revision::ZERO.next(unix_micros()),
-        false => kept,
     }
 }

@@ -1,18 +1,16 @@
-//! A store that fails: said once when it begins and once when it is over, and tried again.
+//! A store that fails: logged once when it begins and once when it is over, and tried again.
 
 use std::sync::PoisonError;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::{Instant, sleep};
 
+use super::health::{self, Health, TICK};
+use super::job::Job;
+use super::options::StoreFailure;
 use super::{Hub, millis};
-use crate::store::StoreFailure;
-use crate::store::{Job, Store};
 
-/// How often it is tried again.
-const AGAIN: Duration = Duration::from_secs(1);
-
-/// That changes are not kept, while it is so.
+/// The store's failure, while changes are not kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// When it began, in milliseconds since 1970.
@@ -28,7 +26,7 @@ impl Failure {
     }
 }
 
-/// `not kept since 18:04:05 UTC`, of a time in milliseconds since 1970.
+/// `not kept since 18:04:05 UTC`, from a time in milliseconds since 1970.
 pub fn not_kept_since(since_ms: u64) -> String {
     let seconds = since_ms / 1000 % 86_400;
     let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
@@ -39,7 +37,7 @@ pub fn not_kept_since(since_ms: u64) -> String {
 }
 
 impl Hub {
-    /// The store's failure, while it fails.
+    /// The store's failure, while it lasts.
     pub fn store_failure(&self) -> Option<Failure> {
         let failure = self.0.failure.lock();
         failure.unwrap_or_else(PoisonError::into_inner).clone()
@@ -47,7 +45,7 @@ impl Hub {
 
     /// How many commits of the store have failed; none without a store.
     pub fn store_errors(&self) -> Option<u64> {
-        self.0.store.as_ref().map(Store::errors)
+        self.0.jobs.as_ref().map(|_| self.health().errors)
     }
 
     /// Whether changes stand that the store cannot keep.
@@ -55,34 +53,55 @@ impl Hub {
         self.0.store_failure == StoreFailure::Serve
     }
 
-    /// After a failed commit the file may hold something else than it should: puts that right as
-    /// soon as it can be.
-    pub(super) async fn put_back(self) {
-        let Some(store) = &self.0.store else { return };
-        let mend = async {
-            let mut known = 0;
-            loop {
-                store.fails().await;
-                // Of what failed during the last failure it may be told again.
-                if store.errors() != known || store.is_failing() {
-                    known = self.sit_out(store).await;
-                }
-            }
-        };
-        self.0.stop.run_until_cancelled(mend).await;
+    fn health(&self) -> Health {
+        self.0.health.borrow().clone()
     }
 
-    /// One failure, from its beginning to its end: a second without another error. Tells how many
-    /// there were until then.
-    async fn sit_out(&self, store: &Store) -> u64 {
+    /// Watches over the store until the daemon stops: says so when it fails or the disk does not
+    /// answer, and has what failed tried again.
+    pub(super) async fn watch_store(self) {
+        let watch = async {
+            let mut known = 0;
+            loop {
+                health::failed(&self.0.health, known).await;
+                known = self.sit_out().await;
+            }
+        };
+        self.0.stop.run_until_cancelled(watch).await;
+    }
+
+    /// One failure, from its beginning to its end: a second without another error. Returns how
+    /// many there were until then.
+    async fn sit_out(&self) -> u64 {
         let begun = Instant::now();
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         let since_ms = millis(since.unwrap_or_default());
         let failure = |error: String| Some(Failure { since_ms, error });
-        let error = why(store);
-        self.set_failure(failure(error.clone()));
+        let mut before = self.health();
+        self.set_failure(failure(before.reason()));
+        self.log_failure(&before);
+        loop {
+            sleep(TICK).await;
+            let now = self.health();
+            if !now.is_failing() && now.errors == before.errors {
+                break;
+            }
+            self.try_again().await;
+            before = now;
+            self.set_failure(failure(before.reason()));
+        }
+        self.set_failure(None);
+        tracing::warn!(
+            "the store is written again, after {} s: changes are kept",
+            begun.elapsed().as_secs()
+        );
+        before.errors
+    }
+
+    fn log_failure(&self, health: &Health) {
+        let error = health.reason();
         match self.serves_unkept() {
-            _ if store.has_stalled() => {
+            _ if health.stalled => {
                 tracing::error!("{error}: writers wait until it does (--store)")
             }
             true => tracing::error!(
@@ -92,35 +111,19 @@ impl Hub {
                 "the store cannot be written ({error}): changes are taken back and refused with 507 until it can (--store)"
             ),
         }
-        let errors = loop {
-            let errors = store.errors();
-            sleep(AGAIN).await;
-            if !store.is_failing() && store.errors() == errors {
-                break errors;
-            }
+    }
+
+    async fn try_again(&self) {
+        if let Some(jobs) = &self.0.jobs {
             // The thread ends after everything else.
-            let _ = store.jobs().send(Job::PutBack).await;
-            self.set_failure(failure(why(store)));
-        };
-        self.set_failure(None);
-        tracing::warn!(
-            "the store is written again, after {} s: changes are kept",
-            begun.elapsed().as_secs()
-        );
-        errors
+            let _ = jobs.send(Job::PutBack).await;
+        }
     }
 
     fn set_failure(&self, failure: Option<Failure>) {
         let now = self.0.failure.lock();
         *now.unwrap_or_else(PoisonError::into_inner) = failure;
-        self.0.changes.send_replace(());
-    }
-}
-
-fn why(store: &Store) -> String {
-    match store.has_stalled() {
-        true => "the disk of the store does not answer".to_owned(),
-        false => store.last_error(),
+        self.mark_change();
     }
 }
 

@@ -1,13 +1,13 @@
 //! When changes leave for the viewers, and what one viewer lacks.
 
-use std::future::pending;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError, TryLockError};
 
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
-use super::entry::{State, Wrote};
+use super::authors::Authors;
+use super::entry::State;
 use super::events::{Event, Flushed, Invalidated};
 use super::{Hub, TopicEntry};
 use crate::state::json::LARGE;
@@ -29,11 +29,7 @@ pub struct Catchup {
 
 impl Hub {
     pub(super) async fn flush(&self, entry: &Arc<TopicEntry>) {
-        // When a first session was shown and then lost, there is nothing left to flush, but its
-        // viewers are still there.
-        if entry.is_ghost() && self.end(entry) {
-            let topic = entry.name();
-            tracing::info!(%topic, "topic gone: its first session could not be kept");
+        if entry.has_ended() {
             return;
         }
         if !self.flush_at_once(entry) {
@@ -115,17 +111,17 @@ impl TopicEntry {
         state.last_push = Some(Instant::now());
         // Changes that may not be shown yet were counted among these.
         let left = match state.topic.is_all_shown() {
-            true => Wrote::Nobody,
-            false => Wrote::Several,
+            true => Authors::Nobody,
+            false => Authors::Several,
         };
-        let wrote = std::mem::replace(&mut state.wrote, left);
+        let authors = std::mem::replace(&mut state.authors, left);
         drop(state);
         Some(Flushed {
             entry: self.clone(),
             from: flush.from,
             to: flush.to,
             frame,
-            source_id: wrote.name(),
+            source_id: authors.name(),
         })
     }
 
@@ -145,23 +141,9 @@ impl TopicEntry {
             let deadline = self.state().debounce.deadline();
             match deadline.map(|deadline| self.epoch + deadline) {
                 Some(deadline) if deadline <= Instant::now() => return,
-                Some(deadline) => tokio::select! {
-                    () = sleep_until(deadline) => {}
-                    () = self.stored() => {}
-                },
-                None => tokio::select! {
-                    () = self.changed.notified() => {}
-                    () = self.stored() => {}
-                },
+                Some(deadline) => sleep_until(deadline).await,
+                None => self.changed.notified().await,
             }
-        }
-    }
-
-    /// Waits until the store has kept more of it, or has lost changes.
-    async fn stored(&self) {
-        match &self.ledger {
-            Some(ledger) => ledger.changed().await,
-            None => pending().await,
         }
     }
 }

@@ -1,18 +1,19 @@
-//! The log's entries of what hosts do: topics that come and go, and at `-v` every write. Never a
-//! value, whose text may be a secret.
+//! What is logged of hosts: topics that come and go, and at `-v` every write. Never a value, for
+//! it may be a secret.
 
 use std::net::IpAddr;
 
-use super::{Receipt, WriteError, WriteOptions};
-use crate::hub::notices::cut;
+use super::change::Write;
+use super::notices::cut;
+use super::receipt::{Receipt, WriteError, WriteOptions};
 use crate::state::name::TopicName;
 use crate::state::revision::Revision;
 use crate::state::topic::Change;
 
-/// So many fields are named.
+/// How many fields are named at most.
 const NAMED: usize = 8;
 
-/// A write that is being made. Its line is said when this is dropped: a writer may go away
+/// A write that is being made. Its line is logged when this is dropped, for a writer may go away
 /// before it is answered.
 pub(super) struct WriteLine<'a> {
     topic: &'a TopicName,
@@ -23,20 +24,17 @@ pub(super) struct WriteLine<'a> {
 }
 
 impl WriteLine<'_> {
-    pub(super) fn new<'a>(
-        topic: &'a TopicName,
-        (change, options): &'a (Change, WriteOptions),
-    ) -> WriteLine<'a> {
+    pub(super) fn new<'a>(topic: &'a TopicName, write: &'a Write) -> WriteLine<'a> {
         WriteLine {
             topic,
-            change,
-            options,
+            change: &write.change,
+            options: &write.options,
             status: None,
             revision: None,
         }
     }
 
-    /// What it is answered, as HTTP has it.
+    /// The answer to it, as HTTP has it.
     pub(super) fn answered(&mut self, written: &Result<Receipt, WriteError>) {
         let (status, revision) = match written {
             Ok(receipt) => (200 + u16::from(receipt.created), Some(receipt.revision)),
@@ -75,6 +73,11 @@ pub(super) fn deleted(topic: &TopicName, viewers: usize, address: Option<IpAddr>
     tracing::info!(%topic, viewers, address = address.map(tracing::field::display), "topic deleted");
 }
 
+/// A topic has ended, because its first session was lost.
+pub(super) fn lost(topic: &TopicName) {
+    tracing::info!(%topic, "topic gone: its first session could not be kept");
+}
+
 fn kind(change: &Change) -> &'static str {
     match change {
         Change::Replace(_) => "session",
@@ -84,7 +87,7 @@ fn kind(change: &Change) -> &'static str {
     }
 }
 
-/// The names of fields that were named, if they are few.
+/// The names of the fields that were written, if they are few.
 fn fields(change: &Change) -> Option<String> {
     let Change::Fields(fields) = change else {
         return None;

@@ -1,6 +1,6 @@
-//! What strangers bring about and a host wants to know: refusals, and viewers sent away. All
-//! of it is counted; of the lines that tell it, each address gets a few a minute, and all
-//! together not many. The rest is summed up when the minute is over.
+//! What strangers cause and a host wants to know: refusals, and viewers that were sent away. All
+//! of it is counted; each address gets a few log lines a minute, and all of them together not
+//! many. The rest is summed up when the minute is over.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ const LINES_OF_ONE: u32 = 5;
 const LINES_OF_ALL: u32 = 30;
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// So much of a text from outside is told, in characters.
+/// How much of a text from outside is shown, in characters.
 const LONGEST: usize = 200;
 
 /// Why a connection, a request or a message was refused.
@@ -27,9 +27,9 @@ const LONGEST: usize = 200;
 pub enum Reason {
     /// Its address has too many connections.
     Address,
-    /// It had shown nothing yet when a newer one needed its place.
+    /// It had not shown anything yet when a newer one needed its place.
     Pending,
-    /// What came is not HTTP.
+    /// It sent something other than HTTP.
     Malformed,
     /// It named another host.
     Host,
@@ -39,7 +39,7 @@ pub enum Reason {
     LockedOut,
     /// An origin that may not connect, or a writer on another machine.
     Forbidden,
-    /// Everything is taken, or the daemon stops.
+    /// There is no room left, or the daemon is stopping.
     Full,
     /// The request or message itself cannot be granted.
     Request,
@@ -50,15 +50,15 @@ pub enum Reason {
 pub enum Away {
     /// A host wanted it.
     Kicked,
-    /// What let it in holds no more.
+    /// What let it in is no longer valid.
     Revoked,
     /// Its topic was deleted.
     Deleted,
     /// It answered no pings.
     Silent,
-    /// It took nothing of what it was sent.
+    /// It took none of what it was sent.
     Stalled,
-    /// Too much was kept for it.
+    /// Too much was waiting for it.
     InFlight,
     /// It sent more than a viewer may.
     Flood,
@@ -79,7 +79,7 @@ pub struct Notices {
 struct Lines {
     said: u32,
     by: BTreeMap<IpAddr, Told>,
-    /// Of those who came when all lines had been said.
+    /// From addresses that came when all lines were used up.
     others: u64,
 }
 
@@ -90,19 +90,20 @@ struct Told {
 }
 
 impl Reason {
-    const ALL: [Reason; 9] = [
-        Reason::Address,
-        Reason::Pending,
-        Reason::Malformed,
-        Reason::Host,
-        Reason::Token,
-        Reason::LockedOut,
-        Reason::Forbidden,
-        Reason::Full,
-        Reason::Request,
+    /// All of them in the order of their numbers, with their names in metrics and log lines.
+    const ALL: [(Reason, &str); 9] = [
+        (Reason::Address, "address"),
+        (Reason::Pending, "pending"),
+        (Reason::Malformed, "malformed"),
+        (Reason::Host, "host"),
+        (Reason::Token, "token"),
+        (Reason::LockedOut, "locked_out"),
+        (Reason::Forbidden, "forbidden"),
+        (Reason::Full, "full"),
+        (Reason::Request, "request"),
     ];
 
-    /// That of an answer with this HTTP status.
+    /// The one for an answer with this HTTP status.
     pub fn of(status: u16) -> Reason {
         match status {
             401 => Reason::Token,
@@ -116,47 +117,29 @@ impl Reason {
 
     /// Its name in metrics and log lines.
     pub fn label(self) -> &'static str {
-        match self {
-            Reason::Address => "address",
-            Reason::Pending => "pending",
-            Reason::Malformed => "malformed",
-            Reason::Host => "host",
-            Reason::Token => "token",
-            Reason::LockedOut => "locked_out",
-            Reason::Forbidden => "forbidden",
-            Reason::Full => "full",
-            Reason::Request => "request",
-        }
+        Reason::ALL[self as usize].1
     }
 }
 
 impl Away {
-    const ALL: [Away; 8] = [
-        Away::Kicked,
-        Away::Revoked,
-        Away::Deleted,
-        Away::Silent,
-        Away::Stalled,
-        Away::InFlight,
-        Away::Flood,
-        Away::Protocol,
+    /// All of them in the order of their numbers, with their names in metrics and log lines, and
+    /// for people.
+    const ALL: [(Away, &str, &str); 8] = [
+        (Away::Kicked, "kicked", "a host wanted it"),
+        (Away::Revoked, "revoked", "what let it in holds no more"),
+        (Away::Deleted, "deleted", "its topic was deleted"),
+        (Away::Silent, "silent", "it does not answer"),
+        (Away::Stalled, "stalled", "it takes nothing"),
+        (Away::InFlight, "in_flight", "too much is in flight"),
+        (Away::Flood, "flood", "it sends too much"),
+        (
+            Away::Protocol,
+            "protocol",
+            "it broke the WebSocket protocol",
+        ),
     ];
 
-    /// Its name in metrics and log lines.
-    pub fn label(self) -> &'static str {
-        match self {
-            Away::Kicked => "kicked",
-            Away::Revoked => "revoked",
-            Away::Deleted => "deleted",
-            Away::Silent => "silent",
-            Away::Stalled => "stalled",
-            Away::InFlight => "in_flight",
-            Away::Flood => "flood",
-            Away::Protocol => "protocol",
-        }
-    }
-
-    /// That of who broke a rule, by the close code.
+    /// The one for a broken rule, by its close code.
     pub fn of(code: u16) -> Away {
         match code {
             close::POLICY => Away::Flood,
@@ -164,39 +147,35 @@ impl Away {
         }
     }
 
+    /// Its name in metrics and log lines.
+    pub fn label(self) -> &'static str {
+        Away::ALL[self as usize].1
+    }
+
     /// For people.
     pub fn text(self) -> &'static str {
-        match self {
-            Away::Kicked => "a host wanted it",
-            Away::Revoked => "what let it in holds no more",
-            Away::Deleted => "its topic was deleted",
-            Away::Silent => "it does not answer",
-            Away::Stalled => "it takes nothing",
-            Away::InFlight => "too much is in flight",
-            Away::Flood => "it sends too much",
-            Away::Protocol => "it broke the WebSocket protocol",
-        }
+        Away::ALL[self as usize].2
     }
 }
 
 impl Notices {
-    /// Counts a refusal. Tells whether a line may be said of it.
+    /// Counts a refusal. Returns whether it may be logged.
     #[must_use]
     pub fn refused(&self, reason: Reason, address: IpAddr) -> bool {
         self.refused[reason as usize].fetch_add(1, Ordering::Relaxed);
-        // That an address is locked out is told even after all that led to it.
+        // That an address is locked out is logged even after everything that led to it.
         let most = LINES_OF_ONE + u32::from(reason == Reason::LockedOut);
         self.lines().take(address, most)
     }
 
-    /// Counts a viewer that is sent away. Tells whether a line may be said of it.
+    /// Counts a viewer that is sent away. Returns whether it may be logged.
     #[must_use]
     pub fn sent_away(&self, away: Away, address: IpAddr) -> bool {
         self.away[away as usize].fetch_add(1, Ordering::Relaxed);
         match away {
-            // No stranger can bring that about.
+            // No stranger can cause that.
             Away::Kicked => true,
-            // That is told of the topic.
+            // The topic's own line says it.
             Away::Deleted => false,
             _ => self.lines().take(address, LINES_OF_ONE),
         }
@@ -204,17 +183,17 @@ impl Notices {
 
     /// How much was refused, by the reasons' names.
     pub fn refusals(&self) -> Vec<(&'static str, u64)> {
-        let labels = Reason::ALL.iter().map(|reason| reason.label());
+        let labels = Reason::ALL.iter().map(|(_, label)| *label);
         labels.zip(self.refused.iter().map(read)).collect()
     }
 
     /// How many viewers were sent away, by the reasons' names.
     pub fn departures(&self) -> Vec<(&'static str, u64)> {
-        let labels = Away::ALL.iter().map(|away| away.label());
+        let labels = Away::ALL.iter().map(|(_, label, _)| *label);
         labels.zip(self.away.iter().map(read)).collect()
     }
 
-    /// Sums up each minute what was not told in it, until `stop`.
+    /// Sums up after each minute what was not logged in it, until `stop`.
     pub async fn sum_up(&self, stop: CancellationToken) {
         while stop.run_until_cancelled(sleep(MINUTE)).await.is_some() {
             self.end_minute();
@@ -243,7 +222,7 @@ impl Notices {
 }
 
 impl Lines {
-    /// Takes a line of an address, if there is one left; counts it otherwise.
+    /// Takes one of an address's lines if any are left; counts otherwise.
     fn take(&mut self, address: IpAddr, most: u32) -> bool {
         let address = network(address);
         if self.said == LINES_OF_ALL && !self.by.contains_key(&address) {
@@ -260,7 +239,7 @@ impl Lines {
     }
 }
 
-/// Under what an address is counted: who has one of IPv6 has all of its /64.
+/// What an address is counted under: whoever has one IPv6 address has all of its /64.
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(
@@ -331,9 +310,13 @@ mod tests {
     #[test]
     fn labels_are_in_the_order_of_their_numbers() {
         let reasons = Reason::ALL.iter().enumerate();
-        assert!(reasons.clone().all(|(at, reason)| at == *reason as usize));
+        assert!(
+            reasons
+                .clone()
+                .all(|(at, (reason, _))| at == *reason as usize)
+        );
         let aways = Away::ALL.iter().enumerate();
-        assert!(aways.clone().all(|(at, away)| at == *away as usize));
+        assert!(aways.clone().all(|(at, (away, ..))| at == *away as usize));
     }
 
     #[test]

@@ -6,7 +6,16 @@ use indexmap::IndexMap;
 
 use crate::state::fields::Field;
 use crate::state::name::TopicName;
-use crate::store::StoreFailure;
+
+/// What becomes of changes that the store cannot keep.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StoreFailure {
+    /// They are taken back, and their writers told.
+    #[default]
+    Refuse,
+    /// They stand, and are kept when that is possible again.
+    Serve,
+}
 
 /// How a hub is set up.
 #[derive(Clone, Debug)]
@@ -19,7 +28,7 @@ pub struct HubOptions {
     pub ignore: Vec<String>,
     /// When changes leave, and how.
     pub flow: Flow,
-    /// What a stranger cannot exceed.
+    /// Limits that no stranger can exceed.
     pub limits: Limits,
     /// What becomes of changes while the store cannot keep them.
     pub store_failure: StoreFailure,
@@ -30,11 +39,11 @@ pub struct HubOptions {
 pub struct Flow {
     /// How long a pause in the changes must be before they leave; zero: at once.
     pub debounce: Duration,
-    /// The longest wait under continuous change.
+    /// The longest wait while changes keep coming; none: without end.
     pub max_wait: Option<Duration>,
     /// How many flushes the channel to the viewers holds; at least [`MIN_CAPACITY`].
     pub capacity: usize,
-    /// How often a viewer is pinged; it is gone after two unanswered.
+    /// How often a viewer is pinged; it is given up after two unanswered pings.
     pub ping: Duration,
     /// Whether viewers and readers see a change only when the store has made it durable.
     pub after_durable: bool,
@@ -43,14 +52,14 @@ pub struct Flow {
 /// The smallest [`Flow::capacity`].
 pub const MIN_CAPACITY: usize = 16;
 
-/// What a stranger cannot exceed.
+/// Limits that no stranger can exceed.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Viewers at a time; more get 503.
     pub viewers: usize,
     /// Connections at a time from one address.
     pub per_address: usize,
-    /// Connections that have not shown yet what they may do.
+    /// Connections that have not shown yet that they may do anything.
     pub unauthenticated: usize,
     /// Topics at a time.
     pub topics: usize,
@@ -58,15 +67,15 @@ pub struct Limits {
     pub inbound_frames: u32,
     /// Bytes a viewer may send in ten seconds, and in one message.
     pub inbound_bytes: usize,
-    /// Bytes that all viewers together may not have taken yet; two sessions at least.
+    /// Bytes in flight to all viewers together; at least two sessions.
     pub in_flight: usize,
-    /// Bytes of a request's head.
+    /// Bytes of a request's headers.
     pub header: usize,
     /// Bytes of a session, wherever it comes from.
     pub session: usize,
-    /// How long a request's head may take.
+    /// How long a request's headers may take to arrive.
     pub head_timeout: Duration,
-    /// How long a peer may take nothing of what it is sent.
+    /// How long a peer may go without taking any of what it is sent.
     pub stall_timeout: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! What a writer asks for besides its change, and what it is answered.
+//! What a writer asks for besides its change, and the answer it gets.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::wire::Problem;
 pub struct WriteOptions {
     /// The name the writer gives itself.
     pub writer: Arc<Writer>,
-    /// Where it is; none for a part of the program.
+    /// Its address; none for a part of the program.
     pub address: Option<IpAddr>,
     /// Only if nothing has changed since this revision.
     pub if_match: Option<Revision>,
@@ -24,7 +24,7 @@ pub struct WriteOptions {
 /// A change that was accepted.
 #[derive(Clone, Debug)]
 pub struct Receipt {
-    /// The revision of this change; of an earlier one, if that had made the session so already.
+    /// The revision of this change; if it changed nothing, of the one that made the session so.
     pub revision: Revision,
     /// Where only fields were written: the revision of the last change of any of them.
     pub touched: Revision,
@@ -32,8 +32,8 @@ pub struct Receipt {
     pub created: bool,
     /// The session now.
     pub session: Session,
-    /// Whether it is durable, as far as that was asked for: not so, if the store fails and
-    /// changes stand all the same.
+    /// Whether it is as durable as was asked for: false only if the store fails and changes
+    /// stand all the same.
     pub kept: bool,
 }
 
@@ -51,7 +51,7 @@ pub enum Deleted {
 /// Why a change was not accepted.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum WriteError {
-    /// The session cannot become so.
+    /// The session cannot be changed in this way.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The topic is at another revision than the writer believed.
@@ -66,13 +66,13 @@ pub enum WriteError {
     /// The change could not be kept, so it was taken back.
     #[error("the change could not be kept, so it was taken back: {0} (--store)")]
     Store(String),
-    /// The daemon stops.
+    /// The daemon is stopping.
     #[error("the daemon is stopping")]
     Stopping,
 }
 
 impl WriteError {
-    /// As HTTP and the host socket answer it.
+    /// As it is reported over HTTP and the host socket.
     pub fn problem(&self) -> Problem {
         let status = match self {
             WriteError::Refused(Refusal::TooLarge(_)) => 413,

@@ -6,12 +6,15 @@ use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::start::LARGE_CHANGES;
 use super::*;
 use crate::state::json::{Json, LARGE};
+use crate::state::revision::Revision;
 use crate::state::session::Session;
 use crate::state::topic::Version;
 use crate::state::topic::{Change, Writer};
 use crate::store::disk::Disk;
+use crate::store::{Store, StoredTopic};
 use crate::wire::SourceState;
 
 struct Room {
@@ -392,6 +395,50 @@ async fn a_host_stays_attached_to_the_name_of_a_deleted_topic() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_source_goes_on_with_the_next_topic_of_its_name_however_one_ends() {
+    let room = Room::new();
+    let topic = name("stage");
+    let source = room.hub.attach(&topic).expect("there is room");
+    let entry = || room.hub.topic(&topic).expect("it is there");
+    let write = |text| room.hub.write(&topic, data(text), WriteOptions::default());
+    let first = entry();
+    write("1").await.expect("there is room");
+    assert_eq!(room.hub.delete(&topic, None, None).await, Ok(Deleted::Gone));
+    let second = entry();
+    room.disk.fail_after(0);
+    write("2").await.expect_err("the disk fails");
+    assert!(first.has_ended() && second.has_ended());
+    write("3").await.expect("there is room");
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    assert_eq!(entry().host().1, SourceState::Alive);
+    drop(source);
+    assert_eq!(entry().host().1, SourceState::Ended);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn writers_that_make_a_topic_at_once_make_one() {
+    let room = Room::without_store(&HubOptions::default());
+    for round in 0..100 {
+        let topic = name(&format!("new{round}"));
+        let writers = (0..4).map(|writer| {
+            let (hub, topic) = (room.hub.clone(), topic.clone());
+            let change = field(&format!("f{writer}"), "1");
+            tokio::spawn(async move { hub.write(&topic, change, WriteOptions::default()).await })
+        });
+        let mut made = 0;
+        for written in writers.collect::<Vec<_>>() {
+            let receipt = written.await.expect("it ran").expect("it is taken");
+            made += usize::from(receipt.created);
+        }
+        assert_eq!(made, 1);
+        let entry = room.hub.topic(&topic).expect("it is there");
+        let (_, session) = entry.session().expect("a session");
+        assert_eq!(session.config.names().count(), 4);
+        assert_eq!(entry.life(), Life::Live);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_flush_names_a_source_only_if_all_of_it_is_its() {
     let room = Room::without_store(&HubOptions::default());
     let mut told = room.hub.invalidations();
@@ -653,7 +700,7 @@ async fn a_change_is_counted_also_when_its_writer_leaves_before_it_is_kept() {
     room.disk.hold(true);
     let left = room.hub.write(&new, data("1"), by("a"));
     assert!(left.now_or_never().is_none(), "it is not kept yet");
-    assert_eq!(room.hub.counts().writes(), 1);
+    assert_eq!(room.hub.counts().writes(), 0);
     room.disk.hold(false);
     let next = room.hub.write(&new, data("2"), by("a")).await;
     assert!(next.is_ok_and(|receipt| !receipt.created));
@@ -661,6 +708,10 @@ async fn a_change_is_counted_also_when_its_writer_leaves_before_it_is_kept() {
     room.disk.set_full(true);
     let refused = room.hub.write(&new, data("3"), by("a")).await;
     assert!(matches!(refused, Err(WriteError::Store(_))), "{refused:?}");
+    let left = room.hub.write(&new, data("4"), by("a"));
+    assert!(left.now_or_never().is_none(), "it is not refused yet");
+    let refused = room.hub.write(&new, data("5"), by("a")).await;
+    assert!(matches!(refused, Err(WriteError::Store(_))), "{refused:?}");
     let counts = room.hub.counts();
-    assert_eq!((counts.writes(), counts.refusals()), (2, 1));
+    assert_eq!((counts.writes(), counts.refusals()), (2, 3));
 }

@@ -1,71 +1,23 @@
-//! The ways into the hub: writes, refusals, deletions, and the store behind them.
+//! The ways into the hub: writes, refusals and deletions. Whoever asks only waits here; what
+//! follows from an outcome is done wherever that is known.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::change::{Commit, Permit, Retired};
-use super::log::{self, WriteLine};
-use super::{Deleted, Hub, Life, Receipt, TopicEntry, WriteError, WriteOptions};
+use super::Hub;
+use super::change::{Retired, Write};
+use super::entry::TopicEntry;
+use super::job::{Intent, Job, Outcome, Permit, Promise};
+use super::life::Life;
+use super::log::WriteLine;
+use super::receipt::{Deleted, Receipt, WriteError, WriteOptions};
+use super::sources::Sources;
 use crate::state::name::TopicName;
 use crate::state::revision::Revision;
 use crate::state::topic::{Applied, Change};
-use crate::store::{Job, Store};
-
-/// How long a disk may take before it is told of.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// While a topic is being written; it may have been made for that, and not be needed after all.
-struct Attempt(Hub, TopicName);
-
-impl Attempt {
-    fn write(
-        self: &Arc<Attempt>,
-        entry: &TopicEntry,
-        (change, options): &(Change, WriteOptions),
-        applied: Option<Applied>,
-        permit: Option<Permit>,
-    ) -> Result<(Receipt, Option<Commit>, Accepted), WriteError> {
-        let (receipt, commit) = entry.write(change, options, applied, permit)?;
-        let accepted = Accepted {
-            attempt: self.clone(),
-            created: receipt.created,
-            address: options.address,
-            stands: true,
-        };
-        Ok((receipt, commit, accepted))
-    }
-}
-
-impl Drop for Attempt {
-    fn drop(&mut self) {
-        self.0.forget_if_unused(&self.1);
-    }
-}
-
-/// A change that was made, as far as is known. It is counted, and a first session told, when this
-/// is dropped: whoever asked for it may go away before it is kept.
-struct Accepted {
-    attempt: Arc<Attempt>,
-    created: bool,
-    address: Option<IpAddr>,
-    stands: bool,
-}
-
-impl Drop for Accepted {
-    fn drop(&mut self) {
-        let Attempt(hub, name) = &*self.attempt;
-        if self.stands {
-            hub.0.counts.writes.fetch_add(1, Ordering::Relaxed);
-        }
-        if self.stands && self.created {
-            log::made(name, self.address);
-        }
-    }
-}
 
 /// Whoever asked for a change still waits for it, until this is dropped.
 struct Asker(Arc<AtomicBool>);
@@ -77,7 +29,7 @@ impl Drop for Asker {
 }
 
 impl Hub {
-    /// Writes a change: all of it or nothing of it. To drop the future calls off what takes long
+    /// Writes a change: all of it or nothing of it. Dropping the future calls off what takes long
     /// and is not done.
     ///
     /// # Errors
@@ -88,46 +40,49 @@ impl Hub {
         change: Change,
         options: WriteOptions,
     ) -> Result<Receipt, WriteError> {
-        let change = Arc::new((change, options));
-        let mut line = WriteLine::new(name, &change);
-        let written = self.write_anew(name, &change).await;
+        let write = Arc::new(Write { change, options });
+        let mut line = WriteLine::new(name, &write);
+        let written = self.write_to_present(name, &write).await;
         line.answered(&written);
         written
     }
 
-    /// Writes, if need be to another topic of the name than there was at first.
-    async fn write_anew(
+    /// Writes to the topic that has the name, which may no longer be the one it was at first.
+    async fn write_to_present(
         &self,
         name: &TopicName,
-        change: &Arc<(Change, WriteOptions)>,
+        write: &Arc<Write>,
     ) -> Result<Receipt, WriteError> {
-        let attempt = Arc::new(Attempt(self.clone(), name.clone()));
         let (entry, written) = loop {
             if self.0.stop.is_cancelled() {
                 return Err(WriteError::Stopping);
             }
-            let entry = self.to_write(name, &change.1)?;
-            let written = self.write_durably(&entry, change, &attempt).await;
-            let gone = matches!(written, Err(WriteError::NoTopic(_)));
-            if !gone || *entry.life.borrow() == Life::Live {
+            let entry = self.to_write(name, &write.options)?;
+            let written = self.write_to(&entry, write).await;
+            let is_gone = matches!(written, Err(WriteError::NoTopic(_)));
+            if !is_gone || entry.life().is_open() {
                 break (entry, written);
             }
             // Deleted in between: the name stands for another topic then, or for none.
             let waited = entry.until(|life| life != Life::Leaving);
             self.0.stop.run_until_cancelled(waited).await;
         };
-        if written.is_err() {
+        // What was lost has been counted where that is known.
+        if written
+            .as_ref()
+            .is_err_and(|error| !matches!(error, WriteError::Store(_)))
+        {
             self.0.counts.refusals.fetch_add(1, Ordering::Relaxed);
         }
         if self.0.flow.debounce.is_zero() {
             self.flush(&entry).await;
         }
-        self.0.changes.send_replace(());
+        self.mark_change();
         written
     }
 
-    /// Tells those who fetch for themselves that a write to a topic was refused before it came
-    /// to be a change.
+    /// Tells those who fetch for themselves that a write to a topic was refused before it became
+    /// a change.
     pub async fn announce(&self, name: &TopicName) {
         let Some(entry) = self.topic(name) else {
             return;
@@ -142,60 +97,48 @@ impl Hub {
         }
     }
 
+    /// The topic that has the name, or one that exists from its first change that is accepted.
     fn to_write(
         &self,
         name: &TopicName,
         options: &WriteOptions,
     ) -> Result<Arc<TopicEntry>, WriteError> {
-        match self.topic(name) {
-            Some(entry) => Ok(entry),
-            None if options.existing || options.if_match.is_some() => {
-                Err(WriteError::NoTopic(name.to_string()))
-            }
-            None => self.open(&mut self.topics_mut(), name),
+        if let Some(entry) = self.topic(name) {
+            return Ok(entry);
         }
+        if options.existing || options.if_match.is_some() {
+            return Err(WriteError::NoTopic(name.to_string()));
+        }
+        self.has_room(&self.topics_mut())?;
+        Ok(self.unlisted(name, Arc::new(Sources::new())))
     }
 
-    async fn write_durably(
+    async fn write_to(
         &self,
         entry: &Arc<TopicEntry>,
-        change: &Arc<(Change, WriteOptions)>,
-        attempt: &Arc<Attempt>,
+        write: &Arc<Write>,
     ) -> Result<Receipt, WriteError> {
-        let (mut receipt, commit, mut accepted) = match entry.is_large(&change.0) {
-            true => self.write_large(entry, change, attempt).await?,
+        let (mut receipt, promise) = match entry.is_large(&write.change) {
+            true => self.write_large(entry, write).await?,
             false => {
                 let permit = self.permit().await?;
                 let _others = entry.writers.read().await;
-                attempt.write(entry, change, None, permit)?
+                self.accept(entry, write, None, permit)?
             }
         };
-        if let Some(commit) = commit {
-            let kept = self.durable(commit).await;
-            accepted.stands = kept.is_ok();
-            receipt.kept = kept?;
+        if let Some(promise) = promise {
+            receipt.kept = promise.outcome().await?;
         }
         Ok(receipt)
     }
 
-    /// Waits until a change is durable, and tells of a disk that does not answer.
-    async fn durable(&self, commit: Commit) -> Result<bool, WriteError> {
-        let mut done = std::pin::pin!(commit.done());
-        if let Ok(done) = tokio::time::timeout(PATIENCE, &mut done).await {
-            return done;
-        }
-        self.0.store.iter().for_each(Store::stall);
-        done.await
-    }
-
-    /// Applies a change while nobody waits for it. If the topic has become another one meanwhile,
-    /// that is done again, and then writers of this topic do wait.
+    /// Applies a change while nobody waits for it. If the topic has changed meanwhile, it is applied
+    /// again, and then the topic's other writers do wait.
     async fn write_large(
         &self,
         entry: &Arc<TopicEntry>,
-        change: &Arc<(Change, WriteOptions)>,
-        attempt: &Arc<Attempt>,
-    ) -> Result<(Receipt, Option<Commit>, Accepted), WriteError> {
+        write: &Arc<Write>,
+    ) -> Result<(Receipt, Option<Promise>), WriteError> {
         // Never closed.
         let turn = Arc::new(self.0.large.clone().acquire_owned().await.ok());
         let called_off = Arc::new(AtomicBool::new(false));
@@ -203,22 +146,22 @@ impl Hub {
         let mut alone = None;
         loop {
             let permit = self.permit().await?;
-            let (entry, change, called_off) = (entry.clone(), change.clone(), called_off.clone());
-            let (attempt, turn) = (attempt.clone(), turn.clone());
+            let (hub, entry, write) = (self.clone(), entry.clone(), write.clone());
+            let (turn, called_off) = (turn.clone(), called_off.clone());
             let writers = entry.writers.clone();
-            let write = move || {
+            let work = move || {
                 let _turn = turn;
-                let applied = entry.apply(&change.0, &called_off);
+                let applied = entry.apply(&write.change, &called_off);
                 // Nobody hears of this error.
                 let applied = applied.ok_or(WriteError::Stopping)?;
                 if alone.is_none() && entry.has_changed_since(&applied) {
                     return Ok(None);
                 }
-                let written = attempt.write(&entry, &change, Some(applied), permit);
+                let written = hub.accept(&entry, &write, Some(applied), permit);
                 written.map(Some)
             };
             // Ends early only with the daemon.
-            let written = self.0.tasks.spawn_blocking(write).await;
+            let written = self.0.tasks.spawn_blocking(work).await;
             if let Some(written) = written.map_err(|_| WriteError::Stopping)?? {
                 return Ok(written);
             }
@@ -226,27 +169,59 @@ impl Hub {
         }
     }
 
-    /// Waits for a place in the store's queue, if there is a store.
+    /// Makes a change, and with it a topic that is new.
+    fn accept(
+        &self,
+        entry: &Arc<TopicEntry>,
+        write: &Write,
+        applied: Option<Applied>,
+        permit: Option<Permit>,
+    ) -> Result<(Receipt, Option<Promise>), WriteError> {
+        let (receipt, promise) = match entry.life() {
+            Life::New => {
+                let mut topics = self.topics_mut();
+                if topics.contains_key(entry.name()) {
+                    // Another writer was faster: this one goes on with that topic.
+                    entry.end_if_unused();
+                    return Err(WriteError::NoTopic(entry.name().to_string()));
+                }
+                self.has_room(&topics)?;
+                let written = entry.write(write, applied, permit, self.floor())?;
+                self.list(&mut topics, entry);
+                written
+            }
+            _ => entry.write(write, applied, permit, Revision::ZERO)?,
+        };
+        if promise.is_none() {
+            let (made, address) = (receipt.created, write.options.address);
+            self.settle(entry, Intent::Write { made, address }, &Outcome::Kept);
+        }
+        Ok((receipt, promise))
+    }
+
+    /// Waits for a place in the queue of the thread that keeps changes, if there is a store.
     async fn permit(&self) -> Result<Option<Permit>, WriteError> {
-        let Some(store) = &self.0.store else {
+        let Some(jobs) = &self.0.jobs else {
             return Ok(None);
         };
-        let permit = store.jobs().clone().reserve_owned().await;
-        permit.map(Some).map_err(|_| WriteError::Stopping)
+        let place = jobs.clone().reserve_owned().await;
+        let place = place.map_err(|_| WriteError::Stopping)?;
+        let health = self.0.health.clone();
+        Ok(Some(Permit { place, health }))
     }
 
     /// Closes the store, when nobody writes any more.
     pub async fn close_store(&self) {
-        let Some(store) = &self.0.store else { return };
+        let Some(jobs) = &self.0.jobs else { return };
         let (done, closed) = oneshot::channel();
-        if store.jobs().send(Job::Close(done)).await.is_ok() {
+        if jobs.send(Job::Close(done)).await.is_ok() {
             // An error means that the thread has ended, which is as good.
             let _ = closed.await;
         }
     }
 
-    /// Drops a topic, for a host at an address, if nothing has changed since the revision that is
-    /// `expected`; its viewers are closed. The default topic stays, without a session. With a
+    /// Deletes a topic, for a host at an address, if nothing has changed since the revision that
+    /// is `expected`; its viewers are closed. The default topic stays, without a session. With a
     /// store nothing changes until the store has forgotten it, or failed to where changes stand
     /// all the same.
     ///
@@ -263,39 +238,21 @@ impl Hub {
             let Some(entry) = self.topic(name) else {
                 return Ok(Deleted::Nothing);
             };
-            let kept = match entry.retire(expected, permit) {
+            match entry.retire(expected, address, permit) {
                 Ok(Retired::Empty) => return Ok(Deleted::Nothing),
                 Ok(Retired::Now) => {
-                    self.end_deleted(&entry, address);
-                    true
+                    self.settle(&entry, Intent::Delete { address }, &Outcome::Kept);
+                    return Ok(Deleted::Gone);
                 }
-                Ok(Retired::With(commit)) => {
-                    let hub = self.clone();
-                    // Who asked for it may go away meanwhile.
-                    let gone = self.0.tasks.spawn(async move {
-                        let kept = hub.durable(commit).await;
-                        match kept {
-                            Ok(_) => hub.end_deleted(&entry, address),
-                            Err(_) => entry.stay(),
-                        }
-                        kept
+                Ok(Retired::With(promise)) => {
+                    return Ok(match promise.outcome().await? {
+                        true => Deleted::Gone,
+                        false => Deleted::Unkept,
                     });
-                    gone.await.map_err(|_| WriteError::Stopping)??
                 }
-                Err(WriteError::NoTopic(_)) => {
-                    entry.until(|life| life != Life::Leaving).await;
-                    continue;
-                }
+                Err(WriteError::NoTopic(_)) => entry.until(|life| life != Life::Leaving).await,
                 Err(error) => return Err(error),
-            };
-            return Ok(if kept { Deleted::Gone } else { Deleted::Unkept });
-        }
-    }
-
-    fn end_deleted(&self, entry: &Arc<TopicEntry>, address: Option<IpAddr>) {
-        let viewers = entry.viewers();
-        if self.end(entry) {
-            log::deleted(entry.name(), viewers, address);
+            }
         }
     }
 }

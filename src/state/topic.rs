@@ -66,7 +66,7 @@ impl Change {
     }
 }
 
-/// How a writer names itself, to recognise its own change when it comes back.
+/// How a writer names itself, to recognize its own change when it comes back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Writer {
@@ -84,23 +84,23 @@ pub struct Writer {
 /// A change that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
-    /// The session is another now.
+    /// The session has changed.
     Applied {
-        /// The revision it has.
+        /// Its new revision.
         revision: Revision,
         /// The fields that changed, when nothing else did.
         fields: Option<Vec<FieldName>>,
     },
-    /// The session already was so: no revision, no frame.
+    /// The session was like that already: no revision, no frame.
     Unchanged {
         /// The revision that made it so.
         revision: Revision,
-        /// That of the last change of the fields that were named, where only fields were.
+        /// If only fields were written, the revision of the last change to any of them.
         touched: Revision,
     },
 }
 
-/// Why a change was not accepted; the session is what it was.
+/// Why a change was not accepted; the session stays as it was.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Refusal {
     /// Values that the declared whitelist forbids.
@@ -109,7 +109,7 @@ pub enum Refusal {
     /// The change cannot be applied to this session.
     #[error("{0}")]
     Invalid(String),
-    /// The session would grow over the limit, in bytes.
+    /// The session would exceed the limit, in bytes.
     #[error("the session would be over the limit of {0} bytes (--max-session)")]
     TooLarge(usize),
 }
@@ -119,21 +119,21 @@ pub enum Refusal {
 pub struct Origin {
     /// The revision of that write.
     pub revision: Revision,
-    /// The name the writer gave itself; all empty when it gave none.
+    /// The name the writer gave itself; empty when it gave none.
     pub writer: Arc<Writer>,
 }
 
-/// Who wrote what, by field. Copies share all but what differs.
+/// Who wrote what, by field. Copies share everything that does not differ.
 pub type Origins = HashTrieMapSync<FieldName, Origin>;
 
-/// A topic's state at one revision. A copy shares every part.
+/// A topic's state at one revision. Copies share their parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
-    /// Which one it is.
+    /// The revision.
     pub revision: Revision,
     /// What is shown.
     pub session: Session,
-    /// Who wrote the fields that have changed since the topic came to be.
+    /// Who wrote the fields that have changed since the topic was made.
     pub origins: Origins,
 }
 
@@ -153,7 +153,7 @@ pub enum Update {
     Snapshot(Version),
 }
 
-/// Debounced changes that leave for the viewers.
+/// Debounced changes on their way to the viewers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flush {
     /// Viewers at this revision need exactly `update`.
@@ -164,8 +164,8 @@ pub struct Flush {
     pub update: Option<Update>,
 }
 
-/// How many revisions that left are remembered: a viewer that comes back with an older one is
-/// sent everything.
+/// How many revisions are remembered: a viewer that comes back with an older one is sent
+/// everything.
 const REMEMBERED: usize = 4096;
 
 /// One topic's state.
@@ -175,8 +175,8 @@ pub struct Topic {
     rules: Arc<Rules>,
     session: Option<Session>,
     revision: Revision,
-    /// How far ahead the first revision after a restart is where the clock is behind: an
-    /// earlier life may have shown the next ones, and lost them.
+    /// How far the first revision after a restart jumps ahead if the clock is behind: an earlier
+    /// life may have shown the next revisions, and lost them.
     leap: u64,
     /// The last change that needs a redraw.
     structural: Revision,
@@ -185,17 +185,17 @@ pub struct Topic {
     /// Which field changed when, since the last structural change. Oldest first; an entry whose
     /// field has changed again means nothing.
     recent: Vec<(Revision, FieldName)>,
-    /// When so many are there, those that mean nothing are dropped.
+    /// At this length, the entries that mean nothing are dropped.
     recent_limit: usize,
-    /// About how long the fields that changed since the last flush are as text, in bytes; one
-    /// that changed twice counts twice.
+    /// About how many bytes of text changed since the last flush, in fields; one that changed twice
+    /// counts twice.
     waiting: usize,
-    /// Revisions that left for a viewer, and those made last, which writers were told. Oldest
-    /// first. Only of these it is known what their holder has: another number was made before
-    /// a restart, or is nobody's.
+    /// The last revisions that were sent to a viewer, and the last that writers were told. Oldest
+    /// first. Only for these is it known what their holder has: any other number is from before a
+    /// restart, or made up.
     sent: VecDeque<Revision>,
     made: VecDeque<Revision>,
-    /// The revision that made this state, and those under which it was announced since.
+    /// The revision that made this state, and those under which it has been announced since.
     same: VecDeque<Revision>,
     shown: Shown,
 }
@@ -205,7 +205,7 @@ pub struct Topic {
 enum Shown {
     /// The present state.
     Present,
-    /// Only this one, which is the present one or was it before; none: nothing yet.
+    /// Only this state, which is or was the topic's; none: nothing yet.
     Only(Option<Version>),
 }
 
@@ -238,22 +238,22 @@ impl Topic {
     pub fn restore(name: &str, rules: Rules, kept: Version, leap: u64) -> Topic {
         let mut topic = Topic::new(name, rules, kept.revision);
         topic.leap = leap;
-        topic.adopt(kept.revision, Some(kept));
+        topic.adopt(kept.revision, Some(kept.session), kept.origins);
         topic.sent.push_back(topic.revision);
         topic.flushed = topic.revision;
         topic
     }
 
-    /// Of a topic that was restored: an earlier life may have shown a later revision, and lost it.
-    /// The state takes a greater one, so that whoever holds that fetches this; those who hold
-    /// the one that was kept have it already.
+    /// For a restored topic: an earlier life may have shown a later revision, and lost it. The state
+    /// takes a greater one, so that whoever holds the lost one fetches this; those who hold the one
+    /// that was kept have the state already.
     pub fn outrun(&mut self, unix_micros: u64) {
         self.announce(unix_micros);
         self.flushed = self.revision;
     }
 
-    /// Of a topic that was restored: drops what is to be ignored now and was kept then. Tells
-    /// whether there was any.
+    /// For a restored topic: drops what was kept but is to be ignored now. Returns whether there
+    /// was any.
     pub fn drop_ignored(&mut self, unix_micros: u64) -> bool {
         let Some(kept) = self.session.clone() else {
             return false;
@@ -262,26 +262,16 @@ impl Topic {
         let dropped = without != kept;
         if dropped {
             self.step(unix_micros);
-            self.adopt(
-                self.revision,
-                Some(Version {
-                    revision: self.revision,
-                    session: without,
-                    origins: self.origins.clone(),
-                }),
-            );
+            self.adopt(self.revision, Some(without), self.origins.clone());
         }
         dropped
     }
 
-    /// Takes a state that comes with its revision, or none, in place of the present one.
-    pub fn adopt(&mut self, revision: Revision, version: Option<Version>) {
+    /// Takes a session that comes with its revision, or none, in place of the present one: what
+    /// a store has kept, or another machine has made.
+    pub fn adopt(&mut self, revision: Revision, session: Option<Session>, origins: Origins) {
         self.revision = revision;
         self.begin_anew();
-        let (session, origins) = version.map_or_else(
-            || (None, Origins::new_sync()),
-            |version| (Some(version.session), version.origins),
-        );
         if let Some(session) = &session {
             Arc::make_mut(&mut self.rules)
                 .whitelist
@@ -311,14 +301,14 @@ impl Topic {
     }
 
     /// From now on only this state is shown, which the topic has or had; none: nothing yet.
-    /// Tells whether another one was shown before.
+    /// Returns whether that differs from what was shown before.
     pub fn show_only(&mut self, version: Option<Version>) -> bool {
         let before = self.shown_revision();
         self.shown = Shown::Only(version);
         self.shown_revision() != before
     }
 
-    /// What may be shown: the present state, unless it was said otherwise.
+    /// What may be shown: the present state, unless [`Topic::show_only`] said otherwise.
     pub fn shown(&self) -> Option<Version> {
         match &self.shown {
             Shown::Present => self.version(),
@@ -335,7 +325,7 @@ impl Topic {
         }
     }
 
-    /// Whether the state is still that of a revision.
+    /// Whether the state is still the one that a revision stands for.
     pub fn is_still(&self, revision: Revision) -> bool {
         self.session.is_some() && self.same.contains(&revision)
     }
@@ -345,7 +335,7 @@ impl Topic {
         &self.rules.whitelist
     }
 
-    /// The same of what may be shown.
+    /// The same for what may be shown.
     pub fn shown_whitelist(&self) -> Whitelist {
         let mut whitelist = self.whitelist().clone();
         if !self.is_all_shown() {
@@ -355,8 +345,8 @@ impl Topic {
         whitelist
     }
 
-    /// A field's value as it is shown and who wrote it; the revision is of the last change known
-    /// to have touched it.
+    /// A field's value as it is shown, and who wrote it; the revision is that of the last change
+    /// known to have touched it.
     pub fn field(&self, field: &str) -> Option<(Json, Origin)> {
         self.field_of(&self.shown()?, field)
     }
@@ -371,8 +361,8 @@ impl Topic {
         Some((value, origin.unwrap_or_else(unknown)))
     }
 
-    /// What changes are applied to, without the topic: large ones take their time, and nobody
-    /// has to wait for them.
+    /// What changes are applied to, apart from the topic: large ones take time, and nobody should
+    /// have to wait for them.
     pub fn base(&self) -> Base {
         Base {
             name: self.name.clone(),
@@ -397,8 +387,8 @@ impl Topic {
         self.write_applied(change, applied, unix_micros, writer)
     }
 
-    /// As [`Topic::write`], of a change that was applied already; anew if the topic is another
-    /// by now.
+    /// Like [`Topic::write`], for a change that was applied already; it is applied again if the
+    /// topic has changed since.
     ///
     /// # Errors
     /// As [`Topic::write`].
@@ -449,7 +439,7 @@ impl Topic {
     pub fn announce(&mut self, unix_micros: u64) {
         if self.session.is_some() {
             self.step(unix_micros);
-            // The one that made the state stays the first.
+            // The revision that made the state stays first.
             if self.same.len() == REMEMBERED {
                 self.same.remove(1);
             }
@@ -459,7 +449,7 @@ impl Topic {
     }
 
     /// The one rule: the smallest thing that brings a viewer at `revision` (none for a
-    /// newcomer) to what is shown; nothing when it is there already. That has left then.
+    /// newcomer) to what is shown; nothing when it is there already. The caller is taken to send it.
     pub fn since(&mut self, revision: Option<Revision>) -> Option<Update> {
         let shown = self.shown()?;
         let known = revision.filter(|at| *at == shown.revision || self.has_left(*at));
@@ -473,7 +463,7 @@ impl Topic {
         }
     }
 
-    /// Whether changes wait to be flushed that may be shown.
+    /// Whether changes that may be shown wait to be flushed.
     pub fn is_dirty(&self) -> bool {
         self.flushed != self.shown_revision()
     }
@@ -492,8 +482,8 @@ impl Topic {
         Some(Flush { from, to, update })
     }
 
-    /// About how long what waits to be flushed is as text, in bytes. Whoever asks is about to
-    /// decide who does the work, so nothing is looked through.
+    /// About how many bytes of text wait to be flushed. The caller is about to decide who does the
+    /// work, so this does none of it.
     pub fn waiting_len(&self) -> usize {
         let Some(session) = self.session.as_ref().filter(|_| self.is_dirty()) else {
             return 0;
@@ -516,7 +506,7 @@ impl Topic {
         &self.recent[start..]
     }
 
-    /// Whether nothing is kept back from viewers.
+    /// Whether nothing is held back from viewers.
     pub fn is_all_shown(&self) -> bool {
         self.shown_revision() == self.revision
     }
@@ -563,7 +553,7 @@ impl Topic {
         self.revision = self.revision.next(unix_micros.max(least));
     }
 
-    /// Who holds anything older needs everything.
+    /// Whoever holds anything older needs everything.
     fn begin_anew(&mut self) {
         self.structural = self.revision;
         self.recent.clear();
@@ -593,7 +583,7 @@ impl Topic {
             self.recent.retain(|(revision, field)| {
                 is_last(origins, field, *revision) || shown.needs(field, *revision)
             });
-            // Half of it is new before it is looked through again: that costs little on average.
+            // It doubles before it is searched again, so that this costs little on average.
             self.recent_limit = 2 * self.recent.len() + REMEMBERED;
         }
     }
@@ -634,15 +624,15 @@ pub struct Applied {
 }
 
 impl Applied {
-    /// Of what it was made.
+    /// The revision it was applied to.
     pub fn revision(&self) -> Revision {
         self.revision
     }
 }
 
 impl Base {
-    /// Applies a change, which may take long. It is `called_off` when nobody waits for it any
-    /// more: what comes of it then is not to be written.
+    /// Applies a change, which may take long. It is `called_off` when nobody waits for it any more:
+    /// the result must not be written then.
     pub fn apply(&self, change: &Change, called_off: &AtomicBool) -> Applied {
         let (present, rules) = (self.session.as_ref(), &*self.rules);
         Applied {
@@ -660,13 +650,13 @@ impl Origin {
 }
 
 impl Version {
-    /// About how long it is as text, in bytes; as if every writer had given its name.
+    /// About how many bytes it is as text, as if every writer had given its name.
     pub fn text_len(&self) -> usize {
         const ORIGIN: usize = 64;
         self.session.text_len() + ORIGIN * self.origins.size()
     }
 
-    /// Who wrote the fields whose writer named itself, in the config's order.
+    /// The origins of the fields whose writer gave a name, in the config's order.
     pub fn named_origins(&self) -> impl Iterator<Item = (&str, &Origin)> {
         let origin = |field| {
             let (name, origin) = self.origins.get_key_value(field)?;

@@ -1,5 +1,5 @@
-//! What is made beside the file: the new one, until it is whole and takes its place, and the
-//! damaged one, which is kept.
+//! Files beside the store: the new one until it is whole and takes its place, and the damaged
+//! one, which is kept.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirEntry, File, Metadata};
@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 
 use redb::Database;
 
-use super::locked::{Locked, lock};
-use super::overlay::MAGIC;
-use super::place::{cannot, caught, explain};
-use super::{StoredTopic, file};
+use super::errors::{cannot, caught, explain};
+use super::head::MAGIC;
+use super::kept::StoredTopic;
+use super::medium::{Locked, lock};
+use super::tables;
 
-/// A name that nobody has. Whatever becomes of the file, the name goes.
+/// A name that nobody else uses, removed in the end whatever becomes of the file.
 struct Beside(PathBuf);
 
 impl Drop for Beside {
@@ -22,8 +23,8 @@ impl Drop for Beside {
     }
 }
 
-/// Makes a file beside, with these topics and whose the file before was, and has it placed when
-/// it is on the disk.
+/// Creates a file beside the store that holds these topics and belongs to whoever owned the one
+/// `before`, and calls `place` when it is on the disk.
 pub(super) fn create(
     path: &Path,
     topics: &[StoredTopic],
@@ -48,8 +49,8 @@ pub(super) fn create(
     let made = caught(|| {
         let locked = Locked::new(file)?;
         let database = locked.make()?;
-        file::prepare(&database)?;
-        file::put_all(&database, topics)?;
+        tables::prepare(&database)?;
+        tables::put_all(&database, topics)?;
         Ok((locked, database))
     });
     let made = made.map_err(|error| explain(&error))?;
@@ -58,7 +59,7 @@ pub(super) fn create(
     Ok(made)
 }
 
-/// The owner, where that may be given away, and who may read it.
+/// Gives a file the same permissions, and the same owner where that is allowed.
 fn belong_as(file: &File, before: &Metadata) -> io::Result<()> {
     #[cfg(unix)]
     {
@@ -68,10 +69,10 @@ fn belong_as(file: &File, before: &Metadata) -> io::Result<()> {
     file.set_permissions(before.permissions())
 }
 
-/// Never over a file that another daemon has made meanwhile.
+/// Gives a new file its name, but never replaces one that another daemon has made meanwhile.
 pub(super) fn place_new(beside: &Path, path: &Path) -> io::Result<()> {
     match fs::hard_link(beside, path) {
-        // A file system without links.
+        // Some file systems have no hard links.
         Err(error) if error.kind() != ErrorKind::AlreadyExists && !path.exists() => {
             fs::rename(beside, path)
         }
@@ -79,8 +80,8 @@ pub(super) fn place_new(beside: &Path, path: &Path) -> io::Result<()> {
     }
 }
 
-/// Puts a file in place of a damaged one, which gets another name. Nothing is left of that where
-/// it fails, or each start would leave a copy.
+/// Puts a file in place of a damaged one, which gets another name. If that fails the other name
+/// is removed again, or each start would leave a copy.
 pub(super) fn displace(beside: &Path, path: &Path) -> io::Result<PathBuf> {
     let (aside, is_new) = put_aside(path)?;
     let placed = fs::rename(beside, path);
@@ -90,8 +91,8 @@ pub(super) fn displace(beside: &Path, path: &Path) -> io::Result<PathBuf> {
     placed.map(|()| aside)
 }
 
-/// Gives a damaged file another name, which it has beside its own until a new one takes that;
-/// tells whether it had none yet.
+/// Gives a damaged file a second name, which it keeps when a new file takes the first; returns
+/// whether the second name is new, too.
 pub(super) fn put_aside(path: &Path) -> io::Result<(PathBuf, bool)> {
     for number in 1_u32.. {
         let mut name = OsString::from(path);
@@ -111,7 +112,7 @@ pub(super) fn put_aside(path: &Path) -> io::Result<(PathBuf, bool)> {
     Err(ErrorKind::AlreadyExists.into())
 }
 
-/// To a name that nobody has; whole, or not at all.
+/// Copies a file to a name that nobody has; whole, or not at all.
 fn copy(path: &Path, to: &Path) -> io::Result<()> {
     let mut copy = File::create_new(to)?;
     let mut copied = || {
@@ -123,7 +124,7 @@ fn copy(path: &Path, to: &Path) -> io::Result<()> {
     copied().inspect_err(|_| _ = fs::remove_file(to))
 }
 
-/// Whether two names are of the same bytes.
+/// Whether two files hold the same bytes.
 fn is_like(path: &Path, other: &Path) -> io::Result<bool> {
     let (ours, theirs) = (fs::metadata(path)?, fs::symlink_metadata(other)?);
     if !theirs.is_file() || ours.len() != theirs.len() {
@@ -155,7 +156,7 @@ fn folder(path: &Path) -> &Path {
     folder.unwrap_or(Path::new("."))
 }
 
-/// How the names of files that are being made begin.
+/// How the names of files that are being created begin.
 fn prefix(path: &Path) -> OsString {
     let mut prefix = OsString::from(".");
     prefix.push(path.file_name().unwrap_or_default());
@@ -163,8 +164,8 @@ fn prefix(path: &Path) -> OsString {
     prefix
 }
 
-/// Takes away what killed creations have left. Only for who has the file locked: nobody else can
-/// make it then.
+/// Removes what was left when a creation was killed. Only whoever holds the store's lock may do
+/// that: nobody else can be creating it then.
 pub(super) fn sweep(path: &Path) {
     let prefix = prefix(path);
     let found = fs::read_dir(folder(path)).into_iter().flatten().flatten();
@@ -173,7 +174,7 @@ pub(super) fn sweep(path: &Path) {
     }
 }
 
-/// Whether it is surely ours: by its name, its kind, and how it begins.
+/// Whether it is certainly ours: by its name, its kind, and its first bytes.
 fn is_left(prefix: &OsStr, entry: &DirEntry) -> io::Result<bool> {
     let name = entry.file_name();
     let random = name

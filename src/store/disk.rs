@@ -6,9 +6,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use redb::backends::InMemoryBackend;
 use redb::{Database, DatabaseError, StorageBackend};
 
-use super::{Store, StoredTopic, file};
+use super::{Store, StoredTopic, tables};
 
-/// Its file stays when it is closed.
+/// Its contents outlive the stores on it.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
     file: Arc<InMemoryBackend>,
@@ -19,7 +19,7 @@ pub struct Disk {
 struct Mood {
     full: bool,
     held: bool,
-    /// A sync that fails although its bytes have arrived, after so many that do not.
+    /// After so many syncs one fails, although its bytes have arrived.
     fails_after: Option<u32>,
 }
 
@@ -27,13 +27,13 @@ impl Disk {
     /// A store on this disk, and what it holds.
     pub fn store(&self) -> Result<(Store, Vec<StoredTopic>), redb::Error> {
         let database = self.open()?;
-        file::prepare(&database)?;
-        let (closed, rows) = file::read(&database)?;
+        tables::prepare(&database)?;
+        let (closed, rows) = tables::read(&database)?;
         let (mut kept, _) = rows.read();
         kept.iter_mut().for_each(|kept| kept.is_last = closed);
-        file::begin(&database)?;
+        tables::begin(&database)?;
         let disk = self.clone();
-        let store = Store::start(database, Box::new(move || disk.open()));
+        let store = Store::new(database, Box::new(move || disk.open()));
         Ok((store, kept))
     }
 
@@ -42,7 +42,7 @@ impl Disk {
         self.set(|mood| mood.full = full);
     }
 
-    /// From now on nothing is synced, until it is let go.
+    /// From now on nothing is synced, until it is released.
     pub fn hold(&self, held: bool) {
         self.set(|mood| mood.held = held);
     }

@@ -1,4 +1,4 @@
-//! The names of writers as text. Only those who gave one are kept.
+//! The names of writers as text. Only writers that gave a name are kept.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::state::topic::{Origin, Origins, Version, Writer};
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct StoredTopic {
+struct StoredOrigin {
     revision: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     source_id: Option<String>,
@@ -20,9 +20,9 @@ struct StoredTopic {
     local_revision: Option<u64>,
 }
 
-impl From<&Origin> for StoredTopic {
-    fn from(origin: &Origin) -> StoredTopic {
-        StoredTopic {
+impl From<&Origin> for StoredOrigin {
+    fn from(origin: &Origin) -> StoredOrigin {
+        StoredOrigin {
             revision: origin.revision.get(),
             source_id: origin.writer.source_id.clone(),
             device_id: origin.writer.device_id,
@@ -31,7 +31,7 @@ impl From<&Origin> for StoredTopic {
     }
 }
 
-impl StoredTopic {
+impl StoredOrigin {
     fn origin(self) -> Option<Origin> {
         let writer = Writer {
             source_id: self.source_id,
@@ -45,9 +45,9 @@ impl StoredTopic {
     }
 }
 
-/// Of all fields of a session, by field; empty when there are none.
+/// The names for all fields of a session, by field; empty when there are none.
 pub(super) fn text(version: &Version) -> String {
-    let named: IndexMap<&str, StoredTopic> = version
+    let named: IndexMap<&str, StoredOrigin> = version
         .named_origins()
         .map(|(field, origin)| (field, origin.into()))
         .collect();
@@ -57,22 +57,22 @@ pub(super) fn text(version: &Version) -> String {
     }
 }
 
-/// Of one field; empty when its writer gave no name.
+/// The name for one field; empty when its writer gave none.
 pub(super) fn text_of_one(origin: Option<&Origin>) -> String {
     let named = origin
         .filter(|origin| origin.is_named())
-        .map(StoredTopic::from);
+        .map(StoredOrigin::from);
     named.map_or_else(String::new, |kept| written(&kept))
 }
 
-/// Strings and numbers never fail to serialize.
 fn written(kept: &impl Serialize) -> String {
+    // Strings and numbers never fail to serialize.
     serde_json::to_string(kept).unwrap_or_default()
 }
 
-/// What [`text`] wrote; a name that cannot be read is none.
+/// What [`text`] wrote; a name that cannot be read is dropped.
 pub(super) fn parse(text: &str) -> Origins {
-    let named: IndexMap<String, StoredTopic> = serde_json::from_str(text).unwrap_or_default();
+    let named: IndexMap<String, StoredOrigin> = serde_json::from_str(text).unwrap_or_default();
     named
         .into_iter()
         .filter_map(|(field, kept)| Some((field.into(), kept.origin()?)))
@@ -81,6 +81,6 @@ pub(super) fn parse(text: &str) -> Origins {
 
 /// What [`text_of_one`] wrote.
 pub(super) fn parse_one(text: &str) -> Option<Origin> {
-    let kept: StoredTopic = serde_json::from_str(text).ok()?;
+    let kept: StoredOrigin = serde_json::from_str(text).ok()?;
     kept.origin()
 }

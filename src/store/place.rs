@@ -1,45 +1,29 @@
-//! The file under its name: looked at before anything is written to it, and replaced by what is
-//! whole of it when it is damaged.
+//! The file under its name: opened when it is whole, and replaced by what is whole of it when it
+//! is damaged.
 
-use std::cell::Cell;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::Once;
 
 use redb::Database;
 
-use super::locked::{IN_USE, Locked, lock};
-use super::overlay::{HEAD, MAGIC, Overlay};
-use super::rows::{Damage, Rows};
-use super::{StoredTopic, beside, file, salvage};
+use super::errors::{IN_USE, StoreError, cannot, caught, explain};
+use super::look::{Found, look_at, regular};
+use super::medium::{Locked, lock};
+use super::{beside, tables};
 
-/// What was found in a file.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Found {
-    /// The topics, without what is damaged of them.
-    pub kept: Vec<StoredTopic>,
-    /// What is damaged; nothing in a whole file.
-    pub damage: Vec<Damage>,
-    /// The last commit could not be verified, so the file goes on from the one before it.
-    pub went_back: bool,
-    /// There is nothing in it yet, not even a head.
-    pub is_empty: bool,
-}
-
-/// A file that is ours now.
+/// A file that this daemon has locked.
 pub(super) struct Opened {
     pub database: Database,
-    /// What keeps others from it.
+    /// Keeps others out.
     pub locked: Locked,
     pub found: Found,
-    /// Where the damaged file is, in whose place a new one was put.
+    /// Where the damaged file is now, if a new one has taken its place.
     pub aside: Option<PathBuf>,
 }
 
 impl Opened {
-    /// What its owner has to know, a line each: what is damaged, and then the way out.
+    /// What the owner has to know, a line each: what is damaged, and then the way out.
     pub fn damage(&self) -> impl Iterator<Item = String> {
         let damage = self.found.damage.iter().map(ToString::to_string);
         let way_out = self.aside.as_ref().map(|aside| {
@@ -51,24 +35,26 @@ impl Opened {
         damage.chain(way_out)
     }
 
-    /// That, and which commit it goes on from.
+    /// The same, and whether it goes on from an earlier commit.
     pub fn notes(&self) -> impl Iterator<Item = String> {
         let back = self.found.went_back.then(|| WENT_BACK.to_owned());
         self.damage().chain(back)
     }
 }
 
-/// Of a file that was not closed in order. A write that was cut off and a damaged one are alike.
+/// Said of a file that was not closed in order. A write that was cut off and one that was damaged
+/// look the same.
 pub const WENT_BACK: &str = "the last commit could not be verified, as after a write that was cut off: the one before it stands";
 
-const FOREIGN: &str = "not a store of onlooker: choose another --store";
-const UNKNOWN: &str = "a redb file, damaged or of another version of redb, in which nothing of onlooker's can be found: choose another --store, or move it away if it was one";
-
-/// Opens the file, or makes it where there is none.
+/// Opens the file, or creates it where there is none.
 ///
 /// # Errors
-/// A file that is not ours, of a newer format or in use is left as it is.
-pub(super) fn open(path: &Path) -> Result<Opened, String> {
+/// A file that is not ours, has a newer format or is in use is left as it is.
+pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
+    try_open(path).map_err(|reason| StoreError::new(path, reason))
+}
+
+fn try_open(path: &Path) -> Result<Opened, String> {
     let path = &regular(path)?;
     let opened = match File::options().read(true).write(true).open(path) {
         Ok(file) => open_existing(path, file),
@@ -82,7 +68,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, String> {
 fn open_new(path: &Path) -> Result<Opened, String> {
     let made = beside::create(path, &[], None, |beside| beside::place_new(beside, path));
     let (locked, database) = made.map_err(|reason| match path.exists() {
-        // Another daemon was faster.
+        // Another daemon was first.
         true => IN_USE.to_owned(),
         false => reason,
     })?;
@@ -92,62 +78,6 @@ fn open_new(path: &Path) -> Result<Opened, String> {
         found: Found::default(),
         aside: None,
     })
-}
-
-/// What is in the file, to which nothing is written.
-///
-/// # Errors
-/// A file that is not there, not ours, of a newer format or in use.
-pub(super) fn look(path: &Path) -> Result<Found, String> {
-    let file = File::open(regular(path)?).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => "no such file".to_owned(),
-        _ => cannot(&error),
-    })?;
-    lock(&file, File::try_lock_shared)?;
-    look_at(&file)
-}
-
-/// Runs what redb does to a file that may be damaged, where it may panic.
-pub(super) fn caught<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, redb::Error> {
-    thread_local!(static QUIET: Cell<bool> = const { Cell::new(false) });
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let others = take_hook();
-        set_hook(Box::new(move |panic| {
-            if !QUIET.get() {
-                others(panic);
-            }
-        }));
-    });
-    QUIET.set(true);
-    let done = catch_unwind(AssertUnwindSafe(work));
-    QUIET.set(false);
-    let damaged = |_| {
-        Err(redb::Error::Corrupted(
-            "redb cannot go on with it".to_owned(),
-        ))
-    };
-    done.unwrap_or_else(damaged)
-}
-
-/// The file behind a name, which need not be there; not a pipe, a device or a directory, that
-/// could be waited for without end or hold no store.
-fn regular(path: &Path) -> Result<PathBuf, String> {
-    match fs::metadata(path) {
-        Ok(found) if found.is_file() => fs::canonicalize(path).map_err(|error| cannot(&error)),
-        Ok(found) => Err(format!(
-            "{}, where a store is a regular file: choose another --store",
-            if found.is_dir() {
-                "a directory"
-            } else {
-                "a pipe, socket or device"
-            }
-        )),
-        Err(_) if path.is_symlink() => {
-            Err("a link that leads nowhere: mend it, or choose another --store".to_owned())
-        }
-        Err(_) => Ok(path.to_owned()),
-    }
 }
 
 fn open_existing(path: &Path, file: File) -> Result<Opened, String> {
@@ -162,7 +92,7 @@ fn open_existing(path: &Path, file: File) -> Result<Opened, String> {
     let opened = caught(|| {
         let locked = Locked::new(file)?;
         let database = locked.open()?;
-        file::prepare(&database)?;
+        tables::prepare(&database)?;
         Ok((locked, database))
     });
     let (locked, database) = opened.map_err(|error| explain(&error))?;
@@ -174,8 +104,7 @@ fn open_existing(path: &Path, file: File) -> Result<Opened, String> {
     })
 }
 
-/// Whether a file has its name still: another daemon may have put a new one in its place until
-/// it could be locked.
+/// Whether a file still has its name: another daemon may have replaced it before it was locked.
 fn has_name(file: &File, path: &Path) -> io::Result<bool> {
     #[cfg(unix)]
     {
@@ -187,7 +116,7 @@ fn has_name(file: &File, path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Puts what was found in a damaged or empty file into a new one, in its place.
+/// Replaces a damaged or empty file by a new one with what was found in it.
 fn replace(path: &Path, file: &File, found: Found) -> Result<Opened, String> {
     let before = file.metadata().map_err(|error| cannot(&error))?;
     let mut aside = None;
@@ -217,126 +146,4 @@ fn replace(path: &Path, file: &File, found: Found) -> Result<Opened, String> {
         found,
         aside,
     })
-}
-
-fn look_at(file: &File) -> Result<Found, String> {
-    let mut head = Vec::new();
-    let mut from_start = file;
-    let read = from_start.seek(SeekFrom::Start(0));
-    let read = read.and_then(|_| from_start.take(HEAD as u64).read_to_end(&mut head));
-    read.map_err(|error| cannot(&error))?;
-    if head.is_empty() {
-        return Ok(Found {
-            is_empty: true,
-            ..Found::default()
-        });
-    }
-    if is_zero(&head) && rest_is_zero(file).map_err(|error| cannot(&error))? {
-        return Ok(Found {
-            damage: vec![Damage::of_file("there are only zeros in it")],
-            ..Found::default()
-        });
-    }
-    let differing = head
-        .iter()
-        .zip(MAGIC)
-        .map(|(byte, ours)| (byte ^ ours).count_ones());
-    if differing.sum::<u32>() > 1 {
-        return Err(FOREIGN.to_owned());
-    }
-    if let Ok(found) = caught(|| verified(&Overlay::new(file)?)) {
-        return found;
-    }
-    let mended = caught(|| {
-        let overlay = Overlay::new(file)?;
-        overlay.mend_head()?;
-        verified(&overlay)
-    });
-    if let Ok(found) = mended {
-        let mut found = found?;
-        found.kept.iter_mut().for_each(|kept| kept.is_last = false);
-        found.damage.push(Damage::of_file(
-            "its head was damaged, what was written last may be missing",
-        ));
-        return Ok(found);
-    }
-    salvaged(file)
-}
-
-/// Through redb, if that finds the file whole.
-fn verified(overlay: &Overlay) -> Result<Result<Found, String>, redb::Error> {
-    let before = overlay.commits()?;
-    let mut database = Database::builder().create_with_backend(overlay.clone())?;
-    let went_back = before.went_back(overlay.commits()?);
-    if !database.check_integrity()? {
-        return Err(redb::Error::Corrupted("its pages disagree".to_owned()));
-    }
-    if let Err(refusal) = file::check_format(&database)? {
-        return Ok(Err(refusal));
-    }
-    file::prepare(&database)?;
-    let (closed, rows) = file::read(&database)?;
-    let (mut kept, damage) = rows.read();
-    let is_last = closed && !went_back && damage.is_empty();
-    kept.iter_mut().for_each(|kept| kept.is_last = is_last);
-    Ok(Ok(Found {
-        kept,
-        damage,
-        went_back,
-        is_empty: false,
-    }))
-}
-
-fn is_zero(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| *byte == 0)
-}
-
-fn rest_is_zero(file: &File) -> io::Result<bool> {
-    let mut rest = BufReader::new(file);
-    loop {
-        let bytes = rest.fill_buf()?;
-        if bytes.is_empty() || !is_zero(bytes) {
-            return Ok(bytes.is_empty());
-        }
-        let length = bytes.len();
-        rest.consume(length);
-    }
-}
-
-/// Row by row, where redb cannot read the file.
-fn salvaged(file: &File) -> Result<Found, String> {
-    let mut bytes = Vec::new();
-    let mut from_start = file;
-    let read = from_start.seek(SeekFrom::Start(0));
-    let read = read.and_then(|_| from_start.read_to_end(&mut bytes));
-    read.map_err(|error| cannot(&error))?;
-    let mut commits = salvage::commits(&bytes);
-    commits.retain(|rows| rows.is_ours);
-    let commits: Vec<_> = commits.iter().map(Rows::read).collect();
-    let whole = commits
-        .iter()
-        .find(|(kept, damage)| !kept.is_empty() && damage.is_empty());
-    let some = commits.iter().find(|(kept, _)| !kept.is_empty());
-    let (kept, damage) = whole.or(some).or(commits.first()).ok_or(UNKNOWN)?.clone();
-    let what = match kept.is_empty() {
-        true => "nothing of it can be read",
-        false => "what was written last may be missing",
-    };
-    let damage = damage.into_iter().chain([Damage::of_file(what)]).collect();
-    Ok(Found {
-        kept,
-        damage,
-        ..Found::default()
-    })
-}
-
-pub(super) fn cannot(error: &io::Error) -> String {
-    format!("the store cannot be opened ({error}): choose another --store")
-}
-
-pub(super) fn explain(error: &redb::Error) -> String {
-    match error {
-        redb::Error::DatabaseAlreadyOpen => IN_USE.to_owned(),
-        other => format!("the store cannot be opened ({other}): choose another --store"),
-    }
 }

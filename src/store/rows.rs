@@ -1,12 +1,12 @@
-//! The rows of the file. Each says by itself what it is of, under a checksum of its own, so that
-//! of a damaged file it is known what is whole, and what is damaged.
+//! The rows of the file. Each names what it belongs to and has a checksum of its own, so that in a
+//! damaged file the rows that are whole can be told from the others.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{StoredTopic, origins};
+use super::kept::StoredTopic;
+use super::origins;
 use crate::state::json::Json;
-use crate::state::name::TopicName;
 use crate::state::revision::Revision;
 use crate::state::session::{FieldName, Session};
 use crate::state::topic::{Origin, Origins, Version};
@@ -19,11 +19,11 @@ pub(super) type Row = (Vec<u8>, Vec<u8>);
 pub(super) struct Rows {
     /// Whether there are tables of ours in it at all.
     pub is_ours: bool,
-    /// Topic → itself, its revision, and [`Sum`] of its rows below.
+    /// Topic → its name, its revision, and the [`Sum`] of its rows below.
     pub heads: Vec<Row>,
-    /// Topic → itself, the session as of its last structural change, who wrote its fields.
+    /// Topic → its name, the session as of its last structural change, who wrote its fields.
     pub wholes: Vec<Row>,
-    /// Topic and field → themselves, the value, who wrote it, for fields that changed since.
+    /// Topic and field → their names, the value, who wrote it, for fields that changed since.
     pub parts: Vec<Row>,
     /// Whether there may have been more topics, of which nothing is left.
     pub lacks_topics: bool,
@@ -31,16 +31,16 @@ pub(super) struct Rows {
     pub lacks_parts: bool,
 }
 
-/// The checksums of rows, in any order: it tells whether one is missing, or an older one.
+/// The checksums of rows, whatever their order: it differs when one is missing or outdated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sum(pub u32);
 
-/// Something that a store does not hold as it was written.
+/// A part of a store that is not as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
-    /// Whose; none: it concerns the whole file.
+    /// The topic; none: it concerns the whole file.
     pub topic: Option<String>,
-    /// Only this field of it.
+    /// The field; none: it concerns the whole topic.
     pub field: Option<String>,
     /// What is wrong, and what becomes of it.
     pub what: String,
@@ -49,7 +49,7 @@ pub struct Damage {
 /// A field, its value and who wrote it.
 type Part = (FieldName, Json, Option<Origin>);
 
-/// What rows make of one topic.
+/// What the rows say of one topic.
 #[derive(Default)]
 struct Draft {
     head: Option<(Revision, Sum)>,
@@ -60,7 +60,7 @@ struct Draft {
     sum: Sum,
 }
 
-/// A row's value: the checksum, then each member behind its length.
+/// A row's value: the checksum, then each member after its length.
 pub(super) fn seal(members: &[&str]) -> Vec<u8> {
     let lengths = members.iter().map(|member| member.len() + 4);
     let mut row = Vec::with_capacity(4 + lengths.sum::<usize>());
@@ -76,7 +76,7 @@ pub(super) fn seal(members: &[&str]) -> Vec<u8> {
     row
 }
 
-/// What [`seal`] was given; none when anything of it has changed.
+/// What [`seal`] was given; none when any of it has changed.
 fn unseal<const N: usize>(row: &[u8]) -> Option<[&str; N]> {
     let mut rest = row.get(4..)?;
     if crc32fast::hash(rest) != checksum(row) {
@@ -115,21 +115,21 @@ pub(super) fn part_key(topic: &str, field: &str) -> Vec<u8> {
     [topic.as_bytes(), &[0], field.as_bytes()].concat()
 }
 
-/// Behind all keys of a topic's parts.
+/// After all keys of a topic's parts.
 pub(super) fn parts_end(topic: &str) -> Vec<u8> {
     [topic.as_bytes(), &[1]].concat()
 }
 
 impl Sum {
-    /// With another row, or without it if it is in already.
+    /// With another row, or without it if it was included already.
     pub fn with(self, row: &[u8]) -> Sum {
         Sum(self.0 ^ checksum(row))
     }
 }
 
 impl Rows {
-    /// The topics that are there, and what is not as it was written. A topic comes without
-    /// damaged fields; it is left out if it is not known which those are.
+    /// The topics, and what is damaged. A topic comes without its damaged fields; it is left out
+    /// if it is not known which those are.
     pub fn read(&self) -> (Vec<StoredTopic>, Vec<Damage>) {
         let mut drafts = BTreeMap::<String, Draft>::new();
         for (key, row) in &self.heads {
@@ -191,26 +191,40 @@ fn read_part(row: &[u8]) -> Option<(&str, Part)> {
 impl Draft {
     /// `lacks_parts`: without a head it is not known then whether they are all there.
     fn finish(
-        self,
+        mut self,
         name: &str,
         lacks_parts: bool,
         damage: &mut Vec<Damage>,
     ) -> Option<StoredTopic> {
-        let mut tell = |field, what: &str| {
+        let mut report = |field, what: &str| {
             let (topic, what) = (Some(name.to_owned()), what.to_owned());
             damage.push(Damage { topic, field, what });
         };
         let knows_damaged = self.knows_damaged(lacks_parts);
-        let (Ok(topic), Some((mut session, mut origins))) = (name.parse::<TopicName>(), self.whole)
-        else {
-            tell(None, "its session is damaged or missing, so it is left out");
+        let (Ok(topic), Some((session, origins))) = (name.parse(), self.whole.take()) else {
+            report(None, "its session is damaged or missing, so it is left out");
             return None;
         };
         if !knows_damaged {
             let what = "some fields are damaged, and it is not known which: it is left out";
-            tell(None, what);
+            report(None, what);
             return None;
         }
+        for field in &self.damaged {
+            report(Some(field.clone()), "it is damaged, so it is left out");
+        }
+        if self.head.is_none() {
+            report(None, "its revision is damaged, so it gets a new one");
+        }
+        Some(StoredTopic {
+            topic,
+            version: self.version(session, origins),
+            is_last: false,
+        })
+    }
+
+    /// The parts put into the session, without the damaged fields.
+    fn version(self, mut session: Session, mut origins: Origins) -> Version {
         for (field, value, origin) in self.parts {
             session.config.set(&field, value);
             match origin {
@@ -218,27 +232,17 @@ impl Draft {
                 None => _ = origins.remove_mut(&field),
             }
         }
-        let is_whole = |field: &str| !self.damaged.iter().any(|damaged| damaged == field);
-        session.config.retain(is_whole);
-        for field in self.damaged {
+        session
+            .config
+            .retain(|field| !self.damaged.iter().any(|damaged| damaged == field));
+        for field in &self.damaged {
             origins.remove_mut(field.as_str());
-            tell(Some(field), "it is damaged, so it is left out");
         }
-        if self.head.is_none() {
-            tell(None, "its revision is damaged, so it gets a new one");
-        }
-        let revision = self.head.map_or(Revision::ZERO, |(revision, _)| revision);
-        let version = Version {
-            revision,
+        Version {
+            revision: self.head.map_or(Revision::ZERO, |(revision, _)| revision),
             session,
             origins,
-        };
-        let is_last = false;
-        Some(StoredTopic {
-            topic,
-            version,
-            is_last,
-        })
+        }
     }
 
     /// Whether the damaged fields are all that differs from what was written.

@@ -1,27 +1,27 @@
-//! What can still be read of a damaged file, page by page. redb opens only what it can verify as
-//! a whole: a file that was not closed in order is refused for one damaged page of its last two
-//! commits, and there is no way to have it read the others. Here nothing is trusted, and the rows
-//! tell which of them are as they were written.
+//! Reads what is left of a damaged file, page by page. redb opens only what it can verify as a
+//! whole: it refuses a file that was not closed in order if one page of its last two commits is
+//! damaged, and offers no way to read the others. Nothing is trusted here; the rows themselves
+//! show which of them are as they were written.
 //!
-//! The file's shape is redb's third: a page with two commit slots, then the pages of trees. A
-//! leaf has keys and values, a branch has the pages below it; the first tree has the tables.
+//! This is the third format of redb: a page with two commit slots, then the pages of trees. A
+//! leaf has keys and values, a branch the pages below it; the first tree lists the tables.
 
 use std::collections::BTreeSet;
 
 use super::rows::{Row, Rows};
 
 const PAGE: usize = 4096;
-/// Where the commit slots are, how long they are, and where in them things are.
+/// Where the commit slots are, how long they are, and what is where inside them.
 const SLOTS: [usize; 2] = [64, 192];
 const SLOT: usize = 128;
 const ROOT: usize = 8;
 const TRANSACTION: usize = 104;
 /// Pages in a region.
 const REGION: usize = 1 << 20;
-/// No tree of a real file is as deep.
+/// No tree in a real file is that deep.
 const DEEPEST: usize = 32;
 
-/// The rows as of each of the two commits that a file knows, the newer first.
+/// The rows of the two commits that a file knows, the newer first.
 pub(super) fn commits(bytes: &[u8]) -> Vec<Rows> {
     let slot = |at: usize| bytes.get(at..at + SLOT);
     let mut slots: Vec<&[u8]> = SLOTS.into_iter().filter_map(slot).collect();
@@ -48,7 +48,7 @@ fn rows(bytes: &[u8], slot: &[u8]) -> Rows {
         heads,
         wholes,
         parts,
-        // Of another program's tables one may have the name of one of ours.
+        // A table of another program may have the name of one of ours.
         is_ours: has(b"onlooker") || has(b"heads") && has(b"wholes"),
         lacks_topics: !all_heads && !all_wholes,
         lacks_parts: !all_parts,
@@ -67,12 +67,12 @@ pub(super) fn tree(bytes: &[u8], root: Option<u64>) -> (Vec<Row>, bool) {
     (walk.found, is_whole)
 }
 
-/// A way through the pages of a tree, no longer than the file.
+/// A walk through the pages of a tree, no longer than the file.
 struct Walk<'a> {
     bytes: &'a [u8],
-    /// How many bytes there can be still: pages that overlap would make more of them.
+    /// How many more bytes there can be: pages that overlap would yield more than the file has.
     left: usize,
-    /// Where pages began.
+    /// Where the pages so far began.
     seen: BTreeSet<usize>,
     found: Vec<Row>,
 }
@@ -92,7 +92,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether so many bytes can be there.
+    /// Takes so many bytes off what is left; returns whether there were as many.
     fn take(&mut self, count: usize) -> bool {
         let left = self.left.checked_sub(count);
         self.left = left.unwrap_or_default();
@@ -139,7 +139,7 @@ impl Walk<'_> {
     }
 }
 
-/// Where a page is, and it, by its number: the order of its size, the region, the place in it.
+/// Where a page is, and its bytes, by its number: the order of its size, its region, its place.
 fn page(bytes: &[u8], number: u64) -> Option<(usize, &[u8])> {
     let order = usize::try_from(number >> 59)
         .ok()

@@ -1,35 +1,23 @@
 //! What is kept, what is refused, and what is left alone.
 
 use super::beside::put_aside;
-use super::file::{CHANGES_2, FIELDS_1, FORMAT, META, REVISIONS_2, SESSIONS_1, SNAPSHOTS_2};
+use super::tables::{CHANGES_2, FIELDS_1, FORMAT, META, REVISIONS_2, SESSIONS_1, SNAPSHOTS_2};
+use std::path::Path;
+
+use redb::Database;
+
 use super::*;
 use crate::state::json::Json;
 use crate::state::revision::Revision;
 use crate::state::session::Session;
-use crate::state::topic::Origins;
+use crate::state::topic::{Origins, Version};
 
 fn session(text: &str) -> Session {
     Session::from_json(&Json::parse(text.as_bytes()).unwrap(), "x").unwrap()
 }
 
-fn commit(store: &Store, record: Record) -> Result<bool, String> {
-    let (done, answer) = oneshot::channel();
-    store
-        .jobs()
-        .blocking_send(Job::Commit(Box::new(record), done))
-        .map_err(|_| ())
-        .unwrap();
-    answer.blocking_recv().unwrap()
-}
-
-fn close(store: &Store) {
-    let (done, closed) = oneshot::channel();
-    store
-        .jobs()
-        .blocking_send(Job::Close(done))
-        .map_err(|_| ())
-        .unwrap();
-    closed.blocking_recv().unwrap();
+fn commit(store: &mut Store, record: Record) -> Result<(), String> {
+    store.commit(std::iter::once(&record))
 }
 
 fn record(to: u64, text: &str, fields: Option<&[&str]>) -> Record {
@@ -38,8 +26,6 @@ fn record(to: u64, text: &str, fields: Option<&[&str]>) -> Record {
         topic: "main".parse().unwrap(),
         to: Some(version(to, text)),
         fields,
-        generation: 0,
-        ledger: Ledger::default(),
     }
 }
 
@@ -55,15 +41,15 @@ fn version(revision: u64, text: &str) -> Version {
 fn what_was_committed_is_there_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
-    let (store, kept) = Store::open(&path).unwrap();
+    let (mut store, kept) = Store::open(&path).unwrap();
     assert_eq!(kept, []);
     commit(
-        &store,
+        &mut store,
         record(5, r#"{"data":[1E+2],"config":{"b":1,"a":2}}"#, None),
     )
     .unwrap();
     commit(
-        &store,
+        &mut store,
         record(6, r#"{"data":[1E+2],"config":{"b":3,"a":2}}"#, Some(&["b"])),
     )
     .unwrap();
@@ -74,8 +60,8 @@ fn what_was_committed_is_there_again() {
             .reason
             .contains("another onlooker")
     );
-    close(&store);
-    let (store, kept) = Store::open(&path).unwrap();
+    assert!(store.close());
+    let (mut store, kept) = Store::open(&path).unwrap();
     let again = record(6, r#"{"data":[1E+2],"config":{"b":3,"a":2}}"#, None);
     assert_eq!(
         kept,
@@ -90,26 +76,9 @@ fn what_was_committed_is_there_again() {
         r#"{"name":"x","data":[1E+2],"config":{"b":3,"a":2},"metadata":{}}"#
     );
     let dropped = Record { to: None, ..again };
-    commit(&store, dropped).unwrap();
-    close(&store);
+    commit(&mut store, dropped).unwrap();
+    assert!(store.close());
     assert_eq!(Store::open(&path).unwrap().1, []);
-}
-
-#[test]
-fn a_change_that_rests_on_a_lost_one_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let (store, _) = Store::open(&folder.path().join("store")).unwrap();
-    let first = record(5, "[1]", None);
-    let ledger = first.ledger.clone();
-    commit(&store, first).unwrap();
-    ledger.lose();
-    let rests_on = |generation, revision, text| Record {
-        ledger: ledger.clone(),
-        generation,
-        ..record(revision, text, None)
-    };
-    assert!(commit(&store, rests_on(0, 7, "[2]")).is_err());
-    assert!(commit(&store, rests_on(1, 8, "[3]")).is_ok());
 }
 
 #[test]
@@ -206,7 +175,7 @@ fn files_of_older_formats_are_taken_over() {
         for _ in 0..2 {
             let (store, kept) = Store::open(&path).unwrap();
             assert_eq!(kept[0].version, version(7, &before.replace("1,", "3,")));
-            close(&store);
+            assert!(store.close());
         }
         assert_eq!(folder.path().read_dir().unwrap().count(), 1);
     }
@@ -226,9 +195,9 @@ fn what_an_older_format_has_damaged_is_named() {
 fn an_export_can_be_imported() {
     let folder = tempfile::tempdir().unwrap();
     let (from, to) = (folder.path().join("from"), folder.path().join("to"));
-    let (store, _) = Store::open(&from).unwrap();
-    commit(&store, record(5, r#"{"data":{"é":1.50}}"#, None)).unwrap();
-    close(&store);
+    let (mut store, _) = Store::open(&from).unwrap();
+    commit(&mut store, record(5, r#"{"data":{"é":1.50}}"#, None)).unwrap();
+    assert!(store.close());
     let mut lines = Vec::new();
     export(&from, 8, &mut |line| lines.push(line.to_owned())).unwrap();
     assert_eq!(
@@ -274,7 +243,7 @@ fn an_import_is_newer_than_all_before_it() {
     assert_eq!(steps, [5, 6, 21, 30]);
     // What was closed in order stays so, and what was not does not become it.
     assert!(!check(&path).unwrap().kept[0].is_last);
-    close(&Store::open(&path).unwrap().0);
+    assert!(Store::open(&path).unwrap().0.close());
     import(&path, &given(7), 40).unwrap();
     assert!(check(&path).unwrap().kept[0].is_last);
 }
@@ -294,9 +263,9 @@ fn hurt(path: &Path, text: &[u8], bit: u8) {
 fn a_damaged_revision_is_made_anew_from_the_clock() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
-    let (store, _) = Store::open(&path).unwrap();
-    commit(&store, record(123_456_789, "[1]", None)).unwrap();
-    close(&store);
+    let (mut store, _) = Store::open(&path).unwrap();
+    commit(&mut store, record(123_456_789, "[1]", None)).unwrap();
+    assert!(store.close());
     hurt(&path, b"123456789", 1);
     let mut lines = Vec::new();
     let found = export(&path, 77, &mut |line| lines.push(line.to_owned())).unwrap();
@@ -316,7 +285,7 @@ fn an_empty_file_is_a_new_store() {
     let path = folder.path().join("store");
     std::fs::write(&path, b"").unwrap();
     assert!(check(&path).unwrap().is_empty);
-    let opened = super::open(&path).unwrap();
+    let opened = place::open(&path).unwrap();
     assert_eq!((opened.aside.clone(), opened.notes().count()), (None, 0));
     drop(opened);
     assert!(!check(&path).unwrap().is_empty);
@@ -363,7 +332,7 @@ fn what_replaces_a_damaged_file_is_whose_that_was() {
         (found.uid(), found.gid(), found.mode() & 0o777)
     };
     let before = of(&path);
-    let opened = super::open(&path).unwrap();
+    let opened = place::open(&path).unwrap();
     assert!(opened.aside.is_some());
     assert_eq!(of(&path), before);
 }
@@ -391,7 +360,7 @@ fn what_overlaps_in_a_damaged_file_is_read_no_longer_than_the_file() {
 
 #[test]
 fn a_panic_out_of_redb_is_an_error() {
-    let ended = place::caught(|| -> Result<(), redb::Error> { panic!("as redb would") });
+    let ended = errors::caught(|| -> Result<(), redb::Error> { panic!("as redb would") });
     assert!(matches!(ended, Err(redb::Error::Corrupted(_))));
 }
 
@@ -409,7 +378,7 @@ fn what_a_killed_creation_leaves_goes_with_the_next_start() {
                 (Vec::new(), false),
                 "{before_its_name}"
             );
-            close(&store);
+            assert!(store.close());
         }
     }
 }
@@ -427,7 +396,7 @@ fn a_file_of_the_users_own_beside_stays() {
     let link = folder.path().join(".store.onlooker-new-0123456789abcde0");
     std::os::unix::fs::symlink(&target, &link).unwrap();
     for _ in 0..2 {
-        close(&Store::open(&path).unwrap().0);
+        assert!(Store::open(&path).unwrap().0.close());
     }
     for name in theirs {
         let bytes = std::fs::read(folder.path().join(name)).unwrap();

@@ -1,25 +1,28 @@
-//! What a store keeps, as lines of JSON.
+//! The contents of a store as lines of JSON.
 
 use std::path::Path;
 
-use super::{Found, StoreError, StoredTopic, file, open, origins, place};
+use super::errors::{StoreError, caught};
+use super::kept::StoredTopic;
+use super::look::{Found, look};
+use super::{origins, place, tables};
 use crate::state::json::Json;
 use crate::state::name::TopicName;
 use crate::state::revision::Revision;
 use crate::state::session::Session;
 use crate::state::topic::{Origins, Version};
 
-/// Looks whether a file is whole. Nothing is written to it.
+/// Checks whether a file is whole. Nothing is written to it.
 ///
 /// # Errors
-/// A file that is not there, not ours, of a newer format or in use.
+/// A file that is missing, not ours, of a newer format or in use.
 pub fn check(path: &Path) -> Result<Found, StoreError> {
-    place::look(path).map_err(|reason| StoreError::new(path, reason))
+    look(path)
 }
 
 /// What a file holds, one JSON object per topic: `{"topic","revision","session"}`, and
-/// `"origins"` where writers gave their names. A revision that is damaged is made anew from the
-/// clock. Tells what else is to be known of the file: the lines are `found.kept`.
+/// `"origins"` where writers gave their names. A damaged revision is replaced by one from the
+/// clock. Returns what was found: the lines are of `found.kept`.
 ///
 /// # Errors
 /// As [`check`].
@@ -49,8 +52,8 @@ pub fn export(
 }
 
 /// Puts topics into a file, all of them or none; topics of the same name are replaced. Each takes
-/// a new revision, and none of its writers' names: to who has shown it before, it has changed, and
-/// perhaps back. Tells what is to be known of a file that was damaged, and set aside.
+/// a new revision and loses its writers' names: to whoever has shown it before, it has changed,
+/// perhaps back. Returns what the owner has to know if the file was damaged and set aside.
 ///
 /// # Errors
 /// As [`super::Store::open`], or when the disk is full.
@@ -59,7 +62,7 @@ pub fn import(
     topics: &[StoredTopic],
     unix_micros: u64,
 ) -> Result<Vec<String>, StoreError> {
-    let opened = open(path)?;
+    let opened = place::open(path)?;
     let had = &opened.found.kept;
     let lost = had
         .iter()
@@ -75,14 +78,14 @@ pub fn import(
     };
     let topics: Vec<StoredTopic> = lost.chain(topics).map(renewed).collect();
     let write = || {
-        // What says that it was closed in order may be of the commit before the last one.
+        // The mark of a file closed in order may belong to the commit before the last one.
         if opened.found.went_back {
-            file::begin(&opened.database)?;
+            tables::begin(&opened.database)?;
         }
-        file::put_all(&opened.database, &topics)
+        tables::put_all(&opened.database, &topics)
     };
-    let written = place::caught(write);
-    written.map_err(|error| StoreError::new(path, error.to_string()))?;
+    let written = caught(write);
+    written.map_err(|error| StoreError::new(path, error))?;
     Ok(opened.notes().collect())
 }
 

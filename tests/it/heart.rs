@@ -11,7 +11,7 @@ use onlooker::state::json::{Json, Kind};
 use onlooker::state::name::TopicName;
 use onlooker::state::revision::Revision;
 use onlooker::state::session::Session;
-use onlooker::state::topic::{Change, Rules, Topic, Update, Version, Writer, Written};
+use onlooker::state::topic::{Change, Origins, Rules, Topic, Update, Version, Writer, Written};
 use onlooker::wire;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -284,7 +284,11 @@ impl Room {
             let next = Revision::new(present.get() + 1).unwrap();
             self.answers.clear();
             self.pending.clear();
-            self.topic.adopt(next, self.durable.clone());
+            let (session, origins) = match self.durable.clone() {
+                Some(durable) => (Some(durable.session), durable.origins),
+                None => (None, Origins::new_sync()),
+            };
+            self.topic.adopt(next, session, origins);
             self.durable = self.topic.version();
             self.show();
         }

@@ -4,12 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::*;
 use crate::state::json::Json;
 use crate::state::revision::Revision;
 use crate::state::session::Session;
-use crate::state::topic::{Origin, Origins, Writer};
+use crate::state::topic::{Origin, Origins, Version, Writer};
 
 const TOPICS: usize = 60;
 const FLIPS: usize = 110;
@@ -48,7 +49,7 @@ fn named(mut version: Version, field: &str) -> Version {
 
 /// Commits one after the other, and notes what the store holds then.
 fn told(path: &Path, closed: bool) -> Told {
-    let (store, _) = Store::open(path).unwrap();
+    let (mut store, _) = Store::open(path).unwrap();
     let (mut now, mut before) = (Topics::new(), Topics::new());
     let mut commit = |topic: &str, to: Option<Version>, fields: Option<&[&str]>| {
         before.clone_from(&now);
@@ -60,13 +61,8 @@ fn told(path: &Path, closed: bool) -> Told {
             topic: topic.parse().unwrap(),
             to,
             fields: fields.map(|fields| fields.iter().map(|field| (*field).into()).collect()),
-            generation: 0,
-            ledger: Ledger::default(),
         };
-        let (done, answer) = oneshot::channel();
-        let job = Job::Commit(Box::new(record), done);
-        assert!(store.jobs().blocking_send(job).is_ok());
-        answer.blocking_recv().unwrap().unwrap();
+        store.commit(std::iter::once(&record)).unwrap();
     };
     let mut first = None;
     for index in 0..TOPICS {
@@ -94,9 +90,7 @@ fn told(path: &Path, closed: bool) -> Told {
     last.session.config.set("b", Json::parse(b"3").unwrap());
     commit("topic-0", Some(last), Some(&["b"]));
     let unclosed = std::fs::read(path).unwrap();
-    let (done, is_closed) = oneshot::channel();
-    assert!(store.jobs().blocking_send(Job::Close(done)).is_ok());
-    is_closed.blocking_recv().unwrap();
+    assert!(store.close());
     let bytes = if closed {
         std::fs::read(path).unwrap()
     } else {
@@ -190,7 +184,7 @@ fn open_with(told: &Told, bytes: &[u8], fault: &str) -> usize {
                 error.reason.contains("nothing of onlooker's"),
                 "{fault}: {error}"
             );
-            assert!(super::open(&path).is_err(), "{fault}");
+            assert!(place::open(&path).is_err(), "{fault}");
             assert_eq!(std::fs::read(&path).unwrap(), bytes, "{fault}: written to");
             assert_eq!(folder.path().read_dir().unwrap().count(), 1, "{fault}");
             return 1;
@@ -202,7 +196,7 @@ fn open_with(told: &Told, bytes: &[u8], fault: &str) -> usize {
         "{fault}"
     );
     assert_eq!(std::fs::read(&path).unwrap(), bytes, "{fault}: written to");
-    let opened = super::open(&path).unwrap();
+    let opened = place::open(&path).unwrap();
     hold(told, &opened.found, fault);
     assert_eq!(opened.found, looked, "{fault}");
     assert_eq!(opened.aside.is_some(), !looked.damage.is_empty(), "{fault}");

@@ -6,21 +6,22 @@ use redb::{
     Database, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction,
 };
 
+use super::kept::{Record, StoredTopic};
+use super::origins;
 use super::rows::{self, Row, Rows, Sum, part_key, parts_end, seal};
-use super::{Record, StoredTopic, origins};
 use crate::state::session::FieldName;
 use crate::state::topic::Version;
 
-/// Grows when what is kept changes its shape.
+/// Goes up when the shape of what is kept changes.
 pub(super) const FORMAT: u64 = 3;
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("onlooker");
-/// In the first table, only while the file is closed in order.
+/// A key of [`META`] that is there only while the file is closed in order.
 const CLOSED: &str = "closed";
 /// The rows of [`Rows`].
 const HEADS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("heads");
 const WHOLES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("wholes");
 const PARTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("parts");
-/// What formats 1 and 2 had in place of these, without checksums: topic → its revision.
+/// Formats 1 and 2 had these in their place, without checksums: topic → its revision.
 pub(super) const REVISIONS_2: TableDefinition<'_, &str, u64> = TableDefinition::new("revisions");
 /// Format 2: topic → the session's text, and who wrote its fields.
 pub(super) const SNAPSHOTS_2: TableDefinition<'_, &str, (&str, &str)> =
@@ -28,7 +29,7 @@ pub(super) const SNAPSHOTS_2: TableDefinition<'_, &str, (&str, &str)> =
 /// Format 2: topic and field → the value and who wrote it.
 pub(super) const CHANGES_2: TableDefinition<'_, (&str, &str), (&str, &str)> =
     TableDefinition::new("changes");
-/// Format 1: as these two, without the writers.
+/// Format 1: the same two without the writers.
 pub(super) const SESSIONS_1: TableDefinition<'_, &str, &str> = TableDefinition::new("sessions");
 pub(super) const FIELDS_1: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("fields");
 
@@ -37,7 +38,7 @@ pub(super) fn check_format(database: &Database) -> Result<Result<(), String>, re
     let transaction = database.begin_read()?;
     let format = match transaction.open_table(META) {
         Ok(meta) => meta.get("format")?.map(|format| format.value()),
-        // One in which nothing was ever written is as good as a new one.
+        // A file to which nothing was ever written is as good as a new one.
         Err(TableError::TableDoesNotExist(_)) if transaction.list_tables()?.next().is_none() => {
             return Ok(Ok(()));
         }
@@ -86,7 +87,7 @@ fn upgrade_1(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     Ok(())
 }
 
-/// Takes the rows over as they are: whether they can be read is seen afterwards.
+/// Takes the rows over as they are: whether they can be read is checked afterwards.
 fn upgrade_2(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     let mut sums = BTreeMap::<String, Sum>::new();
     let mut add = |topic: &str, row: &[u8]| {
@@ -151,15 +152,15 @@ fn all<K: redb::Key + 'static>(
     table.iter()?.map(row).collect()
 }
 
-/// A daemon begins with the file. Until it is closed in order, changes that it does not hold may
-/// have been shown.
+/// Marks the file as in use. Until it is closed in order, changes that it does not hold may have
+/// been shown.
 pub(super) fn begin(database: &Database) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
     transaction.open_table(META)?.remove(CLOSED)?;
     Ok(transaction.commit()?)
 }
 
-/// All that was shown and stands is in the file.
+/// Marks the file as closed in order: it holds everything that was shown and stands.
 pub(super) fn close(database: &Database) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
     transaction.open_table(META)?.insert(CLOSED, 1)?;
@@ -184,7 +185,7 @@ pub(super) fn apply(transaction: &WriteTransaction, record: &Record) -> Result<(
     }
 }
 
-/// Puts a whole topic in place of what was kept of it, or nothing.
+/// Replaces what was kept of a topic by a whole version of it, or by nothing.
 pub(super) fn put(
     transaction: &WriteTransaction,
     name: &str,

@@ -1,0 +1,32 @@
+//! The wall clock, as revisions are made from it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::state::revision::Revision;
+
+/// No clock that is right shows more: the year 2200, in microseconds since 1970. Revisions end
+/// at 2^53 - 1, in 2255.
+const LATEST: u64 = 7_258_118_400_000_000;
+
+/// Microseconds since 1970; 0 when the clock is beyond reason, and revisions count on without it.
+pub(super) fn unix_micros() -> u64 {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let micros = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
+    if micros > LATEST && !SAID.swap(true, Ordering::Relaxed) {
+        tracing::warn!("the clock is past the year 2200: revisions count on without it");
+    }
+    if micros > LATEST { 0 } else { micros }
+}
+
+/// The revision of a topic that was kept, if it is credible: one that was made by a wrong clock
+/// leaves no room for those after it.
+pub(super) fn credible(kept: Revision) -> Revision {
+    match kept.get() > LATEST {
+        true => Revision::ZERO.next(unix_micros()),
+        false => kept,
+    }
+}

@@ -1,0 +1,117 @@
+//! Those who may change a topic and those who watch it, counted while they are there.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Hub;
+use super::entry::TopicEntry;
+use super::receipt::WriteError;
+use super::sources::Sources;
+use crate::state::name::TopicName;
+use crate::wire::frame::Encoding;
+
+/// A source that may change the topics of a name, one after the other, counted while this lives.
+pub struct SourceGuard {
+    hub: Hub,
+    name: TopicName,
+    sources: Arc<Sources>,
+}
+
+/// A place among those who watch, viewers and readers of `/sync` alike, taken while this lives.
+pub struct Place(Hub);
+
+/// A connected viewer, counted while this lives.
+pub struct Presence {
+    entry: Arc<TopicEntry>,
+    place: Place,
+    encoding: Option<Encoding>,
+}
+
+impl Hub {
+    /// Takes one of the places of those who watch until the value is dropped; none when all
+    /// are taken.
+    pub fn place(&self) -> Option<Place> {
+        let limit = self.0.limits.viewers;
+        let free = |taken: usize| (taken < limit).then_some(taken + 1);
+        let places = &self.0.places;
+        places
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, free)
+            .ok()?;
+        Some(Place(self.clone()))
+    }
+
+    /// Counts a viewer of a topic until the value is dropped; none when all places are taken.
+    /// The topic may have ended: then the viewer is to be told so.
+    pub fn enter(&self, entry: &Arc<TopicEntry>) -> Option<Presence> {
+        let (place, entry) = (self.place()?, entry.clone());
+        entry.count_viewer(true);
+        self.0.viewers.fetch_add(1, Ordering::Relaxed);
+        self.0.counts.viewers.fetch_add(1, Ordering::Relaxed);
+        self.mark_change();
+        Some(Presence {
+            entry,
+            place,
+            encoding: None,
+        })
+    }
+
+    /// Counts a source that may change a topic, which need not exist yet, until the value is
+    /// dropped. When the topic is deleted, the source is attached to the next one of the name.
+    ///
+    /// # Errors
+    /// When there are too many topics already.
+    pub fn attach(&self, name: &TopicName) -> Result<SourceGuard, WriteError> {
+        let mut topics = self.topics_mut();
+        let entry = self.open(&mut topics, name)?;
+        let sources = entry.sources.clone();
+        // Under the lock of the topics, so that it does not end unused in between.
+        sources.attach();
+        Ok(SourceGuard {
+            hub: self.clone(),
+            name: name.clone(),
+            sources,
+        })
+    }
+}
+
+impl Presence {
+    /// From now on what is sent to the topic's viewers is encoded for this one before it leaves.
+    pub fn receives(&mut self, encoding: Encoding) {
+        self.entry.encodings.add(encoding);
+        let before = self.encoding.replace(encoding);
+        before
+            .into_iter()
+            .for_each(|before| self.entry.encodings.remove(before));
+    }
+
+    /// What the viewer watches.
+    pub fn entry(&self) -> &Arc<TopicEntry> {
+        &self.entry
+    }
+}
+
+impl Drop for SourceGuard {
+    fn drop(&mut self) {
+        self.sources.detach();
+        self.hub.forget_if_unused(&self.name);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.0.places.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        let hub = &self.place.0;
+        self.encoding
+            .into_iter()
+            .for_each(|encoding| self.entry.encodings.remove(encoding));
+        self.entry.count_viewer(false);
+        hub.0.viewers.fetch_sub(1, Ordering::Relaxed);
+        hub.forget_if_unused(self.entry.name());
+        hub.mark_change();
+    }
+}

@@ -1,0 +1,64 @@
+//! Why a store cannot be used, in words that name the way out.
+
+use std::cell::Cell;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+
+/// Why the file cannot be used. It is left as it is.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {reason}", path.display())]
+pub struct StoreError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong, and the way out.
+    pub reason: String,
+}
+
+impl StoreError {
+    pub(super) fn new(path: &Path, reason: impl ToString) -> StoreError {
+        let (path, reason) = (path.to_owned(), reason.to_string());
+        StoreError { path, reason }
+    }
+}
+
+/// Why a file that another daemon holds is left alone.
+pub(super) const IN_USE: &str =
+    "another onlooker has it open: stop that one, or choose another --store";
+
+/// What the system refused.
+pub(super) fn cannot(error: &io::Error) -> String {
+    format!("the store cannot be opened ({error}): choose another --store")
+}
+
+/// What redb refused.
+pub(super) fn explain(error: &redb::Error) -> String {
+    match error {
+        redb::Error::DatabaseAlreadyOpen => IN_USE.to_owned(),
+        other => format!("the store cannot be opened ({other}): choose another --store"),
+    }
+}
+
+/// Runs redb on a file that may be damaged, where redb may panic.
+pub(super) fn caught<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, redb::Error> {
+    thread_local!(static QUIET: Cell<bool> = const { Cell::new(false) });
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let others = take_hook();
+        set_hook(Box::new(move |panic| {
+            if !QUIET.get() {
+                others(panic);
+            }
+        }));
+    });
+    QUIET.set(true);
+    let done = catch_unwind(AssertUnwindSafe(work));
+    QUIET.set(false);
+    let damaged = |_| {
+        Err(redb::Error::Corrupted(
+            "redb cannot go on with it".to_owned(),
+        ))
+    };
+    done.unwrap_or_else(damaged)
+}
