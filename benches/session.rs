@@ -6,13 +6,13 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use onlooker::state::fields::Whitelist;
-use onlooker::state::json::Json;
-use onlooker::state::name::TopicName;
-use onlooker::state::revision::Revision;
-use onlooker::state::session::Session;
-use onlooker::state::topic::{Change, Rules, Topic, Update, Written};
-use onlooker::wire::frame::{Encoding, Frame};
+use onlooker::internals::fields::Whitelist;
+use onlooker::internals::json::Json;
+use onlooker::internals::name::TopicName;
+use onlooker::internals::revision::Revision;
+use onlooker::internals::session::Session;
+use onlooker::internals::topic::{Change, Rules, Topic, Update, Written};
+use onlooker::internals::wire::frame::{Encoding, Frame};
 
 const SIZES: [(&str, usize); 3] = [("1 KB", 1_000), ("100 KB", 100_000), ("10 MB", 10_000_000)];
 

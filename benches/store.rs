@@ -5,8 +5,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-use onlooker::options::Options;
-use onlooker::server::{Server, TopicHandle};
+use onlooker::Options;
+use onlooker::{Server, TopicHandle};
 
 const ROUNDS: usize = 5;
 const BURST: Duration = Duration::from_millis(1500);

@@ -1,6 +1,6 @@
 //! A host in ten lines: `cargo run --example embed`, then open the printed link.
 
-use onlooker::server::Server;
+use onlooker::Server;
 use serde_json::json;
 
 #[tokio::main]

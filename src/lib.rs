@@ -1,64 +1,113 @@
 //! onlooker shows one machine's live state to every screen in the room: a host writes,
 //! viewers watch.
 //!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = onlooker::Server::start(Default::default()).await?;
+//! println!("watch it at {}", server.links().page);
+//! let topic = server.topic("main")?;
+//! topic.set(&serde_json::json!({"data": [1, 2, 3], "config": {"speed": 1}})).await?;
+//! topic.set_field("speed", &1.5).await?;
+//! server.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What follows is for those who change the library.
+//!
 //! # The rooms, in reading order
 //!
 //! A folder is a layer, and answers one question.
 //!
 //! | layer | room | what it answers |
 //! | --- | --- | --- |
-//! | 1 | [`state`] | what is shown: JSON, sessions, revisions, the whitelist, topics, the debounce |
-//! | 2 | [`wire`] | how it is said: messages, problems, frames |
-//! | 3 | [`discovery`] | where it is found: addresses and the QR code |
-//! | 4 | [`store`] | what survives: a file, and what is whole of a damaged one |
-//! | 5 | [`hub`] | who is told: topics by name, flushes, the channel to the viewers, the thread that keeps changes |
-//! | 6 | [`access`] | who may: tokens, names, passes |
-//! | 7 | [`source`] | who writes: files, standard input, hosts |
-//! | 8 | [`viewer`] | who watches: the shards, `/sync` |
-//! | 9 | [`http`] | the door: connections, the gate, routes, pages |
-//! | 10 | [`options`] [`server`] | the library's face |
-//! | 11 | [`program`] `main` | the program around it: command line, configuration, terminal |
+//! | 1 | `state` | what is shown: JSON, sessions, revisions, the whitelist, topics, the debounce |
+//! | 2 | `wire` | how it is said: messages, problems, frames |
+//! | 3 | `discovery` | where it is found: addresses and the QR code |
+//! | 4 | `store` | what survives: a file, and what is whole of a damaged one |
+//! | 5 | `hub` | who is told: topics by name, flushes, the channel to the viewers, the thread that keeps changes |
+//! | 6 | `access` | who may: tokens, names, passes |
+//! | 7 | `source` | who writes: files, standard input, hosts |
+//! | 8 | `viewer` | who watches: the shards, `/sync` |
+//! | 9 | `http` | the door: connections, the gate, routes, pages |
+//! | 10 | `options` `server` | the library's face |
+//! | 11 | `program` `main` | the program around it: command line, configuration, terminal |
 //!
 //! A room imports only from those above it in this table, or from its own.
 //!
-//! # The way of one change
+//! # The way of a change
 //!
-//! A source, a request or a host's message becomes a [`state::topic::Change`]. [`state::topic::Topic::write`]
-//! accepts or refuses it. With a [`store`] its writer is answered when the thread that writes
-//! has made it durable; what cannot be kept is taken back, whoever is still there to hear of it.
-//! After the [debounced](state::debounce) pause the flusher takes what changed as one [`wire::frame::Frame`], which
-//! goes through `broadcast::channel` to the shards of [`viewer`], and each viewer that is where
-//! the flush begins is sent the shared bytes. Whoever is elsewhere, a newcomer, a lagging shard
-//! or a slow phone, is answered by [`state::topic::Topic::since`].
+//! A source, a request or a host's message becomes a `state::topic::Change`, which `Topic::write`
+//! accepts or refuses. With a store, its writer is answered once the thread that keeps changes has
+//! made it durable; what cannot be kept is rolled back, even if the writer has gone meanwhile.
+//! After the debounce the flusher turns what has changed into one `wire::frame::Frame`, encodes it
+//! in the ways that the topic's viewers use, and sends it through `broadcast::channel` to the shards.
+//! A viewer that is at the revision where the flush begins is sent the shared bytes. Any other, new,
+//! slow, or on a shard that lagged, is answered by `Topic::since`.
 //!
 //! # Invariants
 //!
-//! 1. Layers 1 and 2 never await, read a clock, or touch a socket.
-//! 2. Nothing but `Topic::write` and `Topic::adopt`, for a state that comes with its revision,
-//!    changes a session; nothing but `Topic::since` answers what a viewer lacks.
-//! 3. No lock is held across an await. None is held while something large is encoded, but the one
-//!    that keeps a topic's flushes in their order, for which nobody waits on a runtime thread.
-//! 4. No unbounded queue, no detached task: every task ends on a token and is waited for. The one
-//!    exception is the thread that reads standard input: a blocking read cannot be called off.
-//! 5. A viewer can delay neither a write nor another viewer. It can read, answer pings and close.
-//! 6. Access is decided once, before the 101, and becomes a value that the next function takes. Where
-//!    the rules change, that value says so, and who holds it ends.
-//! 7. A frame is encoded and compressed once, however many viewers receive it.
-//! 8. Without a store nothing is different except that an `Option` is `None`.
-//! 9. Who was answered is told: a value that was acknowledged reaches its writer again when it changes.
-//! 10. `since` trusts only a revision that this history made, or began with.
-//! 11. Other values for fields cost by those fields, not by the session around them.
+//! 1. Layers 1 and 2 never await, read a clock, or touch a socket or a file.
+//! 2. Nothing but `Topic::write`, and `Topic::adopt` for a state that arrives with its revision,
+//!    changes a session; nothing but `Topic::since` decides what a viewer lacks.
+//! 3. No lock is held across an await, and none while something large is encoded, except the one
+//!    that keeps a topic's flushes in order: no runtime thread waits for that.
+//! 4. No unbounded queue and no detached task: every task ends on a token and is waited for. The
+//!    only exception is the thread that reads standard input, since a blocking read cannot be cancelled.
+//! 5. No viewer can delay a write or another viewer by what it does or fails to do: it can only
+//!    read, pong and close. (An encoding that it asked for is made before a flush leaves, for all.)
+//! 6. Access is decided once, before the handler runs and before a 101, and becomes a value that the
+//!    handler takes. When the rules change, the value says so, and whoever holds it is disconnected.
+//! 7. A frame is encoded and compressed once per encoding, however many viewers receive it.
+//! 8. Without a store, nothing is different except that an `Option` is `None`.
+//! 9. Whoever was answered is told: an acknowledged value reaches its writer again when it changes.
+//! 10. `since` trusts only a revision that this history has made, or began with.
+//! 11. The cost of new values for fields depends on those fields, not on the session around them.
 
-pub mod access;
-pub mod discovery;
-pub mod http;
-pub mod hub;
-pub mod options;
+// Some functions are there for the program alone.
+#![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
+
+mod access;
+mod discovery;
+mod http;
+mod hub;
+mod options;
+#[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod program;
-pub mod server;
-pub mod source;
-pub mod state;
-pub mod store;
-pub mod viewer;
-pub mod wire;
+mod server;
+mod source;
+mod state;
+#[cfg_attr(not(feature = "store"), path = "store/absent.rs")]
+mod store;
+mod viewer;
+mod wire;
+
+pub use access::{PageLink, Token};
+pub use http::{Links, Reloaded, Status, StoreStatus, TopicStatus};
+pub use hub::{Receipt, WriteError};
+pub use options::{
+    AccessOptions, Flow, HostToken, Invalid, Limits, LinkOptions, Options, Page, Source,
+    StoreFailure, TlsFiles,
+};
+pub use server::{Server, SetError, StartError, TopicHandle};
+pub use state::fields::{Field, FieldError};
+pub use state::json::{Json, JsonError, Kind};
+pub use state::name::{NameError, TopicName};
+pub use state::revision::Revision;
+pub use state::session::{Config, Session, ShapeError};
+pub use state::topic::Refusal;
+pub use store::StoreError;
+pub use wire::MessageError;
+
+/// What the tests, the benchmarks and the fuzzers of this repository need besides. Nothing is
+/// promised of it.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::state::{fields, json, name, revision, session, topic};
+
+    /// How it is said.
+    pub mod wire {
+        pub use crate::wire::*;
+    }
+}

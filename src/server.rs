@@ -1,17 +1,4 @@
 //! The library's face: a daemon inside any program.
-//!
-//! ```no_run
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use onlooker::server::Server;
-//!
-//! let server = Server::start(Default::default()).await?;
-//! println!("watch it at {}", server.links().page);
-//! server.topic("main")?.set(&serde_json::json!({"data": [1, 2, 3], "config": {"speed": 1}})).await?;
-//! server.topic("main")?.set_field("speed", &1.5).await?;
-//! server.stop().await;
-//! # Ok(())
-//! # }
-//! ```
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -28,7 +15,7 @@ use crate::access::Token;
 use crate::discovery::address::{self, AddressError};
 use crate::http::tls::Certificate;
 use crate::http::{self, App, Current, Found, Live};
-pub use crate::http::{Links, Reloaded, Status, StoreStatus, TopicStatus};
+pub use crate::http::{Links, Reloaded, Status, TopicStatus};
 use crate::hub::{Hub, Receipt, WriteError, WriteOptions};
 use crate::options::{Invalid, Options, Page, Source};
 use crate::source;

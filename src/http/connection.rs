@@ -126,7 +126,7 @@ async fn connection(app: Arc<App>, routes: Routes, tcp: TcpStream, peer: Arc<Pee
         // Boxed, so that it does not make every plain connection larger.
         Some(tls) => {
             let serve = async {
-                let shaken = timeout(app.hub.limits().head_timeout, tls.acceptor.accept(tcp)).await;
+                let shaken = timeout(app.hub.limits().head_timeout, tls.accept(tcp)).await;
                 if let Ok(Ok(stream)) = shaken {
                     requests(app.clone(), routes, peer, stream).await;
                 }

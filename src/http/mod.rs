@@ -25,6 +25,7 @@ mod routes;
 mod site;
 mod sockets;
 mod status;
+#[cfg_attr(not(feature = "tls"), path = "tls_absent.rs")]
 pub mod tls;
 mod write;
 mod write_request;
@@ -33,7 +34,7 @@ pub use app::App;
 pub use connection::serve;
 pub use links::Links;
 pub use live::{Current, Found, Live, Reloaded};
-#[doc(hidden)]
+#[cfg(fuzzing)]
 pub use opening::{agreed_deflate, switching};
 pub use options::{LinkOptions, Page, TlsFiles};
 pub use renewal::renew_certificate;

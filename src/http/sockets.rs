@@ -9,7 +9,6 @@ use bytes::Bytes;
 use hyper::upgrade::{Parts, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
 use tracing::Span;
 
 use super::app::App;
@@ -17,6 +16,7 @@ use super::opening::Opening;
 use super::patience::Patient;
 use super::peer::Peer;
 use super::query::Query;
+use super::tls;
 use crate::access::{HostPass, ViewerPass};
 use crate::source::host::Host;
 use crate::viewer::sync::Feed;
@@ -78,7 +78,7 @@ pub async fn host(
     let host = Host {
         hub: app.hub.clone(),
         topic,
-        source,
+        _source: source,
         address: peer.ip(),
         pass,
         stop: app.stop.clone(),
@@ -117,8 +117,5 @@ fn wire(upgraded: Upgraded) -> Option<(Wire, Bytes)> {
         }
         Err(other) => other,
     };
-    let tls = upgraded.downcast::<TokioIo<TlsStream<Patient<TcpStream>>>>();
-    let Parts { io, read_buf, .. } = tls.ok()?;
-    let (tcp, session) = io.into_inner().into_inner();
-    Some((Wire::tls(tcp.into_inner(), session), read_buf))
+    tls::wire(upgraded)
 }

@@ -4,23 +4,31 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use hyper::upgrade::{Parts, Upgraded};
+use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::fs;
 use tokio::io::AsyncReadExt;
-use tokio_rustls::TlsAcceptor;
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{Accept, TlsAcceptor};
 
 use super::options::TlsFiles;
+use super::patience::Patient;
+use crate::viewer::{TlsWire, Wire};
+
+type Tcp = Patient<TcpStream>;
 
 /// The largest certificate chain or key that is read, in bytes.
 const LARGEST: u64 = 1024 * 1024;
 
 /// A certificate and its key, as read from their files.
 pub struct Certificate {
-    /// Accepts TLS connections with them.
-    pub acceptor: TlsAcceptor,
+    acceptor: TlsAcceptor,
     files: TlsFiles,
     cert: Vec<u8>,
     key: Vec<u8>,
@@ -48,6 +56,14 @@ impl Certificate {
         }
     }
 
+    /// Accepts a TLS connection with them.
+    ///
+    /// # Errors
+    /// What is wrong with the handshake.
+    pub fn accept(&self, tcp: Tcp) -> Accept<Tcp> {
+        self.acceptor.accept(tcp)
+    }
+
     /// The same files, read again.
     ///
     /// # Errors
@@ -55,6 +71,15 @@ impl Certificate {
     pub async fn read_again(self: &Arc<Certificate>) -> Result<Arc<Certificate>, String> {
         Certificate::read(&self.files, Some(self)).await
     }
+}
+
+/// The socket of an upgraded TLS connection, and what arrived behind the request.
+pub fn wire(upgraded: Upgraded) -> Option<(Wire, Bytes)> {
+    let tls = upgraded.downcast::<TokioIo<TlsStream<Tcp>>>();
+    let Parts { io, read_buf, .. } = tls.ok()?;
+    let (tcp, session) = io.into_inner().into_inner();
+    let wire = TlsWire::new(tcp.into_inner(), session);
+    Some((Wire::Tls(Box::new(wire)), read_buf))
 }
 
 /// The content of a regular file of reasonable size: a pipe would block, and can be read only

@@ -46,14 +46,13 @@ use tokio_util::task::TaskTracker;
 
 pub use counts::Counts;
 pub use entry::TopicEntry;
-pub use events::{Event, Flushed, Invalidated};
+pub use events::{Event, Invalidated};
 pub use failure::{Failure, not_kept_since};
 pub use flush::Catchup;
-pub use life::Life;
 pub use options::{Flow, HubOptions, Limits, MIN_CAPACITY, StoreFailure};
 pub use presence::{Place, Presence, SourceGuard};
 pub use receipt::{Deleted, Receipt, WriteError, WriteOptions};
-pub use text::{Delivered, Delivery, Text};
+pub use text::{Delivery, Text};
 
 use crate::state::name::TopicName;
 use crate::state::topic::Rules;

@@ -41,7 +41,7 @@ pub struct Flow {
     pub debounce: Duration,
     /// The longest wait while changes keep coming; none: without end.
     pub max_wait: Option<Duration>,
-    /// How many flushes the channel to the viewers holds; at least [`MIN_CAPACITY`].
+    /// How many flushes the channel to the viewers holds; at least 16.
     pub capacity: usize,
     /// How often a viewer is pinged; it is given up after two unanswered pings.
     pub ping: Duration,

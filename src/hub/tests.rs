@@ -6,7 +6,9 @@ use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::life::Life;
 use super::start::LARGE_CHANGES;
+use super::text::Delivered;
 use super::*;
 use crate::state::json::{Json, LARGE};
 use crate::state::revision::Revision;

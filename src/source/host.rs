@@ -27,7 +27,7 @@ pub struct Host {
     /// What it writes.
     pub topic: TopicName,
     /// Counts it among the topic's sources while it is connected.
-    pub source: SourceGuard,
+    pub _source: SourceGuard,
     /// Where it connects from.
     pub address: IpAddr,
     /// Lets it write. When it is revoked the connection ends with 1008.

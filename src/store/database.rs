@@ -4,8 +4,8 @@ use std::path::Path;
 
 use redb::{Database, DatabaseError};
 
-use super::errors::{StoreError, caught};
-use super::kept::{Record, StoredTopic};
+use super::errors::caught;
+use super::kept::{Record, StoreError, StoredTopic};
 use super::place::{self, WENT_BACK};
 use super::tables;
 

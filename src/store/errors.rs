@@ -3,25 +3,7 @@
 use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
-use std::path::{Path, PathBuf};
 use std::sync::Once;
-
-/// Why the file cannot be used. It is left as it is.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {reason}", path.display())]
-pub struct StoreError {
-    /// The file.
-    pub path: PathBuf,
-    /// What is wrong, and the way out.
-    pub reason: String,
-}
-
-impl StoreError {
-    pub(super) fn new(path: &Path, reason: impl ToString) -> StoreError {
-        let (path, reason) = (path.to_owned(), reason.to_string());
-        StoreError { path, reason }
-    }
-}
 
 /// Why a file that another daemon holds is left alone.
 pub(super) const IN_USE: &str =

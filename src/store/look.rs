@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, StorageBackend};
 
-use super::errors::{StoreError, cannot, caught};
+use super::errors::{cannot, caught};
 use super::head::{self, Commits, HEAD, MAGIC};
-use super::kept::StoredTopic;
+use super::kept::{StoreError, StoredTopic};
 use super::medium::{Medium, lock};
 use super::rows::{Damage, Rows};
 use super::{salvage, tables};

@@ -16,10 +16,10 @@ mod tables;
 mod transfer;
 
 pub use database::Store;
-pub use errors::StoreError;
-pub use kept::{Record, StoredTopic};
+pub use kept::{Record, StoreError, StoredTopic};
 pub use look::Found;
 pub use place::WENT_BACK;
+#[cfg(fuzzing)]
 pub use rows::Damage;
 pub use transfer::{check, export, import, parse_line};
 

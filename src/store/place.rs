@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use redb::Database;
 
-use super::errors::{IN_USE, StoreError, cannot, caught, explain};
+use super::errors::{IN_USE, cannot, caught, explain};
+use super::kept::StoreError;
 use super::look::{Found, look_at, regular};
 use super::medium::{Locked, lock};
 use super::{beside, tables};

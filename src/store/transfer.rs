@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::errors::{StoreError, caught};
-use super::kept::StoredTopic;
+use super::errors::caught;
+use super::kept::{StoreError, StoredTopic};
 use super::look::{Found, look};
 use super::{origins, place, tables};
 use crate::state::json::Json;

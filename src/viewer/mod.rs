@@ -42,6 +42,9 @@ mod reader;
 mod shard;
 mod socket;
 pub mod sync;
+mod tcp;
+#[cfg(feature = "tls")]
+mod tls;
 mod wire;
 mod write_side;
 
@@ -55,6 +58,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use kernel::{LOOKS, unacknowledged};
+#[cfg(feature = "tls")]
+pub use tls::TlsWire;
 pub use wire::Wire;
 pub use write_side::{NewViewer, ViewerInfo};
 

@@ -4,8 +4,8 @@ use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use onlooker::options::{HostToken, Options};
-use onlooker::server::Server;
+use onlooker::Server;
+use onlooker::{HostToken, Options};
 use serde_json::json;
 use socket2::{Domain, Socket as Raw, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

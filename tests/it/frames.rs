@@ -5,12 +5,14 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use onlooker::state::fields::FieldError;
-use onlooker::state::json::Json;
-use onlooker::state::revision::Revision;
-use onlooker::state::session::{FieldName, Session};
-use onlooker::state::topic::{Change, Origin, Update, Version, Writer};
-use onlooker::wire::{self, Ack, HostMessage, Own, Problem, Resumed, SERVER, SourceState};
+use onlooker::internals::fields::FieldError;
+use onlooker::internals::json::Json;
+use onlooker::internals::revision::Revision;
+use onlooker::internals::session::{FieldName, Session};
+use onlooker::internals::topic::{Change, Origin, Update, Version, Writer};
+use onlooker::internals::wire::{
+    self, Ack, HostMessage, Own, Problem, Resumed, SERVER, SourceState,
+};
 
 /// A golden frame.
 struct Golden {

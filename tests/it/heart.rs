@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use onlooker::state::fields::{Field, Whitelist};
-use onlooker::state::json::{Json, Kind};
-use onlooker::state::name::TopicName;
-use onlooker::state::revision::Revision;
-use onlooker::state::session::Session;
-use onlooker::state::topic::{Change, Origins, Rules, Topic, Update, Version, Writer, Written};
-use onlooker::wire;
+use onlooker::internals::fields::{Field, Whitelist};
+use onlooker::internals::json::{Json, Kind};
+use onlooker::internals::name::TopicName;
+use onlooker::internals::revision::Revision;
+use onlooker::internals::session::Session;
+use onlooker::internals::topic::{Change, Origins, Rules, Topic, Update, Version, Writer, Written};
+use onlooker::internals::wire;
 use proptest::prelude::*;
 use serde_json::Value;
 

@@ -120,9 +120,9 @@ fn the_rust_host_is_the_example() {
 fn a_daemon_can_be_an_apps_state() {
     fn managed<T: Send + Sync + 'static>() {}
     fn moves<T: Send>(_: &T) {}
-    managed::<onlooker::server::Server>();
-    managed::<onlooker::server::TopicHandle>();
-    let _never_run = |topic: onlooker::server::TopicHandle, value: Value| {
+    managed::<onlooker::Server>();
+    managed::<onlooker::TopicHandle>();
+    let _never_run = |topic: onlooker::TopicHandle, value: Value| {
         moves(&topic.set(&value));
         moves(&topic.set_fields(&value));
     };

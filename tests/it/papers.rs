@@ -52,7 +52,7 @@ fn the_examples_of_the_papers_are_json() {
     for name in ["protocol", "hosts", "interop"] {
         for block in fences(&text(&format!("docs/{name}.md")), "json") {
             for line in block.lines().filter(|line| !line.is_empty()) {
-                let parsed = onlooker::state::json::Json::parse(line.as_bytes());
+                let parsed = onlooker::internals::json::Json::parse(line.as_bytes());
                 assert!(parsed.is_ok(), "docs/{name}.md: {line}: {parsed:?}");
                 examples += 1;
             }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+#[cfg(feature = "completions")]
 use clap_complete::Shell;
 
 use super::failure::Failure;
@@ -51,12 +52,14 @@ pub enum Command {
     Config(ConfigArgs),
     /// Print completions for a shell
     #[command(after_help = COMPLETIONS)]
+    #[cfg(feature = "completions")]
     Completions {
         /// Which shell
         shell: Shell,
     },
     /// Print the manual page
     #[command(after_help = MAN)]
+    #[cfg(feature = "completions")]
     Man,
 }
 
@@ -333,7 +336,9 @@ FILE.damaged-1; `onlooker store import` restores what a backup has.";
 
 const CONFIG: &str = "Example:\n  onlooker config --default > onlooker.toml";
 
+#[cfg(feature = "completions")]
 const COMPLETIONS: &str =
     "Example:\n  onlooker completions fish > ~/.config/fish/completions/onlooker.fish";
 
+#[cfg(feature = "completions")]
 const MAN: &str = "Example:\n  onlooker man | man -l -";

@@ -1,6 +1,8 @@
 //! The command line: which command was given, what it answers, and the code it ends with.
 
 mod arguments;
+#[cfg(feature = "completions")]
+mod completions;
 mod daemon;
 mod failure;
 mod flags;
@@ -58,7 +60,9 @@ fn dispatch(line: CommandLine) -> Result<(), Failure> {
         Some(Command::Qr(args)) => papers::qr(args),
         Some(Command::Store(command)) => store::store(command),
         Some(Command::Config(args)) => papers::config(args),
-        Some(Command::Completions { shell }) => papers::completions(shell),
-        Some(Command::Man) => papers::man(),
+        #[cfg(feature = "completions")]
+        Some(Command::Completions { shell }) => completions::completions(shell),
+        #[cfg(feature = "completions")]
+        Some(Command::Man) => completions::man(),
     }
 }

@@ -1,9 +1,8 @@
-//! The commands that print one text: `token`, `qr`, `config`, `completions`, `man`.
+//! The commands that print one text: `token`, `qr`, `config`.
 
-use clap_complete::Shell;
 use serde_json::Value;
 
-use super::arguments::{CommandLine, ConfigArgs, PlaceArgs, QrArgs};
+use super::arguments::{ConfigArgs, PlaceArgs, QrArgs};
 use super::daemon::{Daemon, kept_token};
 use super::failure::Failure;
 use super::runtime::block_on;
@@ -46,20 +45,4 @@ pub fn config(args: ConfigArgs) -> Result<(), Failure> {
         false => show::effective(&args.serve.split().0.load()?),
     };
     print(&text).map(drop)
-}
-
-/// `onlooker completions SHELL`.
-pub fn completions(shell: Shell) -> Result<(), Failure> {
-    let mut text = Vec::new();
-    clap_complete::generate(shell, &mut CommandLine::shape(), "onlooker", &mut text);
-    print(&String::from_utf8_lossy(&text)).map(drop)
-}
-
-/// `onlooker man`.
-pub fn man() -> Result<(), Failure> {
-    let mut text = Vec::new();
-    let man = clap_mangen::Man::new(CommandLine::shape());
-    let made = man.render(&mut text);
-    made.map_err(|error| Failure::new(format!("cannot make the manual: {error}")))?;
-    print(&String::from_utf8_lossy(&text)).map(drop)
 }

@@ -70,9 +70,16 @@ impl Paint {
 }
 
 /// Columns of the terminal, if there is one.
+#[cfg(feature = "terminal")]
 pub fn width() -> Option<usize> {
     let (columns, _) = crossterm::terminal::size().ok()?;
     (columns > 0).then_some(usize::from(columns))
+}
+
+/// Unknown without the feature `terminal`.
+#[cfg(not(feature = "terminal"))]
+pub fn width() -> Option<usize> {
+    None
 }
 
 #[cfg(test)]

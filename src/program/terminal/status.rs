@@ -52,7 +52,7 @@ pub fn ago(since: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::StoreStatus;
+    use crate::http::StoreStatus;
 
     fn topic(name: &str, revision: &str) -> TopicStatus {
         TopicStatus {

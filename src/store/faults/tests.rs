@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::rows::Damage;
 use super::*;
 use crate::state::json::Json;
 use crate::state::revision::Revision;
