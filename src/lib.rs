@@ -110,4 +110,24 @@ pub mod internals {
     pub mod wire {
         pub use crate::wire::*;
     }
+
+    #[cfg(fuzzing)]
+    pub use crate::{
+        http::{agreed_deflate, switching},
+        hub::{Hub, HubOptions},
+        source::{document, host},
+        viewer::{Inbound, Signal},
+    };
+
+    /// Who may.
+    #[cfg(fuzzing)]
+    pub mod access {
+        pub use crate::access::*;
+    }
+
+    /// What survives.
+    #[cfg(fuzzing)]
+    pub mod store {
+        pub use crate::store::*;
+    }
 }

@@ -10,9 +10,9 @@ use std::task::{Context, Poll, Waker};
 use arbitrary::Arbitrary;
 use hyper::Request;
 use libfuzzer_sys::fuzz_target;
-use onlooker::access::{self, Access, Need};
-use onlooker::options::{self, HostToken};
-use onlooker::access::Token;
+use onlooker::Token;
+use onlooker::internals::access::{self, Access, Need};
+use onlooker::{AccessOptions, HostToken};
 
 #[derive(Arbitrary, Debug)]
 struct Input<'a> {
@@ -29,9 +29,9 @@ struct Input<'a> {
 const SECRET: &str = "kaleidoscope-of-tokens";
 
 fn access() -> Access {
-    let options = options::Access {
+    let options = AccessOptions {
         host_token: HostToken::Given(Token::new(SECRET)),
-        ..options::Access::default()
+        ..AccessOptions::default()
     };
     Access::new(&options, vec!["studio".to_owned()]).expect("randomness")
 }

@@ -66,7 +66,8 @@ fn check(loaded: &Loaded, text: &str) {
     for key in KEYS {
         let value = key.show(&loaded.settings);
         let texts = texts(&value);
-        key.read(&mut again, &texts).unwrap_or_else(|error| panic!("{}: {error}", key.name));
+        key.read(&mut again, &texts)
+            .unwrap_or_else(|error| panic!("{}: {error}", key.name));
         assert_eq!(key.show(&again), value, "{}", key.name);
     }
     let shown = show::effective(loaded);

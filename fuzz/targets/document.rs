@@ -4,9 +4,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use onlooker::state::json::Json;
-use onlooker::state::session::Session;
-use onlooker::source::document::{self, Format};
+use onlooker::internals::document::{self, Format};
+use onlooker::internals::json::Json;
+use onlooker::internals::session::Session;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(document) = Json::parse(bytes) {

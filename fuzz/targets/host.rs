@@ -8,12 +8,12 @@ use std::sync::LazyLock;
 
 use futures_util::{SinkExt, StreamExt};
 use libfuzzer_sys::fuzz_target;
-use onlooker::access::{Access, HostPass, Need};
-use onlooker::source::host::Host;
-use onlooker::hub::Hub;
-use onlooker::state::name::TopicName;
-use onlooker::options::{self, HostToken, Options};
-use onlooker::wire::HostMessage;
+use onlooker::internals::access::{Access, HostPass, Need};
+use onlooker::internals::host::Host;
+use onlooker::internals::name::TopicName;
+use onlooker::internals::wire::HostMessage;
+use onlooker::internals::{Hub, HubOptions};
+use onlooker::{AccessOptions, HostToken};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::runtime::{Builder, Runtime};
@@ -57,13 +57,13 @@ fn same_on_stdin(text: &str) {
 
 async fn talk(pass: HostPass, texts: &[&str], rest: &[u8]) {
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-    let mut options = Options::default();
+    let mut options = HubOptions::default();
     options.limits.session = MOST;
     let hub = Hub::new(&options, None, tasks.clone(), stop.clone());
     let topic: TopicName = "main".parse().expect("a name");
     let host = Host {
         hub: hub.clone(),
-        source: hub.attach(&topic).expect("room"),
+        _source: hub.attach(&topic).expect("room"),
         address: [127, 0, 0, 1].into(),
         topic: topic.clone(),
         pass,
@@ -126,9 +126,9 @@ fn judge(text: &str, answer: &Value, steps: u64) {
 }
 
 async fn pass() -> HostPass {
-    let options = options::Access {
+    let options = AccessOptions {
         host_token: HostToken::LoopbackOnly,
-        ..options::Access::default()
+        ..AccessOptions::default()
     };
     let access = Access::new(&options, Vec::new()).expect("randomness");
     let request = hyper::Request::get("/host")

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use onlooker::options::Limits;
-use onlooker::viewer::{Inbound, Signal};
+use onlooker::Limits;
+use onlooker::internals::{Inbound, Signal};
 
 #[derive(Arbitrary, Debug)]
 struct Input {

@@ -11,12 +11,12 @@ use std::sync::Arc;
 use arbitrary::{Arbitrary, Unstructured};
 use common::{Key, Shape, bounded, document, many, value};
 use libfuzzer_sys::fuzz_target;
-use onlooker::state::fields::Whitelist;
-use onlooker::state::json::{Json, MAX_DEPTH};
-use onlooker::wire;
-use onlooker::state::revision::Revision;
-use onlooker::state::session::{Session, is_member};
-use onlooker::state::topic::{Change, Refusal, Rules, Topic, Update, Version, Written};
+use onlooker::internals::fields::Whitelist;
+use onlooker::internals::json::{Json, MAX_DEPTH};
+use onlooker::internals::revision::Revision;
+use onlooker::internals::session::{Session, is_member};
+use onlooker::internals::topic::{Change, Refusal, Rules, Topic, Update, Version, Written};
+use onlooker::internals::wire;
 use serde_json::{Map, Value, json};
 
 #[derive(Arbitrary, Debug)]

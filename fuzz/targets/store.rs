@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use onlooker::store::{self, Damage, Record, Store, StoredTopic};
+use onlooker::internals::store::{self, Damage, Record, Store, StoredTopic};
 use tempfile::TempDir;
 
 #[derive(Arbitrary, Debug)]

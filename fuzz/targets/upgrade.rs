@@ -6,8 +6,8 @@
 use hyper::header::{HeaderMap, HeaderName, SEC_WEBSOCKET_EXTENSIONS};
 use hyper::{Method, Request, Version};
 use libfuzzer_sys::fuzz_target;
-use onlooker::access;
-use onlooker::http::{agreed_deflate, switching};
+use onlooker::internals::access;
+use onlooker::internals::{agreed_deflate, switching};
 
 // A request's head, as it is on the wire.
 fuzz_target!(|bytes: &[u8]| {

@@ -57,6 +57,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+#[cfg(fuzzing)]
+pub use inbound::{Inbound, Signal};
 pub use kernel::{LOOKS, unacknowledged};
 #[cfg(feature = "tls")]
 pub use tls::TlsWire;
