@@ -255,8 +255,8 @@ impl Asked<'_> {
             Asked::Replace(_) => Change::Replace(Session::from_json(&json, NAME).ok()?),
             Asked::Fields(_) => Change::Fields(json.members()?),
             Asked::Merge(_) => Change::Merge(json),
-            Asked::Patch(_) => Change::Patch(protocol::patch(&json).ok()?),
-            Asked::Body(_) => match protocol::patch(&json) {
+            Asked::Patch(_) => Change::Patch(wire::patch(&json).ok()?),
+            Asked::Body(_) => match wire::patch(&json) {
                 Ok(patch) => Change::Patch(patch),
                 Err(_) => Change::Merge(json),
             },
