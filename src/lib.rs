@@ -48,12 +48,12 @@
 //! # Invariants
 //!
 //! 1. Layers 1 and 2 never await, read a clock, or touch a socket or a file.
-//! 2. Nothing but `Topic::write`, and `Topic::adopt` for a state that arrives with its revision,
-//!    changes a session; nothing but `Topic::since` decides what a viewer lacks.
+//! 2. Nothing but `Topic::write`, whose applying may be done before, and `Topic::adopt`, for a state
+//!    that arrives with its revision, changes a session; nothing but `Topic::since` decides what a viewer lacks.
 //! 3. No lock is held across an await, and none while something large is encoded, except the one
 //!    that keeps a topic's flushes in order: no runtime thread waits for that.
-//! 4. No unbounded queue and no detached task: every task ends on a token and is waited for. The
-//!    only exception is the thread that reads standard input, since a blocking read cannot be cancelled.
+//! 4. No unbounded queue and no detached task: every task ends on a token and is waited for. Only a
+//!    blocking read, of standard input or of a file on a drive that hangs, cannot be cancelled.
 //! 5. No viewer can delay a write or another viewer by what it does or fails to do: it can only
 //!    read, pong and close. (An encoding that it asked for is made before a flush leaves, for all.)
 //! 6. Access is decided once, before the handler runs and before a 101, and becomes a value that the
