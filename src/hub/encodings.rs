@@ -7,7 +7,7 @@ use crate::wire::frame::{Encoding, Frame};
 
 /// How many viewers of a topic use each encoding.
 #[derive(Default)]
-pub struct Encodings([AtomicUsize; Encoding::ALL.len()]);
+pub struct Encodings([AtomicUsize; 4]);
 
 impl Encodings {
     /// Counts one more viewer that uses an encoding.
