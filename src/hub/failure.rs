@@ -63,21 +63,20 @@ impl Hub {
         let watch = async {
             let mut known = 0;
             loop {
-                health::failed(&self.0.health, known).await;
-                known = self.sit_out().await;
+                let failed = health::failed(&self.0.health, known).await;
+                known = self.sit_out(failed).await;
             }
         };
         self.0.stop.run_until_cancelled(watch).await;
     }
 
-    /// One failure, from its beginning to its end: a second without another error. Returns how
-    /// many there were until then.
-    async fn sit_out(&self) -> u64 {
+    /// One failure, from what was seen of it first to its end: a second without another error.
+    /// Returns how many there were until then.
+    async fn sit_out(&self, mut before: Health) -> u64 {
         let begun = Instant::now();
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         let since_ms = millis(since.unwrap_or_default());
         let failure = |error: String| Some(Failure { since_ms, error });
-        let mut before = self.health();
         self.set_failure(failure(before.reason()));
         self.log_failure(&before);
         loop {
@@ -86,7 +85,12 @@ impl Hub {
             if !now.is_failing() && now.errors == before.errors {
                 break;
             }
-            self.try_again().await;
+            // A disk that does not answer has enough to do: what is queued now would only take
+            // the places of writers.
+            if let (Some(jobs), false) = (&self.0.jobs, now.stalled) {
+                // Fails when the thread has ended, after everything else.
+                let _ = jobs.send(Job::PutBack).await;
+            }
             before = now;
             self.set_failure(failure(before.reason()));
         }
@@ -110,13 +114,6 @@ impl Hub {
             false => tracing::error!(
                 "the store cannot be written ({error}): changes are taken back and refused with 507 until it can (--store)"
             ),
-        }
-    }
-
-    async fn try_again(&self) {
-        if let Some(jobs) = &self.0.jobs {
-            // The thread ends after everything else.
-            let _ = jobs.send(Job::PutBack).await;
         }
     }
 

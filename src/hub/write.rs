@@ -121,8 +121,9 @@ impl Hub {
         let (mut receipt, promise) = match entry.is_large(&write.change) {
             true => self.write_large(entry, write).await?,
             false => {
-                let permit = self.permit().await?;
+                // In this order: a large change needs a place in the queue while these wait for it.
                 let _others = entry.writers.read().await;
+                let permit = self.permit().await?;
                 self.accept(entry, write, None, permit)?
             }
         };
@@ -200,7 +201,7 @@ impl Hub {
     }
 
     /// Waits for a place in the queue of the thread that keeps changes, if there is a store.
-    async fn permit(&self) -> Result<Option<Permit>, WriteError> {
+    pub(super) async fn permit(&self) -> Result<Option<Permit>, WriteError> {
         let Some(jobs) = &self.0.jobs else {
             return Ok(None);
         };
