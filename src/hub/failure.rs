@@ -1,6 +1,5 @@
 //! A store that fails: logged once when it begins and once when it is over, and tried again.
 
-use std::sync::PoisonError;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::{Instant, sleep};
@@ -39,22 +38,17 @@ pub fn not_kept_since(since_ms: u64) -> String {
 impl Hub {
     /// The store's failure, while it lasts.
     pub fn store_failure(&self) -> Option<Failure> {
-        let failure = self.0.failure.lock();
-        failure.unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.failure.borrow().clone()
     }
 
     /// How many commits of the store have failed; none without a store.
     pub fn store_errors(&self) -> Option<u64> {
-        self.0.jobs.as_ref().map(|_| self.health().errors)
+        self.0.jobs.as_ref().map(|_| self.0.health.borrow().errors)
     }
 
     /// Whether changes stand that the store cannot keep.
     pub fn serves_unkept(&self) -> bool {
         self.0.store_failure == StoreFailure::Serve
-    }
-
-    fn health(&self) -> Health {
-        self.0.health.borrow().clone()
     }
 
     /// Watches over the store until the daemon stops: says so when it fails or the disk does not
@@ -81,7 +75,7 @@ impl Hub {
         self.log_failure(&before);
         loop {
             sleep(TICK).await;
-            let now = self.health();
+            let now = self.0.health.borrow().clone();
             if !now.is_failing() && now.errors == before.errors {
                 break;
             }
@@ -118,8 +112,7 @@ impl Hub {
     }
 
     fn set_failure(&self, failure: Option<Failure>) {
-        let now = self.0.failure.lock();
-        *now.unwrap_or_else(PoisonError::into_inner) = failure;
+        self.0.failure.send_replace(failure);
         self.mark_change();
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use super::authors::Authors;
 use super::entry::State;
 use super::events::{Event, Flushed, Invalidated};
-use super::{Hub, TopicEntry};
+use super::{Hub, Life, TopicEntry};
 use crate::state::json::LARGE;
 use crate::state::name::TopicName;
 use crate::state::revision::Revision;
@@ -46,7 +46,7 @@ impl Hub {
             Err(TryLockError::Poisoned(order)) => order.into_inner(),
             Err(TryLockError::WouldBlock) => return false,
         };
-        let at_once = entry.waiting_len() <= LARGE;
+        let at_once = entry.state().topic.waiting_len() <= LARGE;
         if at_once {
             self.flush_in_order(entry, &order);
         }
@@ -75,7 +75,7 @@ impl Hub {
             tokio::select! {
                 () = entry.due() => {}
                 () = self.0.stop.cancelled() => break,
-                () = entry.ended() => return,
+                () = entry.until(|life| life == Life::Ended) => return,
             }
             self.flush(&entry).await;
         }
@@ -128,11 +128,6 @@ impl TopicEntry {
     /// Whoever takes a flush holds this until it has left, so that flushes leave in order.
     fn order(&self) -> MutexGuard<'_, ()> {
         self.order.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// About how many bytes wait to be flushed.
-    fn waiting_len(&self) -> usize {
-        self.state().topic.waiting_len()
     }
 
     /// Waits until changes are due to leave.

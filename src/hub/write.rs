@@ -68,10 +68,7 @@ impl Hub {
             self.0.stop.run_until_cancelled(waited).await;
         };
         // What was lost has been counted where that is known.
-        if written
-            .as_ref()
-            .is_err_and(|error| !matches!(error, WriteError::Store(_)))
-        {
+        if !matches!(written, Ok(_) | Err(WriteError::Store(_))) {
             self.0.counts.refusals.fetch_add(1, Ordering::Relaxed);
         }
         if self.0.flow.debounce.is_zero() {

@@ -18,10 +18,10 @@ mod transfer;
 pub use database::Store;
 pub use errors::StoreError;
 pub use kept::{Record, StoredTopic};
-pub use look::Found;
+pub use look::{Found, check};
 pub use place::WENT_BACK;
 pub use rows::Damage;
-pub use transfer::{check, export, import, parse_line};
+pub use transfer::{export, import, parse_line};
 
 #[cfg(test)]
 pub(crate) mod disk;
