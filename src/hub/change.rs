@@ -36,7 +36,7 @@ pub(super) enum Retired {
 
 impl TopicEntry {
     /// Writes a change, which may have been `applied` already, and with a `permit` hands it over
-    /// in the order of the revisions. A first session takes a revision above the `floor`.
+    /// in the order of the revisions. It takes a revision above the `floor`.
     pub(super) fn write(
         self: &Arc<TopicEntry>,
         write: &Write,
@@ -48,21 +48,13 @@ impl TopicEntry {
         self.warn_of_rounding(change);
         self.sources.touch();
         let mut state = self.state();
-        if options.existing && state.topic.session().is_none() {
-            return Err(self.no_topic());
-        }
-        self.may_change(&state, options.if_match)?;
+        self.may_write(&state, options)?;
         let before = state.topic.session().cloned();
-        let now = match before {
-            Some(_) => unix_micros(),
-            None => unix_micros().max(floor.next(0).get()),
-        };
-        let base = || state.topic.base().apply(change, &AtomicBool::new(false));
-        let applied = applied.unwrap_or_else(base);
-        let written = state
-            .topic
-            .write_applied(change, applied, now, &options.writer);
-        let written = match written {
+        let now = unix_micros().max(floor.next(0).get());
+        let topic = &mut state.topic;
+        let apply = || topic.base().apply(change, &AtomicBool::new(false));
+        let applied = applied.unwrap_or_else(apply);
+        let written = match topic.write_applied(change, applied, now, &options.writer) {
             Ok(written) => written,
             Err(refusal) => {
                 self.announce_now(&mut state, permit);
@@ -70,10 +62,8 @@ impl TopicEntry {
             }
         };
         let version = state.topic.version().ok_or_else(|| self.no_topic())?;
-        let replaced = match &written {
-            Written::Applied { .. } => self.note(&mut state, options),
-            Written::Unchanged { .. } => None,
-        };
+        let has_changed = matches!(written, Written::Applied { .. });
+        let replaced = has_changed.then(|| self.note(&mut state, options));
         let (receipt, fields) = receipt(written, &version, before.is_none());
         let intent = Intent::Write {
             made: receipt.created,
@@ -156,6 +146,13 @@ impl TopicEntry {
         let _ = self.hand_over(&mut state, Some(permit), version, fields, Intent::Announce);
     }
 
+    fn may_write(&self, state: &State, options: &WriteOptions) -> Result<(), WriteError> {
+        match options.existing && state.topic.session().is_none() {
+            true => Err(self.no_topic()),
+            false => self.may_change(state, options.if_match),
+        }
+    }
+
     fn may_change(&self, state: &State, expected: Option<Revision>) -> Result<(), WriteError> {
         if !self.life().is_open() {
             return Err(self.no_topic());
@@ -194,7 +191,7 @@ impl TopicEntry {
 
     /// Whether what was applied would have to be applied again.
     pub(super) fn has_changed_since(&self, applied: &Applied) -> bool {
-        self.state().topic.revision() != applied.revision()
+        self.state().topic.revision() != applied.revision
     }
 
     /// Whether a change takes long enough to hold up others on the same thread.

@@ -32,7 +32,7 @@ pub struct TopicEntry {
     pub(super) encodings: Encodings,
     pub(super) sources: Arc<Sources>,
     /// How often a host asked for everything to be sent again.
-    resends: AtomicU64,
+    pub(super) resends: AtomicU64,
     pub(super) warned_of_rounding: AtomicBool,
     /// The debounce counts time from here.
     pub(super) epoch: Instant,
@@ -142,10 +142,6 @@ impl TopicEntry {
         self.resends.load(Ordering::Relaxed)
     }
 
-    pub(super) fn resend(&self) {
-        self.resends.fetch_add(1, Ordering::Relaxed);
-    }
-
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         // A panic elsewhere leaves the state whole: every change to it is one assignment.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -201,11 +197,6 @@ impl TopicEntry {
         self.turn(&state, turn);
     }
 
-    /// Ends a topic whose deletion is kept; returns whether it was one.
-    pub(super) fn end(&self) -> bool {
-        self.turn(&self.state(), Turn::Deleted)
-    }
-
     /// Ends a topic that nobody needs; returns whether it has.
     pub(super) fn end_if_unused(&self) -> bool {
         let state = self.state();
@@ -225,11 +216,6 @@ impl TopicEntry {
             true => self.viewers.fetch_add(1, Ordering::Relaxed),
             false => self.viewers.fetch_sub(1, Ordering::Relaxed),
         };
-    }
-
-    /// The greatest revision it has had.
-    pub(super) fn reached(&self) -> Revision {
-        self.state().topic.revision()
     }
 }
 

@@ -65,7 +65,14 @@ impl Hub {
         if let Some(frame) = &flushed.frame {
             entry.encodings.encode(frame);
         }
-        flushed.trace();
+        tracing::trace!(
+            topic = %entry.name(),
+            from = %flushed.from,
+            to = %flushed.to,
+            bytes = flushed.frame.as_ref().map_or(0, |frame| frame.text_len()),
+            viewers = entry.viewers(),
+            "flush"
+        );
         self.send(Event::Flush(Arc::new(flushed)));
     }
 
@@ -143,19 +150,6 @@ impl TopicEntry {
     }
 }
 
-impl Flushed {
-    fn trace(&self) {
-        tracing::trace!(
-            topic = %self.entry.name(),
-            from = %self.from,
-            to = %self.to,
-            bytes = self.frame.as_ref().map_or(0, |frame| frame.text_len()),
-            viewers = self.entry.viewers(),
-            "flush"
-        );
-    }
-}
-
 impl State {
     fn frame(&mut self, name: &TopicName, update: Update) -> Arc<Frame> {
         let Update::Snapshot(version) = &update else {
@@ -212,14 +206,8 @@ mod tests {
                 .await
                 .expect("it is accepted");
             hub.flush(&entry).await;
-            encoded(
-                events
-                    .recv()
-                    .await
-                    .expect("a flush")
-                    .frame()
-                    .expect("a frame"),
-            )
+            let event = events.recv().await.expect("a flush");
+            encoded(event.frame().expect("a frame"))
         };
         assert_eq!(next(1).await, [], "nobody watches");
         let viewer = |encoding| {

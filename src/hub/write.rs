@@ -137,7 +137,7 @@ impl Hub {
         entry: &Arc<TopicEntry>,
         write: &Arc<Write>,
     ) -> Result<(Receipt, Option<Promise>), WriteError> {
-        // Never closed.
+        // Fails only when the semaphore is closed, which it never is.
         let turn = Arc::new(self.0.large.clone().acquire_owned().await.ok());
         let called_off = Arc::new(AtomicBool::new(false));
         let _asker = Asker(called_off.clone());

@@ -80,11 +80,9 @@ pub(super) fn look_at(file: &File) -> Result<Found, String> {
             ..Found::default()
         });
     }
-    let differing = head
-        .iter()
-        .zip(MAGIC)
-        .map(|(byte, ours)| (byte ^ ours).count_ones());
-    if differing.sum::<u32>() > 1 {
+    let pairs = head.iter().zip(MAGIC);
+    let differing: u32 = pairs.map(|(byte, ours)| (byte ^ ours).count_ones()).sum();
+    if differing > 1 {
         return Err(FOREIGN.to_owned());
     }
     // What it keeps will be in memory anyway.

@@ -81,33 +81,29 @@ pub fn import(
     Ok(opened.notes().collect())
 }
 
+fn wrong(error: impl ToString) -> String {
+    error.to_string()
+}
+
 /// One line of an export.
 ///
 /// # Errors
 /// Says what is wrong with it.
 pub fn parse_line(line: &[u8]) -> Result<StoredTopic, String> {
-    let document = Json::parse_kept(line).map_err(|error| error.to_string())?;
+    let document = Json::parse_kept(line).map_err(wrong)?;
     let members = document.members().unwrap_or_default();
     let get = |key: &str| {
-        members
-            .iter()
-            .find(|(known, _)| known == key)
-            .map(|(_, value)| value)
-            .ok_or(format!("{key:?} is missing"))
+        let found = members.iter().find(|(known, _)| known == key);
+        let value = found.map(|(_, value)| value);
+        value.ok_or(format!("{key:?} is missing"))
     };
     let text = |key: &str| {
-        get(key)?
-            .as_string()
-            .ok_or(format!("{key}: expected a string"))
+        let text = get(key)?.as_string();
+        text.ok_or(format!("{key}: expected a string"))
     };
-    let topic = text("topic")?
-        .parse::<TopicName>()
-        .map_err(|error| error.to_string())?;
-    let revision = text("revision")?
-        .parse::<Revision>()
-        .map_err(|error| error.to_string())?;
-    let session =
-        Session::from_json(get("session")?, topic.as_str()).map_err(|error| error.to_string())?;
+    let topic: TopicName = text("topic")?.parse().map_err(wrong)?;
+    let revision: Revision = text("revision")?.parse().map_err(wrong)?;
+    let session = Session::from_json(get("session")?, topic.as_str()).map_err(wrong)?;
     let origins = get("origins").map(|named| origins::parse(named.as_str()));
     Ok(StoredTopic {
         topic,

@@ -177,7 +177,8 @@ impl Scope {
         let config = config.unwrap_or_else(|| Value::Object(Map::new()));
         let Value::Object(left) = config else {
             let got = Json::from_value(&config);
-            return Ok(drop(expect("config", got, Kind::Object)?));
+            expect("config", got, Kind::Object)?;
+            return Ok(());
         };
         let named = |field: &str| self.fields.as_ref().is_none_or(|all| all.contains(field));
         session
