@@ -14,7 +14,7 @@ use super::receipt::{Receipt, WriteError, WriteOptions};
 use crate::state::json::{Kind, LARGE};
 use crate::state::revision::Revision;
 use crate::state::session::{FieldName, Session};
-use crate::state::topic::{Applied, Change, Refusal, Version, Written};
+use crate::state::topic::{Applied, Change, Version, Written};
 use crate::store::Record;
 use crate::wire::frame::Frame;
 
@@ -36,7 +36,7 @@ pub(super) enum Retired {
 
 impl TopicEntry {
     /// Writes a change, which may have been `applied` already, and with a `permit` hands it over
-    /// in the order of the revisions. A first session takes a revision above the `floor`.
+    /// in the order of the revisions. It takes a revision above the `floor`.
     pub(super) fn write(
         self: &Arc<TopicEntry>,
         write: &Write,
@@ -50,23 +50,20 @@ impl TopicEntry {
         let mut state = self.state();
         self.may_write(&state, options)?;
         let before = state.topic.session().cloned();
-        let now = match before {
-            Some(_) => unix_micros(),
-            None => unix_micros().max(floor.next(0).get()),
-        };
-        let written = match state.apply(write, applied, now) {
+        let now = unix_micros().max(floor.next(0).get());
+        let topic = &mut state.topic;
+        let apply = || topic.base().apply(change, &AtomicBool::new(false));
+        let applied = applied.unwrap_or_else(apply);
+        let written = match topic.write_applied(change, applied, now, &options.writer) {
             Ok(written) => written,
             Err(refusal) => {
                 self.announce_now(&mut state, permit);
                 return Err(refusal.into());
             }
         };
-        let no_topic = || WriteError::NoTopic(self.name.to_string());
-        let version = state.topic.version().ok_or_else(no_topic)?;
-        let replaced = match &written {
-            Written::Applied { .. } => self.note(&mut state, options),
-            Written::Unchanged { .. } => None,
-        };
+        let version = state.topic.version().ok_or_else(|| self.no_topic())?;
+        let has_changed = matches!(written, Written::Applied { .. });
+        let replaced = has_changed.then(|| self.note(&mut state, options));
         let (receipt, fields) = receipt(written, &version, before.is_none());
         let intent = Intent::Write {
             made: receipt.created,
@@ -94,8 +91,7 @@ impl TopicEntry {
     /// Tells those who fetch for themselves that a write was refused: whoever shows it already
     /// has to fetch the truth. The name of the refused writer would keep it from doing so.
     pub(super) fn announce(self: &Arc<TopicEntry>, permit: Option<Permit>) {
-        let mut state = self.state();
-        self.announce_now(&mut state, permit);
+        self.announce_now(&mut self.state(), permit);
     }
 
     fn announce_now(self: &Arc<TopicEntry>, state: &mut State, permit: Option<Permit>) {
@@ -151,22 +147,24 @@ impl TopicEntry {
     }
 
     fn may_write(&self, state: &State, options: &WriteOptions) -> Result<(), WriteError> {
-        if options.existing && state.topic.session().is_none() {
-            return Err(WriteError::NoTopic(self.name.to_string()));
+        match options.existing && state.topic.session().is_none() {
+            true => Err(self.no_topic()),
+            false => self.may_change(state, options.if_match),
         }
-        self.may_change(state, options.if_match)
     }
 
     fn may_change(&self, state: &State, expected: Option<Revision>) -> Result<(), WriteError> {
         if !self.life().is_open() {
-            return Err(WriteError::NoTopic(self.name.to_string()));
+            return Err(self.no_topic());
         }
-        match expected {
-            Some(expected) if !state.topic.is_still(expected) => {
-                Err(WriteError::Stale(state.topic.revision()))
-            }
-            _ => Ok(()),
+        match expected.is_none_or(|expected| state.topic.is_still(expected)) {
+            true => Ok(()),
+            false => Err(WriteError::Stale(state.topic.revision())),
         }
+    }
+
+    fn no_topic(&self) -> WriteError {
+        WriteError::NoTopic(self.name.to_string())
     }
 
     fn warn_of_rounding(&self, change: &Change) {
@@ -193,7 +191,7 @@ impl TopicEntry {
 
     /// Whether what was applied would have to be applied again.
     pub(super) fn has_changed_since(&self, applied: &Applied) -> bool {
-        self.state().topic.revision() != applied.revision()
+        self.state().topic.revision() != applied.revision
     }
 
     /// Whether a change takes long enough to hold up others on the same thread.
@@ -210,32 +208,12 @@ impl TopicEntry {
             Change::Patch(patch) => size.saturating_mul(patch.len()) > LARGE,
             // Adding or removing one rebuilds the config.
             Change::Fields(fields) => {
-                let is_there = |field| {
-                    now.as_ref()
-                        .is_some_and(|now| now.config.get(field).is_some())
-                };
+                let before = |field| now.as_ref().and_then(|now| now.config.get(field));
+                let mut fields = fields.iter();
                 size > LARGE
                     && fields
-                        .iter()
-                        .any(|(field, value)| value.kind() == Kind::Null || !is_there(field))
+                        .any(|(field, value)| value.kind() == Kind::Null || before(field).is_none())
             }
-        }
-    }
-}
-
-impl State {
-    fn apply(
-        &mut self,
-        write: &Write,
-        applied: Option<Applied>,
-        unix_micros: u64,
-    ) -> Result<Written, Refusal> {
-        let (change, writer) = (&write.change, &write.options.writer);
-        match applied {
-            Some(applied) => self
-                .topic
-                .write_applied(change, applied, unix_micros, writer),
-            None => self.topic.write(change, unix_micros, writer),
         }
     }
 }
@@ -250,14 +228,12 @@ fn receipt(
         Written::Unchanged { revision, touched } => (revision, touched, Some(Vec::new())),
         Written::Applied { revision, fields } => (revision, revision, fields),
     };
-    let session = version.session.clone();
-    let kept = true;
     let receipt = Receipt {
         revision,
         touched,
         created,
-        session,
-        kept,
+        session: version.session.clone(),
+        kept: true,
     };
     (receipt, fields)
 }

@@ -19,7 +19,7 @@ use crate::state::json::Json;
 use crate::state::name::TopicName;
 use crate::state::revision::Revision;
 use crate::state::session::Session;
-use crate::state::topic::{Origin, Origins, Topic};
+use crate::state::topic::{Origin, Topic};
 use crate::wire::SourceState;
 use crate::wire::frame::Frame;
 
@@ -32,7 +32,7 @@ pub struct TopicEntry {
     pub(super) encodings: Encodings,
     pub(super) sources: Arc<Sources>,
     /// How often a host asked for everything to be sent again.
-    resends: AtomicU64,
+    pub(super) resends: AtomicU64,
     pub(super) warned_of_rounding: AtomicBool,
     /// The debounce counts time from here.
     pub(super) epoch: Instant,
@@ -142,10 +142,6 @@ impl TopicEntry {
         self.resends.load(Ordering::Relaxed)
     }
 
-    pub(super) fn resend(&self) {
-        self.resends.fetch_add(1, Ordering::Relaxed);
-    }
-
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         // A panic elsewhere leaves the state whole: every change to it is one assignment.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -174,11 +170,6 @@ impl TopicEntry {
         self.life() == Life::Ended
     }
 
-    /// Waits until it has ended.
-    pub(super) async fn ended(&self) {
-        self.until(|life| life == Life::Ended).await;
-    }
-
     /// Waits for a state of its life.
     pub(super) async fn until(&self, reached: impl Fn(Life) -> bool) {
         let mut life = self.life.subscribe();
@@ -199,20 +190,11 @@ impl TopicEntry {
     /// From now on it exists, for whoever waits for its first session or has written it.
     pub(super) fn begin(&self) {
         let state = self.state();
-        let has_session = state.topic.session().is_some();
-        self.turn(
-            &state,
-            if has_session {
-                Turn::Written
-            } else {
-                Turn::Awaited
-            },
-        );
-    }
-
-    /// Ends a topic whose deletion is kept; returns whether it was one.
-    pub(super) fn end(&self) -> bool {
-        self.turn(&self.state(), Turn::Deleted)
+        let turn = match state.topic.session() {
+            Some(_) => Turn::Written,
+            None => Turn::Awaited,
+        };
+        self.turn(&state, turn);
     }
 
     /// Ends a topic that nobody needs; returns whether it has.
@@ -235,11 +217,6 @@ impl TopicEntry {
             false => self.viewers.fetch_sub(1, Ordering::Relaxed),
         };
     }
-
-    /// The greatest revision it has had.
-    pub(super) fn reached(&self) -> Revision {
-        self.state().topic.revision()
-    }
 }
 
 /// Its durability.
@@ -257,12 +234,11 @@ impl TopicEntry {
     pub(super) fn lose(&self) -> bool {
         let mut state = self.state();
         let (revision, back) = state.durability.lose();
-        let (session, origins) = match back {
-            Some(back) => (Some(back.session), back.origins),
-            None => (None, Origins::new_sync()),
-        };
-        let is_left = session.is_some();
-        state.topic.adopt(revision, session, origins);
+        let is_left = back.is_some();
+        let (session, origins) = back.map(|back| (back.session, back.origins)).unzip();
+        state
+            .topic
+            .adopt(revision, session, origins.unwrap_or_default());
         state.authors = Authors::Several;
         self.wake(&mut state);
         self.show_durable(&mut state);
@@ -276,11 +252,8 @@ impl TopicEntry {
 
     /// Shows what is durable, if nothing else may be.
     fn show_durable(&self, state: &mut State) {
-        if self.after_durable {
-            let durable = state.durability.durable().cloned();
-            if state.topic.show_only(durable) {
-                self.wake(state);
-            }
+        if self.after_durable && state.topic.show_only(state.durability.durable().cloned()) {
+            self.wake(state);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the hub tells the viewers, by way of their shards, and those who fetch for themselves.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 
@@ -127,7 +128,7 @@ impl Hub {
 
     /// Sends the whole session to every viewer of a topic again. Returns how many there are.
     pub fn resend_all(&self, entry: &Arc<TopicEntry>) -> usize {
-        entry.resend();
+        entry.resends.fetch_add(1, Ordering::Relaxed);
         self.send(Event::Resend(entry.clone()));
         entry.viewers()
     }
@@ -135,6 +136,6 @@ impl Hub {
     pub(super) fn send(&self, event: Event) {
         // Fails when nobody listens: then there is nobody to tell.
         let _ = self.0.events.send(event);
-        self.0.changes.send_replace(());
+        self.mark_change();
     }
 }

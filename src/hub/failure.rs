@@ -1,6 +1,5 @@
 //! A store that fails: logged once when it begins and once when it is over, and tried again.
 
-use std::sync::PoisonError;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::{Instant, sleep};
@@ -39,22 +38,17 @@ pub fn not_kept_since(since_ms: u64) -> String {
 impl Hub {
     /// The store's failure, while it lasts.
     pub fn store_failure(&self) -> Option<Failure> {
-        let failure = self.0.failure.lock();
-        failure.unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.failure.borrow().clone()
     }
 
     /// How many commits of the store have failed; none without a store.
     pub fn store_errors(&self) -> Option<u64> {
-        self.0.jobs.as_ref().map(|_| self.health().errors)
+        self.0.jobs.as_ref().map(|_| self.0.health.borrow().errors)
     }
 
     /// Whether changes stand that the store cannot keep.
     pub fn serves_unkept(&self) -> bool {
         self.0.store_failure == StoreFailure::Serve
-    }
-
-    fn health(&self) -> Health {
-        self.0.health.borrow().clone()
     }
 
     /// Watches over the store until the daemon stops: says so when it fails or the disk does not
@@ -63,30 +57,34 @@ impl Hub {
         let watch = async {
             let mut known = 0;
             loop {
-                health::failed(&self.0.health, known).await;
-                known = self.sit_out().await;
+                let failed = health::failed(&self.0.health, known).await;
+                known = self.sit_out(failed).await;
             }
         };
         self.0.stop.run_until_cancelled(watch).await;
     }
 
-    /// One failure, from its beginning to its end: a second without another error. Returns how
-    /// many there were until then.
-    async fn sit_out(&self) -> u64 {
+    /// One failure, from what was seen of it first to its end: a second without another error.
+    /// Returns how many there were until then.
+    async fn sit_out(&self, mut before: Health) -> u64 {
         let begun = Instant::now();
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         let since_ms = millis(since.unwrap_or_default());
         let failure = |error: String| Some(Failure { since_ms, error });
-        let mut before = self.health();
         self.set_failure(failure(before.reason()));
         self.log_failure(&before);
         loop {
             sleep(TICK).await;
-            let now = self.health();
+            let now = self.0.health.borrow().clone();
             if !now.is_failing() && now.errors == before.errors {
                 break;
             }
-            self.try_again().await;
+            // A disk that does not answer has enough to do: what is queued now would only take
+            // the places of writers.
+            if let (Some(jobs), false) = (&self.0.jobs, now.stalled) {
+                // Fails when the thread has ended, after everything else.
+                let _ = jobs.send(Job::PutBack).await;
+            }
             before = now;
             self.set_failure(failure(before.reason()));
         }
@@ -113,16 +111,8 @@ impl Hub {
         }
     }
 
-    async fn try_again(&self) {
-        if let Some(jobs) = &self.0.jobs {
-            // The thread ends after everything else.
-            let _ = jobs.send(Job::PutBack).await;
-        }
-    }
-
     fn set_failure(&self, failure: Option<Failure>) {
-        let now = self.0.failure.lock();
-        *now.unwrap_or_else(PoisonError::into_inner) = failure;
+        self.0.failure.send_replace(failure);
         self.mark_change();
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use super::authors::Authors;
 use super::entry::State;
 use super::events::{Event, Flushed, Invalidated};
-use super::{Hub, TopicEntry};
+use super::{Hub, Life, TopicEntry};
 use crate::state::json::LARGE;
 use crate::state::name::TopicName;
 use crate::state::revision::Revision;
@@ -46,7 +46,7 @@ impl Hub {
             Err(TryLockError::Poisoned(order)) => order.into_inner(),
             Err(TryLockError::WouldBlock) => return false,
         };
-        let at_once = entry.waiting_len() <= LARGE;
+        let at_once = entry.state().topic.waiting_len() <= LARGE;
         if at_once {
             self.flush_in_order(entry, &order);
         }
@@ -65,7 +65,14 @@ impl Hub {
         if let Some(frame) = &flushed.frame {
             entry.encodings.encode(frame);
         }
-        flushed.trace();
+        tracing::trace!(
+            topic = %entry.name(),
+            from = %flushed.from,
+            to = %flushed.to,
+            bytes = flushed.frame.as_ref().map_or(0, |frame| frame.text_len()),
+            viewers = entry.viewers(),
+            "flush"
+        );
         self.send(Event::Flush(Arc::new(flushed)));
     }
 
@@ -75,7 +82,7 @@ impl Hub {
             tokio::select! {
                 () = entry.due() => {}
                 () = self.0.stop.cancelled() => break,
-                () = entry.ended() => return,
+                () = entry.until(|life| life == Life::Ended) => return,
             }
             self.flush(&entry).await;
         }
@@ -130,11 +137,6 @@ impl TopicEntry {
         self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// About how many bytes wait to be flushed.
-    fn waiting_len(&self) -> usize {
-        self.state().topic.waiting_len()
-    }
-
     /// Waits until changes are due to leave.
     async fn due(&self) {
         loop {
@@ -145,19 +147,6 @@ impl TopicEntry {
                 None => self.changed.notified().await,
             }
         }
-    }
-}
-
-impl Flushed {
-    fn trace(&self) {
-        tracing::trace!(
-            topic = %self.entry.name(),
-            from = %self.from,
-            to = %self.to,
-            bytes = self.frame.as_ref().map_or(0, |frame| frame.text_len()),
-            viewers = self.entry.viewers(),
-            "flush"
-        );
     }
 }
 
@@ -217,14 +206,8 @@ mod tests {
                 .await
                 .expect("it is accepted");
             hub.flush(&entry).await;
-            encoded(
-                events
-                    .recv()
-                    .await
-                    .expect("a flush")
-                    .frame()
-                    .expect("a frame"),
-            )
+            let event = events.recv().await.expect("a flush");
+            encoded(event.frame().expect("a frame"))
         };
         assert_eq!(next(1).await, [], "nobody watches");
         let viewer = |encoding| {

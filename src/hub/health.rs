@@ -56,14 +56,15 @@ pub(super) fn wait_for(health: &watch::Sender<Health>) {
     });
 }
 
-/// Returns when a commit has failed, after so many that have, or takes longer than it may.
-pub(super) async fn failed(health: &watch::Sender<Health>, known: u64) {
+/// Waits until a commit has failed, after so many that have, or takes longer than it may. Returns
+/// what was seen then.
+pub(super) async fn failed(health: &watch::Sender<Health>, known: u64) -> Health {
     let mut news = health.subscribe();
     let (mut silent, mut settled) = (0, 0);
     loop {
         let now = news.borrow_and_update().clone();
         if now.errors != known || now.is_failing() {
-            return;
+            return now;
         }
         if now.waiting == 0 || now.settled != settled {
             (silent, settled) = (0, now.settled);

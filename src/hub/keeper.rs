@@ -51,26 +51,29 @@ impl Keeper {
     }
 
     fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
-        let mut batch = Vec::with_capacity(QUEUE);
+        let (mut batch, mut closing) = (Vec::with_capacity(QUEUE), None);
         // All that waits shares one sync: that is what makes many writers fast.
         while jobs.blocking_recv_many(&mut batch, QUEUE) > 0 {
-            let (mut changes, mut closing) = (Vec::new(), None);
+            let mut changes = Vec::new();
             for job in batch.drain(..) {
                 match job {
                     Job::Keep(change) => changes.push(*change),
                     Job::PutBack => {}
-                    Job::Close(done) => closing = Some(done),
+                    Job::Close(done) => {
+                        closing = Some(done);
+                        // Whoever has a place in the queue may still use it.
+                        jobs.close();
+                    }
                 }
             }
             let count = changes.len() as u64;
             self.keep(changes);
             self.health.send_modify(|health| health.settle(count));
-            if let Some(done) = closing {
-                self.close();
-                // Whoever hears of it may open the file.
-                let _ = done.send(());
-                return;
-            }
+        }
+        if let Some(done) = closing {
+            self.close();
+            // Whoever hears of it may open the file.
+            let _ = done.send(());
         }
     }
 

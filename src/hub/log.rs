@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::change::Write;
 use super::notices::cut;
-use super::receipt::{Receipt, WriteError, WriteOptions};
+use super::receipt::{Receipt, WriteError};
 use crate::state::name::TopicName;
 use crate::state::revision::Revision;
 use crate::state::topic::Change;
@@ -17,8 +17,7 @@ const NAMED: usize = 8;
 /// before it is answered.
 pub(super) struct WriteLine<'a> {
     topic: &'a TopicName,
-    change: &'a Change,
-    options: &'a WriteOptions,
+    write: &'a Write,
     status: Option<u16>,
     revision: Option<Revision>,
 }
@@ -27,8 +26,7 @@ impl WriteLine<'_> {
     pub(super) fn new<'a>(topic: &'a TopicName, write: &'a Write) -> WriteLine<'a> {
         WriteLine {
             topic,
-            change: &write.change,
-            options: &write.options,
+            write,
             status: None,
             revision: None,
         }
@@ -47,15 +45,16 @@ impl WriteLine<'_> {
 
 impl Drop for WriteLine<'_> {
     fn drop(&mut self) {
-        let writer = &self.options.writer;
+        let Write { change, options } = self.write;
+        let writer = &options.writer;
         tracing::debug!(
             topic = %self.topic,
-            address = self.options.address.map(tracing::field::display),
+            address = options.address.map(tracing::field::display),
             source_id = writer.source_id,
             device_id = writer.device_id,
-            change = kind(self.change),
-            size = self.change.text_len(),
-            fields = fields(self.change),
+            change = kind(change),
+            size = change.text_len(),
+            fields = fields(change),
             status = self.status,
             revision = self.revision.map(tracing::field::display),
             "write"

@@ -37,7 +37,7 @@ mod write;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, broadcast, mpsc, watch};
@@ -95,7 +95,7 @@ struct Inner {
     jobs: Option<mpsc::Sender<Job>>,
     health: watch::Sender<Health>,
     store_failure: StoreFailure,
-    failure: Mutex<Option<Failure>>,
+    failure: watch::Sender<Option<Failure>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }

@@ -34,10 +34,8 @@ impl Hub {
         let limit = self.0.limits.viewers;
         let free = |taken: usize| (taken < limit).then_some(taken + 1);
         let places = &self.0.places;
-        places
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, free)
-            .ok()?;
-        Some(Place(self.clone()))
+        let taken = places.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free);
+        taken.is_ok().then(|| Place(self.clone()))
     }
 
     /// Counts a viewer of a topic until the value is dropped; none when all places are taken.
@@ -78,10 +76,9 @@ impl Presence {
     /// From now on what is sent to the topic's viewers is encoded for this one before it leaves.
     pub fn receives(&mut self, encoding: Encoding) {
         self.entry.encodings.add(encoding);
-        let before = self.encoding.replace(encoding);
-        before
-            .into_iter()
-            .for_each(|before| self.entry.encodings.remove(before));
+        if let Some(before) = self.encoding.replace(encoding) {
+            self.entry.encodings.remove(before);
+        }
     }
 
     /// What the viewer watches.
@@ -106,9 +103,9 @@ impl Drop for Place {
 impl Drop for Presence {
     fn drop(&mut self) {
         let hub = &self.place.0;
-        self.encoding
-            .into_iter()
-            .for_each(|encoding| self.entry.encodings.remove(encoding));
+        if let Some(encoding) = self.encoding {
+            self.entry.encodings.remove(encoding);
+        }
         self.entry.count_viewer(false);
         hub.0.viewers.fetch_sub(1, Ordering::Relaxed);
         hub.forget_if_unused(self.entry.name());

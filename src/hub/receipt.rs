@@ -74,23 +74,21 @@ pub enum WriteError {
 impl WriteError {
     /// As it is reported over HTTP and the host socket.
     pub fn problem(&self) -> Problem {
-        let status = match self {
-            WriteError::Refused(Refusal::TooLarge(_)) => 413,
-            WriteError::Refused(_) => 422,
-            WriteError::Stale(_) => 412,
-            WriteError::NoTopic(_) => 404,
-            WriteError::Store(_) => 507,
-            WriteError::Full(_) | WriteError::Stopping => 503,
+        let (status, cause) = match self {
+            WriteError::Refused(Refusal::TooLarge(_)) => (413, None),
+            WriteError::Refused(Refusal::Fields(_)) => {
+                (422, Some("values that declared fields forbid"))
+            }
+            WriteError::Refused(Refusal::Invalid(_)) => {
+                (422, Some("it cannot be applied to this session"))
+            }
+            WriteError::Stale(_) => (412, None),
+            WriteError::NoTopic(_) => (404, Some("there is no such topic")),
+            WriteError::Store(_) => (507, None),
+            WriteError::Full(_) | WriteError::Stopping => (503, None),
         };
         let mut problem = Problem::new(status, self.to_string());
-        problem.cause = match self {
-            WriteError::Refused(Refusal::Fields(_)) => Some("values that declared fields forbid"),
-            WriteError::Refused(Refusal::Invalid(_)) => {
-                Some("it cannot be applied to this session")
-            }
-            WriteError::NoTopic(_) => Some("there is no such topic"),
-            _ => None,
-        };
+        problem.cause = cause;
         match self {
             WriteError::Refused(Refusal::Fields(faults)) => problem.errors.clone_from(faults),
             WriteError::Stale(revision) => problem.revision = Some(revision.to_string().into()),

@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 use super::clock::{credible, unix_micros};
 use super::durability::Durability;
 use super::entry::TopicEntry;
-use super::job::Permit;
+use super::job::{Job, Permit};
 use super::keeper::Keeper;
 use super::options::{HubOptions, StoreFailure};
 use super::sources::Sources;
@@ -104,11 +104,10 @@ impl Hub {
 impl Inner {
     fn new(
         options: &HubOptions,
-        jobs: Option<mpsc::Sender<super::job::Job>>,
+        jobs: Option<mpsc::Sender<Job>>,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Inner {
-        let learning = Whitelist::learning;
         let declared = options.fields.clone().map(Whitelist::Declared);
         let capacity = options.flow.capacity;
         Inner {
@@ -123,7 +122,7 @@ impl Inner {
             floor: Default::default(),
             default_topic: options.topic.clone(),
             rules: Rules {
-                whitelist: declared.unwrap_or_else(learning),
+                whitelist: declared.unwrap_or_else(Whitelist::learning),
                 ignore: options.ignore.clone(),
                 max_session: options.limits.session,
             },

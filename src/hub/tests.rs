@@ -313,10 +313,15 @@ async fn a_write_waits_for_what_becomes_of_a_deletion() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_disk_that_does_not_answer_is_told_of() {
     let room = Room::new();
     room.write("1").await.expect("it can be kept");
+    // A paused clock does not wait for the thread: it must have nothing left to say.
+    while room.hub.0.health.borrow().waiting > 0 {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::pause();
     room.disk.hold(true);
     let written = room.begin(data("2")).await;
     tokio::time::sleep(Duration::from_secs(6)).await;
@@ -664,6 +669,48 @@ fn a_large_change_is_called_off_with_its_writer_and_leaves_its_turn() {
         let written = room.write(&text).await.expect("there is room");
         assert!(written.created, "nothing was written before");
     });
+}
+
+#[tokio::test]
+async fn writers_that_wait_for_a_large_change_leave_it_a_place_in_the_queue() {
+    let room = Room::new();
+    room.write("[1]").await.expect("there is room");
+    let alone = room.entry().writers.clone().write_owned().await;
+    let change = |count: usize| field("a", &count.to_string());
+    let small = (0..2 * QUEUE).map(|count| {
+        let (hub, topic, change) = (room.hub.clone(), room.topic.clone(), change(count));
+        tokio::spawn(async move { hub.write(&topic, change, WriteOptions::default()).await })
+    });
+    let small: Vec<_> = small.collect();
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    let permit = tokio::time::timeout(Duration::from_secs(1), room.hub.permit()).await;
+    assert!(permit.is_ok(), "they would wait for each other");
+    drop((permit, alone));
+    for written in small {
+        written.await.expect("it ran").expect("it is kept");
+    }
+}
+
+#[tokio::test]
+async fn what_has_a_place_in_the_queue_is_kept_before_the_store_is_closed() {
+    let room = Room::new();
+    room.write("[1]").await.expect("there is room");
+    let permit = room.hub.permit().await.expect("the store is open");
+    let hub = room.hub.clone();
+    let closed = tokio::spawn(async move { hub.close_store().await });
+    while room.hub.permit().await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    let (change, options) = (data("[2]"), WriteOptions::default());
+    let write = super::change::Write { change, options };
+    let written = room.entry().write(&write, None, permit, Revision::ZERO);
+    let promise = written.expect("it is accepted").1.expect("a store");
+    let outcome = tokio::time::timeout(Duration::from_secs(5), promise.outcome()).await;
+    assert_eq!(outcome.expect("it is answered"), Ok(true));
+    closed.await.expect("it ran");
+    room.assert_kept();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 
 use super::entry::TopicEntry;
 use super::job::{Intent, Outcome};
-use super::life::Life;
+use super::life::{Life, Turn};
 use super::receipt::WriteError;
 use super::sources::Sources;
 use super::{Event, Hub, Topics, log};
@@ -17,16 +17,17 @@ use crate::state::topic::Topic;
 impl Hub {
     /// All topics, by name; some may wait for their first session.
     pub fn topics(&self) -> Vec<Arc<TopicEntry>> {
-        let topics = self.0.topics.read();
-        let topics = topics.unwrap_or_else(PoisonError::into_inner);
-        topics.values().cloned().collect()
+        self.listed().values().cloned().collect()
     }
 
     /// One topic.
     pub fn topic(&self, name: &TopicName) -> Option<Arc<TopicEntry>> {
+        self.listed().get(name).cloned()
+    }
+
+    fn listed(&self) -> RwLockReadGuard<'_, Topics> {
         let topics = self.0.topics.read();
-        let topics = topics.unwrap_or_else(PoisonError::into_inner);
-        topics.get(name).cloned()
+        topics.unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn topics_mut(&self) -> RwLockWriteGuard<'_, Topics> {
@@ -81,7 +82,7 @@ impl Hub {
     /// Takes a topic that has ended off the list. Its name goes on with an empty one where it is
     /// the default, or a source is attached; returns whether it does.
     fn unlist(&self, topics: &mut Topics, entry: &TopicEntry) -> bool {
-        let (name, reached) = (entry.name(), entry.reached());
+        let (name, reached) = (entry.name(), entry.state().topic.revision());
         self.0.floor.fetch_max(reached.get(), Ordering::Relaxed);
         topics.remove(name);
         let goes_on = *name == self.0.default_topic || entry.sources.are_attached();
@@ -109,7 +110,7 @@ impl Hub {
     pub(super) fn end(&self, entry: &Arc<TopicEntry>, address: Option<IpAddr>) {
         let viewers = entry.viewers();
         let mut topics = self.topics_mut();
-        if !entry.end() {
+        if !entry.turn(&entry.state(), Turn::Deleted) {
             return;
         }
         self.unlist(&mut topics, entry);

@@ -68,10 +68,7 @@ impl Hub {
             self.0.stop.run_until_cancelled(waited).await;
         };
         // What was lost has been counted where that is known.
-        if written
-            .as_ref()
-            .is_err_and(|error| !matches!(error, WriteError::Store(_)))
-        {
+        if !matches!(written, Ok(_) | Err(WriteError::Store(_))) {
             self.0.counts.refusals.fetch_add(1, Ordering::Relaxed);
         }
         if self.0.flow.debounce.is_zero() {
@@ -121,8 +118,9 @@ impl Hub {
         let (mut receipt, promise) = match entry.is_large(&write.change) {
             true => self.write_large(entry, write).await?,
             false => {
-                let permit = self.permit().await?;
+                // In this order: a large change needs a place in the queue while these wait for it.
                 let _others = entry.writers.read().await;
+                let permit = self.permit().await?;
                 self.accept(entry, write, None, permit)?
             }
         };
@@ -139,7 +137,7 @@ impl Hub {
         entry: &Arc<TopicEntry>,
         write: &Arc<Write>,
     ) -> Result<(Receipt, Option<Promise>), WriteError> {
-        // Never closed.
+        // Fails only when the semaphore is closed, which it never is.
         let turn = Arc::new(self.0.large.clone().acquire_owned().await.ok());
         let called_off = Arc::new(AtomicBool::new(false));
         let _asker = Asker(called_off.clone());
@@ -200,7 +198,7 @@ impl Hub {
     }
 
     /// Waits for a place in the queue of the thread that keeps changes, if there is a store.
-    async fn permit(&self) -> Result<Option<Permit>, WriteError> {
+    pub(super) async fn permit(&self) -> Result<Option<Permit>, WriteError> {
         let Some(jobs) = &self.0.jobs else {
             return Ok(None);
         };

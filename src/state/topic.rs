@@ -233,8 +233,8 @@ impl Topic {
         }
     }
 
-    /// A topic as it was kept. It keeps its revision, so that viewers resume without redrawing.
-    /// `leap`: any number that an earlier life did not have.
+    /// A topic as it was kept, under its revision: viewers resume without redrawing. `leap`: any
+    /// number that an earlier life did not have.
     pub fn restore(name: &str, rules: Rules, kept: Version, leap: u64) -> Topic {
         let mut topic = Topic::new(name, rules, kept.revision);
         topic.leap = leap;
@@ -252,8 +252,7 @@ impl Topic {
         self.flushed = self.revision;
     }
 
-    /// For a restored topic: drops what was kept but is to be ignored now. Returns whether there
-    /// was any.
+    /// For a restored topic: drops what is to be ignored now. Returns whether there was any.
     pub fn drop_ignored(&mut self, unix_micros: u64) -> bool {
         let Some(kept) = self.session.clone() else {
             return false;
@@ -273,9 +272,7 @@ impl Topic {
         self.revision = revision;
         self.begin_anew();
         if let Some(session) = &session {
-            Arc::make_mut(&mut self.rules)
-                .whitelist
-                .learn(&session.config);
+            self.learn(session);
         }
         (self.session, self.origins) = (session, origins);
         self.same = [revision].into();
@@ -412,9 +409,7 @@ impl Topic {
         self.same = [self.revision].into();
         if next.structural {
             self.begin_anew();
-            Arc::make_mut(&mut self.rules)
-                .whitelist
-                .learn(&next.session.config);
+            self.learn(&next.session);
             self.forget_removed(&next.session);
         }
         for field in &next.changed {
@@ -536,21 +531,18 @@ impl Topic {
             return None;
         };
         let present = self.version()?;
-        let known = fields
-            .iter()
-            .filter_map(|(field, _)| self.field_of(&present, field));
-        known.map(|(_, origin)| origin.revision).max()
+        let origin = |(field, _): &(String, Json)| Some(self.field_of(&present, field)?.1);
+        let known = fields.iter().filter_map(origin);
+        known.map(|origin| origin.revision).max()
     }
 
     fn step(&mut self, unix_micros: u64) {
         let leap = std::mem::take(&mut self.leap);
-        let behind = self.revision.get() >= unix_micros;
-        let least = if behind {
-            self.revision.get() + leap + 1
-        } else {
-            0
+        let ahead = match self.revision.get() >= unix_micros {
+            true => self.revision.get() + leap + 1,
+            false => unix_micros,
         };
-        self.revision = self.revision.next(unix_micros.max(least));
+        self.revision = self.revision.next(ahead);
     }
 
     /// Whoever holds anything older needs everything.
@@ -561,16 +553,15 @@ impl Topic {
         self.made.clear();
     }
 
+    fn learn(&mut self, session: &Session) {
+        let rules = Arc::make_mut(&mut self.rules);
+        rules.whitelist.learn(&session.config);
+    }
+
     fn forget_removed(&mut self, next: &Session) {
-        let removed: Vec<FieldName> = self
-            .session
-            .iter()
-            .flat_map(|session| session.config.names())
-            .filter(|field| next.config.get(field).is_none())
-            .cloned()
-            .collect();
-        for field in removed {
-            self.origins.remove_mut(&field);
+        let before = self.session.iter().flat_map(|before| before.config.names());
+        for field in before.filter(|field| next.config.get(field).is_none()) {
+            self.origins.remove_mut(field);
         }
     }
 
@@ -620,14 +611,8 @@ pub struct Base {
 /// What a change makes of a [`Base`].
 pub struct Applied {
     next: Result<apply::Next, Refusal>,
-    revision: Revision,
-}
-
-impl Applied {
     /// The revision it was applied to.
-    pub fn revision(&self) -> Revision {
-        self.revision
-    }
+    pub revision: Revision,
 }
 
 impl Base {

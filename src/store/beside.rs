@@ -31,7 +31,7 @@ pub(super) fn create(
     before: Option<&Metadata>,
     place: impl FnOnce(&Path) -> io::Result<()>,
 ) -> Result<(Locked, Database), String> {
-    let random = getrandom::u64().map_err(|error| cannot(&error.into()))?;
+    let random = getrandom::u64().map_err(cannot)?;
     let mut name = prefix(path);
     name.push(format!("{random:016x}"));
     let beside = path.with_file_name(name);
@@ -40,11 +40,11 @@ pub(super) fn create(
         .write(true)
         .create_new(true)
         .open(&beside)
-        .map_err(|error| cannot(&error))?;
+        .map_err(cannot)?;
     let beside = Beside(beside);
     lock(&file, File::try_lock)?;
     if let Some(before) = before {
-        belong_as(&file, before).map_err(|error| cannot(&error))?;
+        belong_as(&file, before).map_err(cannot)?;
     }
     let made = caught(|| {
         let locked = Locked::new(file)?;
@@ -53,9 +53,9 @@ pub(super) fn create(
         tables::put_all(&database, topics)?;
         Ok((locked, database))
     });
-    let made = made.map_err(|error| explain(&error))?;
-    place(&beside.0).map_err(|error| cannot(&error))?;
-    sync_folder(path).map_err(|error| cannot(&error))?;
+    let made = made.map_err(explain)?;
+    place(&beside.0).map_err(cannot)?;
+    sync_folder(path).map_err(cannot)?;
     Ok(made)
 }
 

@@ -1,7 +1,7 @@
 //! Why a store cannot be used, in words that name the way out.
 
 use std::cell::Cell;
-use std::io;
+use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 
@@ -10,15 +10,15 @@ pub(super) const IN_USE: &str =
     "another onlooker has it open: stop that one, or choose another --store";
 
 /// What the system refused.
-pub(super) fn cannot(error: &io::Error) -> String {
+pub(super) fn cannot(error: impl Display) -> String {
     format!("the store cannot be opened ({error}): choose another --store")
 }
 
 /// What redb refused.
-pub(super) fn explain(error: &redb::Error) -> String {
+pub(super) fn explain(error: redb::Error) -> String {
     match error {
         redb::Error::DatabaseAlreadyOpen => IN_USE.to_owned(),
-        other => format!("the store cannot be opened ({other}): choose another --store"),
+        other => cannot(other),
     }
 }
 

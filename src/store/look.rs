@@ -29,18 +29,18 @@ pub struct Found {
 const FOREIGN: &str = "not a store of onlooker: choose another --store";
 const UNKNOWN: &str = "a redb file, damaged or of another version of redb, in which nothing of onlooker's can be found: choose another --store, or move it away if it was one";
 
-/// What is in the file, to which nothing is written.
+/// What is in a file, to which nothing is written.
 ///
 /// # Errors
 /// A file that is missing, not ours, of a newer format or in use.
-pub(super) fn look(path: &Path) -> Result<Found, StoreError> {
-    try_look(path).map_err(|reason| StoreError::new(path, reason))
+pub fn check(path: &Path) -> Result<Found, StoreError> {
+    look(path).map_err(|reason| StoreError::new(path, reason))
 }
 
-fn try_look(path: &Path) -> Result<Found, String> {
+fn look(path: &Path) -> Result<Found, String> {
     let file = File::open(regular(path)?).map_err(|error| match error.kind() {
         ErrorKind::NotFound => "no such file".to_owned(),
-        _ => cannot(&error),
+        _ => cannot(error),
     })?;
     lock(&file, File::try_lock_shared)?;
     look_at(&file)
@@ -50,7 +50,7 @@ fn try_look(path: &Path) -> Result<Found, String> {
 /// reading one could block forever, and none can hold a store.
 pub(super) fn regular(path: &Path) -> Result<PathBuf, String> {
     match fs::metadata(path) {
-        Ok(found) if found.is_file() => fs::canonicalize(path).map_err(|error| cannot(&error)),
+        Ok(found) if found.is_file() => fs::canonicalize(path).map_err(cannot),
         Ok(found) => Err(format!(
             "{}, where a store is a regular file: choose another --store",
             if found.is_dir() {
@@ -67,28 +67,26 @@ pub(super) fn regular(path: &Path) -> Result<PathBuf, String> {
 }
 
 pub(super) fn look_at(file: &File) -> Result<Found, String> {
-    let head = read(file, HEAD as u64).map_err(|error| cannot(&error))?;
+    let head = read(file, HEAD as u64).map_err(cannot)?;
     if head.is_empty() {
         return Ok(Found {
             is_empty: true,
             ..Found::default()
         });
     }
-    if is_zero(&head) && rest_is_zero(file).map_err(|error| cannot(&error))? {
+    if is_zero(&head) && rest_is_zero(file).map_err(cannot)? {
         return Ok(Found {
             damage: vec![Damage::of_file("there are only zeros in it")],
             ..Found::default()
         });
     }
-    let differing = head
-        .iter()
-        .zip(MAGIC)
-        .map(|(byte, ours)| (byte ^ ours).count_ones());
-    if differing.sum::<u32>() > 1 {
+    let pairs = head.iter().zip(MAGIC);
+    let differing: u32 = pairs.map(|(byte, ours)| (byte ^ ours).count_ones()).sum();
+    if differing > 1 {
         return Err(FOREIGN.to_owned());
     }
     // What it keeps will be in memory anyway.
-    let mut bytes = read(file, u64::MAX).map_err(|error| cannot(&error))?;
+    let mut bytes = read(file, u64::MAX).map_err(cannot)?;
     if let Ok(found) = caught(|| verified(&bytes)) {
         return found;
     }

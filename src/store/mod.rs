@@ -17,11 +17,11 @@ mod transfer;
 
 pub use database::Store;
 pub use kept::{Record, StoreError, StoredTopic};
-pub use look::Found;
+pub use look::{Found, check};
 pub use place::WENT_BACK;
 #[cfg(fuzzing)]
 pub use rows::Damage;
-pub use transfer::{check, export, import, parse_line};
+pub use transfer::{export, import, parse_line};
 
 #[cfg(test)]
 pub(crate) mod disk;

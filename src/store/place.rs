@@ -83,7 +83,7 @@ fn open_new(path: &Path) -> Result<Opened, String> {
 
 fn open_existing(path: &Path, file: File) -> Result<Opened, String> {
     lock(&file, File::try_lock)?;
-    if !has_name(&file, path).map_err(|error| cannot(&error))? {
+    if !has_name(&file, path).map_err(cannot)? {
         return Err(IN_USE.to_owned());
     }
     let found = look_at(&file)?;
@@ -96,7 +96,7 @@ fn open_existing(path: &Path, file: File) -> Result<Opened, String> {
         tables::prepare(&database)?;
         Ok((locked, database))
     });
-    let (locked, database) = opened.map_err(|error| explain(&error))?;
+    let (locked, database) = opened.map_err(explain)?;
     Ok(Opened {
         database,
         locked,
@@ -119,7 +119,7 @@ fn has_name(file: &File, path: &Path) -> io::Result<bool> {
 
 /// Replaces a damaged or empty file by a new one with what was found in it.
 fn replace(path: &Path, file: &File, found: Found) -> Result<Opened, String> {
-    let before = file.metadata().map_err(|error| cannot(&error))?;
+    let before = file.metadata().map_err(cannot)?;
     let mut aside = None;
     let made = beside::create(path, &found.kept, Some(&before), |beside| {
         match found.is_empty {

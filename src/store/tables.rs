@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use redb::{
-    Database, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction,
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError,
+    WriteTransaction,
 };
 
 use super::kept::{Record, StoredTopic};
@@ -128,13 +129,9 @@ pub(super) fn read(database: &Database) -> Result<(bool, Rows), redb::Error> {
     let transaction = database.begin_read()?;
     let meta = transaction.open_table(META)?;
     let rows = Rows {
-        heads: all(&transaction.open_table(HEADS)?, |key| {
-            key.as_bytes().to_vec()
-        })?,
-        wholes: all(&transaction.open_table(WHOLES)?, |key| {
-            key.as_bytes().to_vec()
-        })?,
-        parts: all(&transaction.open_table(PARTS)?, |key| key.to_vec())?,
+        heads: all(&transaction, HEADS)?,
+        wholes: all(&transaction, WHOLES)?,
+        parts: all(&transaction, PARTS)?,
         is_ours: true,
         ..Rows::default()
     };
@@ -142,14 +139,16 @@ pub(super) fn read(database: &Database) -> Result<(bool, Rows), redb::Error> {
 }
 
 fn all<K: redb::Key + 'static>(
-    table: &redb::ReadOnlyTable<K, &'static [u8]>,
-    bytes: impl Fn(K::SelfType<'_>) -> Vec<u8>,
+    transaction: &ReadTransaction,
+    table: TableDefinition<'_, K, &'static [u8]>,
 ) -> Result<Vec<Row>, redb::Error> {
-    let row = |entry: Result<(redb::AccessGuard<'_, K>, redb::AccessGuard<'_, &[u8]>), _>| {
+    let mut rows = Vec::new();
+    for entry in transaction.open_table(table)?.iter()? {
         let (key, row) = entry?;
-        Ok((bytes(key.value()), row.value().to_vec()))
-    };
-    table.iter()?.map(row).collect()
+        let key = K::as_bytes(&key.value()).as_ref().to_vec();
+        rows.push((key, row.value().to_vec()));
+    }
+    Ok(rows)
 }
 
 /// Marks the file as in use. Until it is closed in order, changes that it does not hold may have
@@ -186,7 +185,7 @@ pub(super) fn apply(transaction: &WriteTransaction, record: &Record) -> Result<(
 }
 
 /// Replaces what was kept of a topic by a whole version of it, or by nothing.
-pub(super) fn put(
+fn put(
     transaction: &WriteTransaction,
     name: &str,
     version: Option<&Version>,

@@ -4,21 +4,13 @@ use std::path::Path;
 
 use super::errors::caught;
 use super::kept::{StoreError, StoredTopic};
-use super::look::{Found, look};
+use super::look::{Found, check};
 use super::{origins, place, tables};
 use crate::state::json::Json;
 use crate::state::name::TopicName;
 use crate::state::revision::Revision;
 use crate::state::session::Session;
 use crate::state::topic::{Origins, Version};
-
-/// Checks whether a file is whole. Nothing is written to it.
-///
-/// # Errors
-/// A file that is missing, not ours, of a newer format or in use.
-pub fn check(path: &Path) -> Result<Found, StoreError> {
-    look(path)
-}
 
 /// What a file holds, one JSON object per topic: `{"topic","revision","session"}`, and
 /// `"origins"` where writers gave their names. A damaged revision is replaced by one from the
@@ -73,7 +65,7 @@ pub fn import(
         let before = before.map(|kept| kept.version.revision);
         let last = before.max(Some(given.version.revision)).unwrap_or_default();
         new.version.revision = last.next(unix_micros);
-        new.version.origins = Origins::new_sync();
+        new.version.origins = Origins::default();
         new
     };
     let topics: Vec<StoredTopic> = lost.chain(topics).map(renewed).collect();
@@ -89,46 +81,37 @@ pub fn import(
     Ok(opened.notes().collect())
 }
 
+fn wrong(error: impl ToString) -> String {
+    error.to_string()
+}
+
 /// One line of an export.
 ///
 /// # Errors
 /// Says what is wrong with it.
 pub fn parse_line(line: &[u8]) -> Result<StoredTopic, String> {
-    let document = Json::parse_kept(line).map_err(|error| error.to_string())?;
+    let document = Json::parse_kept(line).map_err(wrong)?;
     let members = document.members().unwrap_or_default();
     let get = |key: &str| {
-        members
-            .iter()
-            .find(|(known, _)| known == key)
-            .map(|(_, value)| value)
-            .ok_or(format!("{key:?} is missing"))
+        let found = members.iter().find(|(known, _)| known == key);
+        let value = found.map(|(_, value)| value);
+        value.ok_or(format!("{key:?} is missing"))
     };
     let text = |key: &str| {
-        get(key)?
-            .as_string()
-            .ok_or(format!("{key}: expected a string"))
+        let text = get(key)?.as_string();
+        text.ok_or(format!("{key}: expected a string"))
     };
-    let topic = text("topic")?
-        .parse::<TopicName>()
-        .map_err(|error| error.to_string())?;
-    let revision = text("revision")?
-        .parse::<Revision>()
-        .map_err(|error| error.to_string())?;
-    let session =
-        Session::from_json(get("session")?, topic.as_str()).map_err(|error| error.to_string())?;
-    let origins = get("origins").map_or_else(
-        |_| Origins::new_sync(),
-        |named| origins::parse(named.as_str()),
-    );
-    let version = Version {
-        revision,
-        session,
-        origins,
-    };
-    let is_last = true;
+    let topic: TopicName = text("topic")?.parse().map_err(wrong)?;
+    let revision: Revision = text("revision")?.parse().map_err(wrong)?;
+    let session = Session::from_json(get("session")?, topic.as_str()).map_err(wrong)?;
+    let origins = get("origins").map(|named| origins::parse(named.as_str()));
     Ok(StoredTopic {
         topic,
-        version,
-        is_last,
+        version: Version {
+            revision,
+            session,
+            origins: origins.unwrap_or_default(),
+        },
+        is_last: true,
     })
 }

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
 
-use super::candidate::{Candidate, Named, TOO_MUCH, may_be_named, no_member};
+use super::candidate::{Candidate, TOO_MUCH, may_be_named, no_member};
 use super::{Change, Refusal, Rules, ignore, patch};
 use crate::state::fields::Whitelist;
 use crate::state::json::{Json, Kind, Work};
@@ -42,7 +42,7 @@ pub fn apply(
     let session = ignore::without_ignored(session, present, &rules.ignore, name);
     check(&session, rules)?;
     Ok(match present {
-        Some(present) => difference(present, session, &named, &rules.whitelist),
+        Some(present) => difference(present, session, named.as_deref(), &rules.whitelist),
         None => Next {
             changed: session.config.names().cloned().collect(),
             changed_len: session.config.text_len(),
@@ -59,15 +59,12 @@ fn candidate(
     rules: &Rules,
     work: Work<'_>,
 ) -> Result<Candidate, Refusal> {
-    let start = || {
-        present
-            .cloned()
-            .unwrap_or_else(|| Session::of_data(name, Json::empty_object()))
-    };
+    let empty = || Session::of_data(name, Json::empty_object());
+    let start = || present.cloned().unwrap_or_else(empty);
     match change {
         Change::Replace(session) => Ok(Candidate {
             session: session.clone(),
-            named: Named::All,
+            named: None,
         }),
         Change::Merge(patch) => merged(start(), patch, name, work),
         Change::Patch(patch) => patch::patched(&start(), patch, name, rules, work),
@@ -77,7 +74,7 @@ fn candidate(
             let named = fields.iter().map(|(field, _)| field.clone());
             Ok(Candidate {
                 session,
-                named: Named::Some(named.collect()),
+                named: Some(named.collect()),
             })
         }
     }
@@ -93,11 +90,12 @@ fn check(next: &Session, rules: &Rules) -> Result<(), Refusal> {
     }
 }
 
-fn difference(present: &Session, next: Session, named: &Named, whitelist: &Whitelist) -> Next {
-    let named = match named {
-        Named::All => None,
-        Named::Some(fields) => Some(&fields[..]),
-    };
+fn difference(
+    present: &Session,
+    next: Session,
+    named: Option<&[String]>,
+    whitelist: &Whitelist,
+) -> Next {
     let places = next.config.places_that_differ(&present.config, named);
     let fields = || places.iter().filter_map(|place| next.config.at(*place));
     let structural = present.name != next.name
@@ -144,7 +142,7 @@ fn merged(
             patch.kind()
         ))
     })?;
-    let mut named = Named::Some(Vec::new());
+    let mut named = Some(Vec::new());
     let mut merge = |target: Option<&Json>, patch: &Json| {
         let merged = Json::merged(target, patch, &mut work);
         merged.ok_or_else(|| Refusal::Invalid(TOO_MUCH.to_owned()))
@@ -158,7 +156,7 @@ fn merged(
             "data" => session.data = merge(Some(&session.data), &value)?,
             "metadata" if null => session.metadata = Json::empty_object(),
             "metadata" => session.metadata = merge(Some(&session.metadata), &value)?,
-            "config" if null => (session.config, named) = (Config::default(), Named::All),
+            "config" if null => (session.config, named) = (Config::default(), None),
             "config" => {
                 let patch = expect(&member, value, Kind::Object)?;
                 let mut fields = patch.members().unwrap_or_default();
@@ -166,7 +164,7 @@ fn merged(
                     *value = merge(session.config.get(field), value)?;
                 }
                 set_fields(&mut session.config, &fields)?;
-                named = Named::Some(fields.into_iter().map(|(field, _)| field).collect());
+                named = Some(fields.into_iter().map(|(field, _)| field).collect());
             }
             _ => return Err(no_member(&member)),
         }

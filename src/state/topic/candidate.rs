@@ -9,13 +9,8 @@ pub const TOO_MUCH: &str = "the patch is too much work: send the whole session i
 /// The session as a change would have it.
 pub struct Candidate {
     pub session: Session,
-    pub named: Named,
-}
-
-/// Which fields a change may have touched.
-pub enum Named {
-    All,
-    Some(Vec<String>),
+    /// The fields that the change may have touched; none: any of them.
+    pub named: Option<Vec<String>>,
 }
 
 /// Refuses a field's name that no document could have brought: it may have come in a path.

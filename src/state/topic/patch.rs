@@ -6,7 +6,7 @@ use json_patch::jsonptr::Pointer;
 use json_patch::{Patch, PatchOperation};
 use serde_json::{Map, Value};
 
-use super::candidate::{Candidate, Named, TOO_MUCH, may_be_named, no_member};
+use super::candidate::{Candidate, TOO_MUCH, may_be_named, no_member};
 use super::{Refusal, Rules};
 use crate::state::json::{Json, Kind, LARGE, MAX_DEPTH, Work, value_of};
 use crate::state::session::{self, Session, expect};
@@ -159,21 +159,17 @@ impl Scope {
             match (member.as_str(), parts.remove(member)) {
                 ("name", None) => after.name = Json::string(name),
                 ("name", Some(value)) => {
-                    let text = expect("name", text(&value, &before.name)?, Kind::String)?;
-                    after.name = text;
+                    after.name = expect("name", text(&value, &before.name)?, Kind::String)?;
                 }
                 ("data", value) => after.data = part(value, &before.data)?,
                 ("metadata", value) => after.metadata = part(value, &before.metadata)?,
                 (_, value) => self.put_config(&mut after, value)?,
             }
         }
-        let named = match &self.fields {
-            Some(fields) => Named::Some(fields.iter().cloned().collect()),
-            None => Named::All,
-        };
+        let named = self.fields.as_ref();
         Ok(Candidate {
             session: after,
-            named,
+            named: named.map(|fields| fields.iter().cloned().collect()),
         })
     }
 
@@ -181,9 +177,8 @@ impl Scope {
         let config = config.unwrap_or_else(|| Value::Object(Map::new()));
         let Value::Object(left) = config else {
             let got = Json::from_value(&config);
-            return expect("config", got, Kind::Object)
-                .map(drop)
-                .map_err(Into::into);
+            expect("config", got, Kind::Object)?;
+            return Ok(());
         };
         let named = |field: &str| self.fields.as_ref().is_none_or(|all| all.contains(field));
         session
@@ -193,7 +188,7 @@ impl Scope {
             may_be_named(field)?;
             let value = match session.config.get(field) {
                 Some(before) => text(value, before)?,
-                None => checked(value)?,
+                None => parsed(&value.to_string())?,
             };
             session.config.set(field, value);
         }
@@ -221,10 +216,6 @@ fn text(value: &Value, before: &Json) -> Result<Json, Refusal> {
         true => Ok(before.clone()),
         false => parsed(&written),
     }
-}
-
-fn checked(value: &Value) -> Result<Json, Refusal> {
-    parsed(&value.to_string())
 }
 
 fn parsed(text: &str) -> Result<Json, Refusal> {
@@ -312,23 +303,17 @@ impl Weight {
                 }
             })
         };
-        match value {
-            Value::Array(items) => inside(&mut items.iter()),
+        let bytes = match value {
+            Value::Array(items) => return inside(&mut items.iter()),
             Value::Object(members) => {
-                let keys: usize = members.keys().map(|key| key.len() + 3).sum();
                 let mut weight = inside(&mut members.values());
-                weight.bytes += keys;
-                weight
+                weight.bytes += members.keys().map(|key| key.len() + 3).sum::<usize>();
+                return weight;
             }
-            Value::String(text) => Weight {
-                bytes: text.len() + 2,
-                depth: 0,
-            },
-            Value::Number(number) => Weight {
-                bytes: number.to_string().len(),
-                depth: 0,
-            },
-            Value::Bool(_) | Value::Null => Weight { bytes: 4, depth: 0 },
-        }
+            Value::String(text) => text.len() + 2,
+            Value::Number(number) => number.to_string().len(),
+            Value::Bool(_) | Value::Null => 4,
+        };
+        Weight { bytes, depth: 0 }
     }
 }
