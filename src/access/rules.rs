@@ -132,10 +132,8 @@ impl Access {
         let cross_origin = self.names.check_origin(&request.headers, &authority)?;
         let method = &request.method;
         if !METHODS.contains(method) {
-            return Err(Problem::new(
-                405,
-                format!("{method} is not understood here"),
-            ));
+            let detail = format!("{method} is not understood here");
+            return Err(Problem::new(405, detail));
         }
         let mut pass = Pass {
             viewer: None,
@@ -153,35 +151,32 @@ impl Access {
         if !rights.suffice(need) {
             return Err(self.refusal(need, guessed));
         }
-        pass.viewer = match rights {
-            Rights { watcher: true, .. } => Some(ViewerPass::new(&self.watching)),
-            Rights { host: true, .. } => Some(ViewerPass::new(&self.writing)),
-            _ => None,
+        pass.host = rights.host.then(|| HostPass(self.writing.clone()));
+        pass.viewer = match rights.watcher {
+            true => Some(ViewerPass(self.watching.clone())),
+            false => rights.host.then(|| ViewerPass(self.writing.clone())),
         };
-        pass.host = rights.host.then(|| HostPass::new(&self.writing));
         Ok(pass)
     }
 
     fn refusal(&self, need: Need, guessed: bool) -> Problem {
         let what = if guessed { "a wrong token: " } else { "" };
-        match need {
-            Need::Host if self.host_token.is_none() => Problem::new(
-                403,
-                "writing is for programs on the host's own machine (--host-token none)",
+        let (right, way) = match need {
+            Need::Host if self.host_token.is_none() => {
+                let detail =
+                    "writing is for programs on the host's own machine (--host-token none)";
+                return Problem::new(403, detail);
+            }
+            Need::Host => (
+                "writing needs the host token",
+                "Authorization: Bearer TOKEN (`onlooker token` prints it)",
             ),
-            Need::Host => Problem::new(
-                401,
-                format!(
-                    "{what}writing needs the host token: Authorization: Bearer TOKEN (`onlooker token` prints it)"
-                ),
+            _ => (
+                "watching needs the viewer token",
+                "Authorization: Bearer, ?token= or the link that the host shows",
             ),
-            _ => Problem::new(
-                401,
-                format!(
-                    "{what}watching needs the viewer token: Authorization: Bearer, ?token= or the link that the host shows"
-                ),
-            ),
-        }
+        };
+        Problem::new(401, format!("{what}{right}: {way}"))
     }
 
     /// What a peer may do with this token, or with none.

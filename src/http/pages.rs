@@ -37,20 +37,17 @@ pub async fn host() -> Response {
 
 /// `GET /onlooker.js`.
 pub async fn client() -> Response {
-    let script = include_str!("../../client/onlooker.js");
-    built_in(script.as_bytes(), "onlooker.js")
+    built_in(include_bytes!("../../client/onlooker.js"), "onlooker.js")
 }
 
 /// `GET /openapi.json`: the HTTP API, described for programs.
 pub async fn openapi() -> Response {
-    let text = include_str!("../../docs/openapi.json");
-    built_in(text.as_bytes(), "openapi.json")
+    built_in(include_bytes!("../../docs/openapi.json"), "openapi.json")
 }
 
 /// `GET /asyncapi.json`: the sockets, described for programs.
 pub async fn asyncapi() -> Response {
-    let text = include_str!("../../docs/asyncapi.json");
-    built_in(text.as_bytes(), "asyncapi.json")
+    built_in(include_bytes!("../../docs/asyncapi.json"), "asyncapi.json")
 }
 
 /// `GET /assets/NAME`.

@@ -116,7 +116,7 @@ pub async fn field(
     let known = find(&app, &name)?.field(&field);
     let missing = || Problem::not_found(format!("the session has no field {field:?}"));
     let (value, origin) = known.ok_or_else(missing)?;
-    let answer = FieldAnswer::new(value, origin.revision, &origin.writer);
+    let answer = FieldAnswer::new(value, origin.revision, &origin.writer, true);
     Ok(([NO_STORE], Json(answer)))
 }
 
@@ -135,22 +135,16 @@ pub struct FieldAnswer {
 }
 
 impl FieldAnswer {
-    /// A field's value at a revision, and the writer who made that revision.
-    pub fn new(value: ExactJson, revision: Revision, writer: &Writer) -> FieldAnswer {
+    /// A field's value at a revision, the writer who made that revision, and whether it is kept,
+    /// which is only worth saying if it is not.
+    pub fn new(value: ExactJson, revision: Revision, writer: &Writer, kept: bool) -> FieldAnswer {
         FieldAnswer {
             value,
             server_revision: revision.get(),
             device_id: writer.device_id,
             local_revision: writer.local_revision,
-            kept: None,
+            kept: (!kept).then_some(false),
         }
-    }
-
-    /// The same, and says so if the value stands without being kept.
-    #[must_use]
-    pub fn kept(self, kept: bool) -> FieldAnswer {
-        let kept = (!kept).then_some(false);
-        FieldAnswer { kept, ..self }
     }
 }
 

@@ -42,8 +42,7 @@ pub async fn replace(State(app): Shared, PathPart(name): Name, request: WriteReq
         let session = session.map_err(|error| refused(error).because("not a session"))?;
         Ok((Change::Replace(session), request.options(false)?))
     };
-    let (receipt, _) = write(&app, &name, request, read).await?;
-    whole(receipt).await
+    whole(&app, &name, request, read).await
 }
 
 /// `PATCH /api/topics/{topic}`.
@@ -58,8 +57,7 @@ pub async fn change(State(app): Shared, PathPart(name): Name, request: WriteRequ
         let change = change.map_err(|error| refused(error).because("not a JSON Patch"))?;
         Ok((change, request.options(true)?))
     };
-    let (receipt, _) = write(&app, &name, request, read).await?;
-    whole(receipt).await
+    whole(&app, &name, request, read).await
 }
 
 /// `PATCH /api/topics/{topic}/config`.
@@ -68,8 +66,7 @@ pub async fn config(State(app): Shared, PathPart(name): Name, request: WriteRequ
         let fields = request.members(&[MERGE_PATCH, JSON])?;
         Ok((Change::Fields(fields), request.options(true)?))
     };
-    let (receipt, _) = write(&app, &name, request, read).await?;
-    whole(receipt).await
+    whole(&app, &name, request, read).await
 }
 
 /// `PUT /api/topics/{topic}/config/{field}`.
@@ -83,8 +80,8 @@ pub async fn field(
     let (receipt, writer) = write(&app, &name, request, read).await?;
     let value = receipt.session.config.get(&field).cloned();
     let value = value.unwrap_or_else(ExactJson::null);
-    let answer = FieldAnswer::new(value, receipt.touched, &writer);
-    Ok(Json(answer.kept(receipt.kept)).into_response())
+    let answer = FieldAnswer::new(value, receipt.touched, &writer, receipt.kept);
+    Ok(Json(answer).into_response())
 }
 
 fn field_asked(request: &WriteRequest, field: String) -> Asked {
@@ -157,8 +154,14 @@ pub async fn disconnect(
     }
 }
 
-/// The answer that holds the whole session.
-async fn whole(receipt: Receipt) -> Answer {
+/// Writes what a request asks for, and answers with the whole session.
+async fn whole(
+    app: &App,
+    name: &str,
+    request: WriteRequest,
+    read: impl FnOnce(&WriteRequest) -> Asked + Send + 'static,
+) -> Answer {
+    let (receipt, _) = write(app, name, request, read).await?;
     let status = match receipt.created {
         true => StatusCode::CREATED,
         false => StatusCode::OK,

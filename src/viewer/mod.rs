@@ -35,13 +35,13 @@ mod command;
 mod encoder;
 mod held;
 mod inbound;
-mod kernel;
 mod outbox;
 mod pulse;
 mod reader;
 mod shard;
 mod socket;
 pub mod sync;
+mod taking;
 mod wire;
 mod write_side;
 
@@ -54,7 +54,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use kernel::{LOOKS, unacknowledged};
+pub use taking::{LOOKS, Taking, unacknowledged};
 pub use wire::Wire;
 pub use write_side::{NewViewer, ViewerInfo};
 
