@@ -32,7 +32,6 @@ type Name = PathPart<String>;
 /// The change that a request asks for.
 type Asked = Result<(Change, WriteOptions), Problem>;
 
-/// `PUT /api/topics/{topic}`.
 pub async fn replace(State(app): Shared, PathPart(name): Name, request: WriteRequest) -> Answer {
     let called = name.clone();
     let read = move |request: &WriteRequest| {
@@ -45,7 +44,6 @@ pub async fn replace(State(app): Shared, PathPart(name): Name, request: WriteReq
     whole(&app, &name, request, read).await
 }
 
-/// `PATCH /api/topics/{topic}`.
 pub async fn change(State(app): Shared, PathPart(name): Name, request: WriteRequest) -> Answer {
     let read = |request: &WriteRequest| {
         let (kind, document) = request.json(&[MERGE_PATCH, JSON, JSON_PATCH])?;
@@ -60,7 +58,6 @@ pub async fn change(State(app): Shared, PathPart(name): Name, request: WriteRequ
     whole(&app, &name, request, read).await
 }
 
-/// `PATCH /api/topics/{topic}/config`.
 pub async fn config(State(app): Shared, PathPart(name): Name, request: WriteRequest) -> Answer {
     let read = |request: &WriteRequest| {
         let fields = request.members(&[MERGE_PATCH, JSON])?;
@@ -69,7 +66,6 @@ pub async fn config(State(app): Shared, PathPart(name): Name, request: WriteRequ
     whole(&app, &name, request, read).await
 }
 
-/// `PUT /api/topics/{topic}/config/{field}`.
 pub async fn field(
     State(app): Shared,
     PathPart((name, field)): PathPart<(String, String)>,
@@ -107,7 +103,6 @@ fn field_asked(request: &WriteRequest, field: String) -> Asked {
     Ok((Change::Fields(vec![(field, value)]), options))
 }
 
-/// `DELETE /api/topics/{topic}`.
 pub async fn delete(State(app): Shared, PathPart(name): Name, request: WriteRequest) -> Answer {
     let (name, expected) = (name.parse::<TopicName>()?, request.if_match()?);
     let deleted = app.hub.delete(&name, expected, Some(request.ip)).await;
@@ -123,7 +118,6 @@ pub async fn delete(State(app): Shared, PathPart(name): Name, request: WriteRequ
 
 const NOT_TEXT: &str = "the body is not UTF-8: viewers receive it as a text message";
 
-/// `POST /api/topics/{topic}/broadcast`.
 pub async fn broadcast(State(app): Shared, PathPart(name): Name, request: WriteRequest) -> Answer {
     let entry = find(&app, &name)?;
     let text = String::from_utf8(request.body?.into());
@@ -136,13 +130,11 @@ pub async fn broadcast(State(app): Shared, PathPart(name): Name, request: WriteR
     Ok(Json(answer).into_response())
 }
 
-/// `POST /api/topics/{topic}/resend`.
 pub async fn resend(State(app): Shared, PathPart(name): Name, _: Extension<HostPass>) -> Answer {
     let viewers = app.hub.resend_all(&find(&app, &name)?);
     Ok(Json(json!({ "viewers": viewers })).into_response())
 }
 
-/// `DELETE /api/viewers/{id}`.
 pub async fn disconnect(
     State(app): Shared,
     PathPart(id): PathPart<u64>,

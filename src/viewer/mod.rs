@@ -56,7 +56,7 @@ use tokio_util::task::TaskTracker;
 
 pub use taking::{LOOKS, Taking, unacknowledged};
 pub use wire::Wire;
-pub use write_side::{NewViewer, ViewerInfo};
+pub use write_side::{Guest, NewViewer, ViewerInfo};
 
 use crate::hub::Hub;
 use crate::wire::close;
@@ -103,7 +103,8 @@ impl Viewers {
 
     /// Takes over a viewer. It is sent what it lacks at once.
     pub async fn join(&self, mut viewer: NewViewer) {
-        viewer.presence.receives(viewer.encoding);
+        let guest = &mut viewer.guest;
+        guest.presence.receives(guest.encoding);
         let turn = self.joined.fetch_add(1, Ordering::Relaxed) % self.shards.len();
         let join = Command::Join(Box::new(viewer), Instant::now());
         if let Err(SendError(Command::Join(viewer, _))) = self.shards[turn].send(join).await {

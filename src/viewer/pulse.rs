@@ -52,9 +52,7 @@ impl Pulse {
 
     /// Looks at a viewer that has been sent so many bytes; `sending` means that it has yet to take
     /// some. Returns whether it is time to ping it.
-    ///
-    /// # Errors
-    /// Why it has to go: it takes nothing, or does not answer.
+    /// Fails with the reason why it has to go: it takes nothing, or does not answer.
     pub fn look(
         &mut self,
         round: &Round,

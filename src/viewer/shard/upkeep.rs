@@ -58,7 +58,7 @@ impl Shard {
     pub(super) fn check(&mut self) {
         let (spread, notices) = (self.viewers.len(), self.common.hub.notices());
         for (key, viewer) in &mut self.viewers {
-            if viewer.pass.revoked().is_cancelled() {
+            if viewer.guest.pass.revoked().is_cancelled() {
                 viewer.send_away(Away::Revoked, notices, back_in(key, spread));
             }
         }
@@ -67,12 +67,12 @@ impl Shard {
     fn heartbeat(&mut self) {
         let mut frames: HashMap<TopicName, Frame> = HashMap::new();
         let viewers = self.viewers.iter_mut().map(|(_, viewer)| viewer);
-        for viewer in viewers.filter(|viewer| viewer.own && !viewer.is_closing()) {
-            let entry = viewer.presence.entry();
+        for viewer in viewers.filter(|viewer| viewer.guest.own && !viewer.is_closing()) {
+            let entry = viewer.guest.presence.entry();
             let frame = frames
                 .entry(entry.name().clone())
                 .or_insert_with(|| heartbeat(entry));
-            viewer.send(frame.bytes(viewer.encoding));
+            viewer.send(frame.bytes(viewer.guest.encoding));
         }
     }
 
