@@ -30,8 +30,10 @@ const METHODS: [Method; 7] = [
 pub struct Access {
     /// What the options say about the host token.
     host_setting: HostToken,
-    host_token: Option<Token>,
-    viewer_token: Option<Token>,
+    /// What writers must show; `None` if writers on this machine need nothing.
+    pub host_token: Option<Token>,
+    /// What viewers must show, if anything.
+    pub viewer_token: Option<Token>,
     names: Names,
     /// Cancelled for everybody who may watch because of the viewer token, or because none is
     /// needed.
@@ -100,16 +102,6 @@ impl Access {
             self.watching.cancel();
         }
         Ok(next)
-    }
-
-    /// What writers must show; `None` if writers on this machine need nothing.
-    pub fn host_token(&self) -> Option<&Token> {
-        self.host_token.as_ref()
-    }
-
-    /// What viewers must show, if anything.
-    pub fn viewer_token(&self) -> Option<&Token> {
-        self.viewer_token.as_ref()
     }
 
     /// How many times an address was locked out for showing too many wrong tokens.

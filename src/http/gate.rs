@@ -78,7 +78,7 @@ fn unrouted(request: &Parts) -> Need {
     let reads = [Method::GET, Method::HEAD].contains(&request.method);
     match request.uri.path() {
         _ if !reads => Need::Host,
-        path if path.starts_with("/api/viewers/") => Need::Host,
+        path if path.starts_with("/api/viewers") => Need::Host,
         path if path.starts_with(API) => Need::Viewer,
         _ => Need::Nothing,
     }

@@ -32,7 +32,6 @@ impl<S> Patient<S> {
         }
     }
 
-    /// The stream itself.
     pub fn into_inner(self) -> S {
         self.stream
     }

@@ -111,7 +111,6 @@ pub async fn field(
     Ok(([NO_STORE], Json(answer)))
 }
 
-/// A field's value, and who wrote it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FieldAnswer {

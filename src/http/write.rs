@@ -83,10 +83,7 @@ pub async fn field(
 fn field_asked(request: &WriteRequest, field: String) -> Asked {
     const MISSING: &str = "\"value\" is missing in the body";
     let members = request.members(&[JSON])?;
-    let get = |key: &str| {
-        let found = members.iter().find(|(known, _)| known == key);
-        found.map(|(_, value)| value)
-    };
+    let get = |key: &str| wire::member(&members, key);
     let value = get("value").cloned();
     let value = value.ok_or_else(|| Problem::unprocessable(MISSING).because(MISSING))?;
     let number = |key: &str| {

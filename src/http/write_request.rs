@@ -31,7 +31,6 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// A request that the gate has let in to write, read within the limits of size and time.
 pub struct WriteRequest {
     headers: HeaderMap,
-    /// Where it comes from.
     pub ip: IpAddr,
     /// Its body, or why it could not be read.
     pub body: Result<Bytes, Problem>,

@@ -18,10 +18,8 @@ const KERNELS: u64 = 256 * 1024;
 /// A viewer that reads this many bytes a second is slow, but there.
 const SLOW: u64 = 4 * 1024;
 
-/// One look at all viewers of a shard.
 #[derive(Clone, Copy)]
 pub struct Round {
-    /// When it takes place.
     pub now: Instant,
     /// How often viewers are pinged.
     pub ping: Duration,

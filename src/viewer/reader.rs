@@ -16,7 +16,6 @@ use super::socket::Socket;
 /// How much a viewer may still send after the close frame.
 const LINGER_BYTES: usize = 1024 * 1024;
 
-/// The reader of one viewer.
 pub struct Reader {
     /// The viewer's key in its shard.
     pub key: usize,

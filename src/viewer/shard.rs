@@ -26,7 +26,6 @@ use crate::state::name::TopicName;
 use crate::wire::close;
 use crate::wire::frame::close_reply;
 
-/// What all shards share.
 #[derive(Clone)]
 pub struct Common {
     pub hub: Hub,
@@ -35,7 +34,6 @@ pub struct Common {
     pub encoder: Encoder,
 }
 
-/// One task's viewers.
 pub struct Shard {
     index: usize,
     shards: usize,

@@ -136,7 +136,6 @@ impl Viewer {
         (viewer, new.early)
     }
 
-    /// Whether it has been closed.
     pub fn is_closing(&self) -> bool {
         self.closing.is_some()
     }
@@ -173,7 +172,6 @@ impl Viewer {
         true
     }
 
-    /// Answers a ping.
     pub fn pong(&mut self, payload: &[u8]) {
         // Nothing follows a close frame (RFC 6455 §5.5.1).
         if self.closing.is_none() {
@@ -181,7 +179,6 @@ impl Viewer {
         }
     }
 
-    /// Sends what waits.
     pub fn pump(&mut self) {
         let sent = self.outbox.pump(&self.socket.wire);
         self.account(sent);
@@ -345,7 +342,6 @@ impl Viewer {
         tracing::debug!(parent: &self.guest.span, viewer = self.id, why, bytes, "viewer left");
     }
 
-    /// For the list of viewers.
     pub fn info(&self) -> ViewerInfo {
         let entry = self.guest.presence.entry();
         ViewerInfo {

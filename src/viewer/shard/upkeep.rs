@@ -54,7 +54,6 @@ impl Shard {
         }
     }
 
-    /// Sends away viewers whose pass was revoked.
     pub(super) fn check(&mut self) {
         let (spread, notices) = (self.viewers.len(), self.common.hub.notices());
         for (key, viewer) in &mut self.viewers {
@@ -91,7 +90,6 @@ impl Shard {
         }
     }
 
-    /// Waits until all viewers are gone.
     async fn see_off(&mut self, commands: &mut mpsc::Receiver<Command>) {
         let mut looks = interval(STOP_LOOKS);
         loop {
