@@ -55,7 +55,7 @@ async fn pass(
     let access = app.live.get().access.clone();
     let pass = match access.admit(&parts, peer.address, need).await {
         Ok(pass) => pass,
-        Err(refused) => return answer::refuse(&refused),
+        Err(refused) => return answer::refuse(refused),
     };
     peer.settle(pass.host.is_some());
     if parts.method == Method::OPTIONS {

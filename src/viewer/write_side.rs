@@ -191,7 +191,7 @@ impl Viewer {
         match sent {
             Ok(sent) => {
                 self.bytes += sent as u64;
-                if self.outbox.is_busy() {
+                if self.outbox.is_sending() {
                     self.socket.blocked.notify_one();
                 }
             }
@@ -354,5 +354,60 @@ impl Viewer {
             current: self.revision == entry.session().map(|(revision, _)| revision),
             bytes: self.bytes,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_util::sync::CancellationToken;
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::access::{Access, AccessOptions, Need};
+    use crate::hub::{Hub, HubOptions};
+
+    async fn guest() -> Guest {
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let hub = Hub::new(&HubOptions::default(), None, tasks, stop);
+        let entry = hub.topic(hub.default_topic()).unwrap();
+        let access = Access::new(&AccessOptions::default(), Vec::new()).unwrap();
+        let request = hyper::Request::get("/").header("host", "localhost");
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let peer = ([127, 0, 0, 1], 5000).into();
+        let pass = access.admit(&parts, peer, Need::Viewer).await.unwrap();
+        Guest {
+            pass: pass.viewer.unwrap(),
+            presence: hub.enter(&entry).unwrap(),
+            encoding: Encoding::default(),
+            own: true,
+            address: peer.ip(),
+            device: "".into(),
+            span: tracing::Span::none(),
+            admission: Arc::new(()),
+        }
+    }
+
+    /// The socket has room all the while: whoever waited for that would ask again and again.
+    #[tokio::test]
+    async fn nobody_waits_for_room_while_a_frame_is_encoded() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let tcp = TcpStream::connect(address).await.unwrap();
+        let new = NewViewer {
+            wire: Wire::Plain(tcp),
+            early: Bytes::new(),
+            since: None,
+            guest: guest().await,
+        };
+        let times = (Instant::now(), Duration::from_secs(15));
+        let (mut viewer, _) = Viewer::new(new, 1, times, 0, &Held::new(1));
+        viewer.outbox.expect_encoded();
+        viewer.pong(b"");
+        viewer.pump();
+        viewer.send(&control(Control::Ping, &[]));
+        let waits = viewer.socket.blocked.notified().now_or_never();
+        assert!(waits.is_none());
     }
 }
