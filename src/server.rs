@@ -167,7 +167,7 @@ impl Server {
 
     /// What writers show; none when writers on this machine need nothing.
     pub fn host_token(&self) -> Option<Token> {
-        self.app.live.get().access.host_token().cloned()
+        self.app.live.get().access.host_token.clone()
     }
 
     /// Where people and programs find it.

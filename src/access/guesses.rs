@@ -62,9 +62,7 @@ impl Guesses {
     }
 
     /// Counts a wrong token.
-    ///
-    /// # Errors
-    /// 429 after too many of them.
+    /// Fails with 429 after too many of them.
     pub fn wrong(&self, address: IpAddr) -> Result<(), Problem> {
         let address = network(address);
         let mut seen = self.seen();
@@ -84,9 +82,7 @@ impl Guesses {
 
     /// Trusts an address that showed the right token: at once, or with a delay after too many wrong
     /// ones.
-    ///
-    /// # Errors
-    /// 429 if too many are waiting already.
+    /// Fails with 429 if too many are waiting already.
     pub async fn right(&self, address: IpAddr) -> Result<(), Problem> {
         let address = network(address);
         if self.is_suspect(address) {

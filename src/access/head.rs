@@ -17,7 +17,7 @@ pub(super) fn shown_token(request: &Parts) -> Option<Token> {
     };
     let header = request.headers.get(AUTHORIZATION).and_then(bearer);
     let subprotocol = || {
-        let offered = subprotocols(&request.headers);
+        let offered = list(&request.headers, SEC_WEBSOCKET_PROTOCOL);
         offered.iter().find_map(|offered| token_of(offered))
     };
     header
@@ -29,11 +29,6 @@ pub(super) fn shown_token(request: &Parts) -> Option<Token> {
 fn token_of(subprotocol: &str) -> Option<String> {
     let encoded = subprotocol.strip_prefix(TOKEN_SUBPROTOCOL)?;
     String::from_utf8(URL_SAFE_NO_PAD.decode(encoded.trim_end_matches('=')).ok()?).ok()
-}
-
-/// The subprotocols that a request offers, in its order.
-pub fn subprotocols(headers: &HeaderMap) -> Vec<String> {
-    list(headers, SEC_WEBSOCKET_PROTOCOL)
 }
 
 /// The items of a header that is a comma-separated list.

@@ -9,7 +9,7 @@ mod pass;
 mod rules;
 mod token;
 
-pub use head::{list, queries, query, subprotocols};
+pub use head::{list, queries, query};
 pub use options::{AccessOptions, HostToken};
 pub use pass::{HostPass, Need, Pass, ViewerPass};
 pub use rules::Access;

@@ -37,9 +37,7 @@ impl Names {
 
     /// The one well-formed Host header, if it names this daemon. With DNS rebinding, Origin
     /// equals Host, so this list is the defence.
-    ///
-    /// # Errors
-    /// 400 if it is malformed, 421 if it names another host.
+    /// Fails with 400 if it is malformed, 421 if it names another host.
     pub fn check_host(&self, request: &Parts) -> Result<String, Problem> {
         let malformed = || bad_request("the Host header is malformed");
         if request.version < Version::HTTP_11 && !request.headers.contains_key(HOST) {
@@ -66,9 +64,7 @@ impl Names {
     }
 
     /// The origin that may read the answer, if it is not the daemon's own.
-    ///
-    /// # Errors
-    /// 403 for an origin that may not connect.
+    /// Fails with 403 for an origin that may not connect.
     pub fn check_origin(
         &self,
         headers: &HeaderMap,

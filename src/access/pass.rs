@@ -5,17 +5,13 @@ use tokio_util::sync::CancellationToken;
 
 /// The right to watch, until it is revoked.
 #[derive(Clone, Debug)]
-pub struct ViewerPass(CancellationToken);
+pub struct ViewerPass(pub(super) CancellationToken);
 
 /// The right to write, until it is revoked.
 #[derive(Clone, Debug)]
-pub struct HostPass(CancellationToken);
+pub struct HostPass(pub(super) CancellationToken);
 
 impl ViewerPass {
-    pub(super) fn new(revoked: &CancellationToken) -> ViewerPass {
-        ViewerPass(revoked.clone())
-    }
-
     /// Cancelled when the pass is revoked.
     pub fn revoked(&self) -> &CancellationToken {
         &self.0
@@ -23,10 +19,6 @@ impl ViewerPass {
 }
 
 impl HostPass {
-    pub(super) fn new(revoked: &CancellationToken) -> HostPass {
-        HostPass(revoked.clone())
-    }
-
     /// Cancelled when the pass is revoked.
     pub fn revoked(&self) -> &CancellationToken {
         &self.0

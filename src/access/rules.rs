@@ -30,8 +30,10 @@ const METHODS: [Method; 7] = [
 pub struct Access {
     /// What the options say about the host token.
     host_setting: HostToken,
-    host_token: Option<Token>,
-    viewer_token: Option<Token>,
+    /// What writers must show; `None` if writers on this machine need nothing.
+    pub host_token: Option<Token>,
+    /// What viewers must show, if anything.
+    pub viewer_token: Option<Token>,
     names: Names,
     /// Cancelled for everybody who may watch because of the viewer token, or because none is
     /// needed.
@@ -102,16 +104,6 @@ impl Access {
         Ok(next)
     }
 
-    /// What writers must show; `None` if writers on this machine need nothing.
-    pub fn host_token(&self) -> Option<&Token> {
-        self.host_token.as_ref()
-    }
-
-    /// What viewers must show, if anything.
-    pub fn viewer_token(&self) -> Option<&Token> {
-        self.viewer_token.as_ref()
-    }
-
     /// How many times an address was locked out for showing too many wrong tokens.
     pub fn lock_outs(&self) -> u64 {
         self.guesses.lock_outs()
@@ -132,10 +124,8 @@ impl Access {
         let cross_origin = self.names.check_origin(&request.headers, &authority)?;
         let method = &request.method;
         if !METHODS.contains(method) {
-            return Err(Problem::new(
-                405,
-                format!("{method} is not understood here"),
-            ));
+            let detail = format!("{method} is not understood here");
+            return Err(Problem::new(405, detail));
         }
         let mut pass = Pass {
             viewer: None,
@@ -153,35 +143,32 @@ impl Access {
         if !rights.suffice(need) {
             return Err(self.refusal(need, guessed));
         }
-        pass.viewer = match rights {
-            Rights { watcher: true, .. } => Some(ViewerPass::new(&self.watching)),
-            Rights { host: true, .. } => Some(ViewerPass::new(&self.writing)),
-            _ => None,
+        pass.host = rights.host.then(|| HostPass(self.writing.clone()));
+        pass.viewer = match rights.watcher {
+            true => Some(ViewerPass(self.watching.clone())),
+            false => rights.host.then(|| ViewerPass(self.writing.clone())),
         };
-        pass.host = rights.host.then(|| HostPass::new(&self.writing));
         Ok(pass)
     }
 
     fn refusal(&self, need: Need, guessed: bool) -> Problem {
         let what = if guessed { "a wrong token: " } else { "" };
-        match need {
-            Need::Host if self.host_token.is_none() => Problem::new(
-                403,
-                "writing is for programs on the host's own machine (--host-token none)",
+        let (right, way) = match need {
+            Need::Host if self.host_token.is_none() => {
+                let detail =
+                    "writing is for programs on the host's own machine (--host-token none)";
+                return Problem::new(403, detail);
+            }
+            Need::Host => (
+                "writing needs the host token",
+                "Authorization: Bearer TOKEN (`onlooker token` prints it)",
             ),
-            Need::Host => Problem::new(
-                401,
-                format!(
-                    "{what}writing needs the host token: Authorization: Bearer TOKEN (`onlooker token` prints it)"
-                ),
+            _ => (
+                "watching needs the viewer token",
+                "Authorization: Bearer, ?token= or the link that the host shows",
             ),
-            _ => Problem::new(
-                401,
-                format!(
-                    "{what}watching needs the viewer token: Authorization: Bearer, ?token= or the link that the host shows"
-                ),
-            ),
-        }
+        };
+        Problem::new(401, format!("{what}{right}: {way}"))
     }
 
     /// What a peer may do with this token, or with none.

@@ -1,5 +1,6 @@
 //! What answers have in common: problems, and the headers that every answer carries.
 
+use axum::Extension;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
@@ -12,33 +13,23 @@ use crate::wire::Problem;
 pub const NO_STORE: (HeaderName, HeaderValue) =
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
+/// `application/problem+json`. The problem itself goes along, for the log.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        problem(&self)
+        let status = StatusCode::from_u16(self.status);
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let also = match self.status {
+            401 => Some((header::WWW_AUTHENTICATE, "Bearer")),
+            426 => Some((header::SEC_WEBSOCKET_VERSION, "13")),
+            429 => Some((header::RETRY_AFTER, "60")),
+            503 => Some((header::RETRY_AFTER, "5")),
+            _ => None,
+        };
+        let also = also.map(|(name, value)| [(name, value)]);
+        let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+        let text = self.text();
+        (status, kind, [NO_STORE], also, Extension(self), text).into_response()
     }
-}
-
-/// An error as `application/problem+json`. The problem itself goes along, for the log.
-fn problem(problem: &Problem) -> Response {
-    let mut response = Response::new(Body::from(problem.text()));
-    *response.status_mut() =
-        StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let also = match problem.status {
-        401 => Some((header::WWW_AUTHENTICATE, "Bearer")),
-        426 => Some((header::SEC_WEBSOCKET_VERSION, "13")),
-        429 => Some((header::RETRY_AFTER, "60")),
-        503 => Some((header::RETRY_AFTER, "5")),
-        _ => None,
-    };
-    let both = [
-        (header::CONTENT_TYPE, "application/problem+json"),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
-    let headers = both.into_iter().chain(also);
-    let headers = headers.map(|(name, value)| (name, HeaderValue::from_static(value)));
-    response.headers_mut().extend(headers);
-    response.extensions_mut().insert(problem.clone());
-    response
 }
 
 /// 405, for a path that exists; the caller adds `Allow`.
@@ -47,8 +38,8 @@ pub fn wrong_method() -> Problem {
 }
 
 /// Turns a stranger away, and ends the connection.
-pub fn refuse(refused: &Problem) -> Response {
-    let mut response = problem(refused);
+pub fn refuse(refused: Problem) -> Response {
+    let mut response = refused.into_response();
     let close = HeaderValue::from_static("close");
     response.headers_mut().insert(header::CONNECTION, close);
     harden(&mut response, None);

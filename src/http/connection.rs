@@ -57,7 +57,6 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) {
     }
 }
 
-/// What every new connection passes.
 struct Door {
     app: Arc<App>,
     pending: Arc<Pending>,

@@ -10,6 +10,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use hyper::Method;
+use hyper::header::ALLOW;
 
 use super::answer::{NO_STORE, wrong_method};
 use super::app::App;
@@ -30,7 +31,7 @@ pub async fn events(
 ) -> Result<Response, Problem> {
     // A HEAD would wait for events that it is not to be sent.
     if method != Method::GET {
-        return Err(wrong_method());
+        return Ok(([(ALLOW, "GET")], wrong_method()).into_response());
     }
     let feed = Feed::new(&app.hub, query.topics()?, &pass).ok_or_else(|| app.full())?;
     let stop = app.stop.clone();

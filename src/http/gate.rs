@@ -55,7 +55,7 @@ async fn pass(
     let access = app.live.get().access.clone();
     let pass = match access.admit(&parts, peer.address, need).await {
         Ok(pass) => pass,
-        Err(refused) => return answer::refuse(&refused),
+        Err(refused) => return answer::refuse(refused),
     };
     peer.settle(pass.host.is_some());
     if parts.method == Method::OPTIONS {
@@ -78,7 +78,7 @@ fn unrouted(request: &Parts) -> Need {
     let reads = [Method::GET, Method::HEAD].contains(&request.method);
     match request.uri.path() {
         _ if !reads => Need::Host,
-        path if path.starts_with("/api/viewers/") => Need::Host,
+        path if path.starts_with("/api/viewers") => Need::Host,
         path if path.starts_with(API) => Need::Viewer,
         _ => Need::Nothing,
     }

@@ -48,12 +48,13 @@ impl Links {
             places.push((own, local.port(), "this machine only".to_owned()));
         }
         let (host, port, _) = places[0].clone();
-        let fragment = |key: char, token: Option<&Token>| {
-            token.map_or(String::new(), |token| format!("#{key}={}", token.reveal()))
+        let fragment = |key: char, token: &Option<Token>| {
+            let text = |token: &Token| format!("#{key}={}", token.reveal());
+            token.as_ref().map_or(String::new(), text)
         };
-        let watch = fragment('t', access.viewer_token());
+        let watch = fragment('t', &access.viewer_token);
         let page = |host: &str, port: u16| PageLink::new(format!("{http}://{host}:{port}/{watch}"));
-        let write = fragment('h', access.host_token());
+        let write = fragment('h', &access.host_token);
         let candidates = places.into_iter();
         Links {
             page: page(&host, port),

@@ -9,7 +9,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use super::answer::NO_STORE;
 use super::app::App;
 
-/// `GET /metrics`. To add a metric, add a line to one of the lists below.
+/// To add a metric, add a line to one of the lists below.
 pub async fn metrics(State(app): State<Arc<App>>) -> Response {
     let text = [work(&app), refusals(&app), store(&app)].concat();
     let kind = HeaderValue::from_static("text/plain; version=0.0.4");

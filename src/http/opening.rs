@@ -126,7 +126,7 @@ pub fn switching(request: &hyper::Request<()>) -> Result<Response, Problem> {
 /// The first of our protocols in the peer's order; a token's only if nothing else is offered,
 /// because browsers insist on getting one of those that they offered.
 fn chosen_protocol(headers: &HeaderMap) -> Option<HeaderValue> {
-    let offered = access::subprotocols(headers);
+    let offered = access::list(headers, SEC_WEBSOCKET_PROTOCOL);
     let is_ours = |offer: &&String| [SUBPROTOCOL, SUBPROTOCOL_MSGPACK].contains(&offer.as_str());
     let is_token = |offer: &&String| offer.starts_with(TOKEN_SUBPROTOCOL);
     let ours = offered.iter().find(is_ours);

@@ -16,12 +16,12 @@ use crate::wire::Problem;
 
 type Shared = State<Arc<App>>;
 
-/// `GET /healthz`: the process is up.
+/// The process is up.
 pub async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz`: viewers will see something, and writes are taken.
+/// Viewers will see something, and writes are taken.
 pub async fn readyz(State(app): Shared) -> Result<String, Problem> {
     let shown = app.hub.topic(app.hub.default_topic());
     if shown.is_none_or(|entry| entry.session().is_none()) {
@@ -38,13 +38,13 @@ pub async fn readyz(State(app): Shared) -> Result<String, Problem> {
     }
 }
 
-/// `GET /qr.svg`: the link of the page, for the topic of `?topic=` if it is given.
+/// The link of the page, for the topic of `?topic=` if it is given.
 pub async fn qr_svg(State(app): Shared, query: Query) -> Result<Response, Problem> {
     let image = qr::svg(&link(&app, &query)?).map_err(|error| too_long(&error))?;
     Ok(picture("image/svg+xml", image))
 }
 
-/// `GET /qr.png`: the same as a bitmap.
+/// The same as a bitmap.
 pub async fn qr_png(State(app): Shared, query: Query) -> Result<Response, Problem> {
     let image = qr::png(&link(&app, &query)?, 8).map_err(|error| too_long(&error))?;
     Ok(picture("image/png", image))

@@ -21,7 +21,6 @@ use crate::wire::Problem;
 
 static PAGES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/client/pages");
 
-/// `GET /`.
 pub async fn index(State(app): State<Arc<App>>, request: Request) -> Response {
     match &app.page {
         Page::Viewer => page("viewer.html"),
@@ -30,30 +29,24 @@ pub async fn index(State(app): State<Arc<App>>, request: Request) -> Response {
     }
 }
 
-/// `GET /host`.
 pub async fn host() -> Response {
     page("host.html")
 }
 
-/// `GET /onlooker.js`.
 pub async fn client() -> Response {
-    let script = include_str!("../../client/onlooker.js");
-    built_in(script.as_bytes(), "onlooker.js")
+    built_in(include_bytes!("../../client/onlooker.js"), "onlooker.js")
 }
 
-/// `GET /openapi.json`: the HTTP API, described for programs.
+/// The HTTP API, described for programs.
 pub async fn openapi() -> Response {
-    let text = include_str!("../../docs/openapi.json");
-    built_in(text.as_bytes(), "openapi.json")
+    built_in(include_bytes!("../../docs/openapi.json"), "openapi.json")
 }
 
-/// `GET /asyncapi.json`: the sockets, described for programs.
+/// The sockets, described for programs.
 pub async fn asyncapi() -> Response {
-    let text = include_str!("../../docs/asyncapi.json");
-    built_in(text.as_bytes(), "asyncapi.json")
+    built_in(include_bytes!("../../docs/asyncapi.json"), "asyncapi.json")
 }
 
-/// `GET /assets/NAME`.
 pub async fn asset(PathPart(name): PathPart<String>) -> Response {
     page(&name)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::viewer::LOOKS;
+use crate::viewer::{LOOKS, Taking};
 
 /// A stream that fails once its peer has taken nothing for as long as `limit` although something
 /// waits to be written. Without that, it may be idle.
@@ -16,15 +16,8 @@ pub struct Patient<S> {
     stream: S,
     limit: Duration,
     left: fn(&S) -> Option<u32>,
-    /// `Some` while the stream takes nothing.
-    stalled: Option<Box<Stalled>>,
-}
-
-/// Since when the peer has taken nothing.
-struct Stalled {
-    since: Instant,
-    left: Option<u32>,
-    look: Pin<Box<Sleep>>,
+    /// While the stream takes nothing: since when, and when to look again.
+    stalled: Option<Box<(Taking, Pin<Box<Sleep>>)>>,
 }
 
 impl<S> Patient<S> {
@@ -39,7 +32,6 @@ impl<S> Patient<S> {
         }
     }
 
-    /// The stream itself.
     pub fn into_inner(self) -> S {
         self.stream
     }
@@ -54,22 +46,17 @@ impl<S> Patient<S> {
             return written;
         }
         let every = self.limit / LOOKS;
-        let stalled = self.stalled.get_or_insert_with(|| {
-            Box::new(Stalled {
-                since: Instant::now(),
-                left: None,
-                look: Box::pin(sleep(every)),
-            })
+        let (taking, look) = &mut **self.stalled.get_or_insert_with(|| {
+            let taking = Taking::new(Instant::now(), 0);
+            Box::new((taking, Box::pin(sleep(every))))
         });
-        while stalled.look.as_mut().poll(context).is_ready() {
-            let (now, left) = (Instant::now(), (self.left)(&self.stream));
-            if left != stalled.left {
-                (stalled.since, stalled.left) = (now, left);
-            }
-            if now - stalled.since >= self.limit {
+        while look.as_mut().poll(context).is_ready() {
+            let now = Instant::now();
+            taking.look(now, 0, self.limit, || (self.left)(&self.stream));
+            if now - taking.since >= self.limit {
                 return Poll::Ready(Err(ErrorKind::TimedOut.into()));
             }
-            stalled.look.as_mut().reset(now + every);
+            look.as_mut().reset(now + every);
         }
         Poll::Pending
     }

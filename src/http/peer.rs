@@ -8,7 +8,6 @@ use super::pending::Slot;
 
 /// What the requests of one connection share.
 pub struct Peer {
-    /// Where the connection comes from.
     pub address: SocketAddr,
     /// Returned with the first request that is let in.
     slot: Mutex<Option<Slot>>,

@@ -12,7 +12,6 @@ use crate::hub::notices::network;
 /// How many hosts' addresses are remembered.
 const HOSTS: usize = 64;
 
-/// The slots for such connections.
 pub struct Pending {
     limit: usize,
     waiting: Mutex<Waiting>,

@@ -26,18 +26,14 @@ impl<S: Sync> FromRequestParts<S> for Query {
 
 impl Query {
     /// The topics that are named, which need not exist.
-    ///
-    /// # Errors
-    /// 400 for a name that cannot be a topic's.
+    /// Fails with 400 for a name that cannot be a topic's.
     pub fn topics(&self) -> Result<Vec<TopicName>, Problem> {
         let names = access::queries(&self.0, "topic").into_iter();
         Ok(names.map(|name| name.parse()).collect::<Result<_, _>>()?)
     }
 
     /// The topic that is named first, or the default one.
-    ///
-    /// # Errors
-    /// 400 for a name that cannot be a topic's.
+    /// Fails with 400 for a name that cannot be a topic's.
     pub fn topic(&self, app: &App) -> Result<TopicName, Problem> {
         match access::query(&self.0, "topic") {
             Some(name) => Ok(name.parse()?),
@@ -46,9 +42,7 @@ impl Query {
     }
 
     /// The same topic, if it exists.
-    ///
-    /// # Errors
-    /// 400 for a name that cannot be a topic's, 404 for an unknown topic.
+    /// Fails with 400 for a name that cannot be a topic's, 404 for an unknown topic.
     pub fn entry(&self, app: &App) -> Result<Arc<TopicEntry>, Problem> {
         let name = self.topic(app)?;
         app.hub.topic(&name).ok_or_else(|| {

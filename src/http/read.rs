@@ -29,25 +29,20 @@ use crate::wire::frame::Encoding;
 type Shared = State<Arc<App>>;
 type Name = PathPart<String>;
 
-/// `GET /api/status`.
 pub async fn status(State(app): Shared) -> impl IntoResponse {
     ([NO_STORE], Json(app.status()))
 }
 
-/// `GET /api/topics`.
 pub async fn topics(State(app): Shared) -> impl IntoResponse {
     ([NO_STORE], Json(app.topics()))
 }
 
-/// `GET /api/viewers`.
 pub async fn viewers(State(app): Shared) -> impl IntoResponse {
     ([NO_STORE], Json(app.viewers.list().await))
 }
 
 /// A topic by the name in the path.
-///
-/// # Errors
-/// 400 for a name that cannot be a topic's, 404 for an unknown topic.
+/// Fails with 400 for a name that cannot be a topic's, 404 for an unknown topic.
 pub fn find(app: &App, name: &str) -> Result<Arc<TopicEntry>, Problem> {
     let name = name.parse()?;
     app.hub.topic(&name).ok_or_else(|| no_session(&name))
@@ -58,7 +53,6 @@ pub fn no_session(name: &TopicName) -> Problem {
     Problem::not_found(format!("there is no session at {:?} yet", name.as_str()))
 }
 
-/// `GET /api/topics/{topic}`.
 pub async fn topic(
     State(app): Shared,
     PathPart(name): Name,
@@ -77,9 +71,7 @@ pub async fn topic(
 }
 
 /// `{"revision", "data"}` of a topic, from the bytes that viewers share.
-///
-/// # Errors
-/// 404 while there is no session.
+/// Fails with 404 while there is no session.
 async fn session(entry: &Arc<TopicEntry>) -> Result<Response, Problem> {
     let catchup = entry.since(None);
     let (Some(frame), Some(revision)) = (catchup.frame, catchup.revision) else {
@@ -108,7 +100,6 @@ pub fn answer(status: StatusCode, revision: Revision, kept: bool, session: Bytes
     (status, [NO_STORE, kind], tag, body).into_response()
 }
 
-/// `GET /api/topics/{topic}/config/{field}`.
 pub async fn field(
     State(app): Shared,
     PathPart((name, field)): PathPart<(String, String)>,
@@ -116,11 +107,10 @@ pub async fn field(
     let known = find(&app, &name)?.field(&field);
     let missing = || Problem::not_found(format!("the session has no field {field:?}"));
     let (value, origin) = known.ok_or_else(missing)?;
-    let answer = FieldAnswer::new(value, origin.revision, &origin.writer);
+    let answer = FieldAnswer::new(value, origin.revision, &origin.writer, true);
     Ok(([NO_STORE], Json(answer)))
 }
 
-/// A field's value, and who wrote it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FieldAnswer {
@@ -135,26 +125,19 @@ pub struct FieldAnswer {
 }
 
 impl FieldAnswer {
-    /// A field's value at a revision, and the writer who made that revision.
-    pub fn new(value: ExactJson, revision: Revision, writer: &Writer) -> FieldAnswer {
+    /// A field's value at a revision, the writer who made that revision, and whether it is kept,
+    /// which is only worth saying if it is not.
+    pub fn new(value: ExactJson, revision: Revision, writer: &Writer, kept: bool) -> FieldAnswer {
         FieldAnswer {
             value,
             server_revision: revision.get(),
             device_id: writer.device_id,
             local_revision: writer.local_revision,
-            kept: None,
+            kept: (!kept).then_some(false),
         }
-    }
-
-    /// The same, and says so if the value stands without being kept.
-    #[must_use]
-    pub fn kept(self, kept: bool) -> FieldAnswer {
-        let kept = (!kept).then_some(false);
-        FieldAnswer { kept, ..self }
     }
 }
 
-/// `GET /api/topics/{topic}/fields`.
 pub async fn fields(
     State(app): Shared,
     PathPart(name): Name,

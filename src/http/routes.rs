@@ -30,7 +30,6 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// The routes of a daemon.
     pub fn new(app: &Arc<App>) -> Routes {
         let other = pages::other.layer(CompressionLayer::new());
         Routes {
@@ -39,7 +38,6 @@ impl Routes {
         }
     }
 
-    /// The answer to a request.
     pub async fn answer(self, request: Request) -> Response {
         let router = match is_upgrade(request.headers()) {
             true => self.sockets,

@@ -13,9 +13,7 @@ use tower_http::services::ServeDir;
 use tower_http::services::fs::{self as files, File, TokioFile};
 
 /// Answers with a file from the folder.
-///
-/// # Errors
-/// When the folder is gone.
+/// Fails when the folder is gone.
 pub async fn serve(folder: &Path, request: Request) -> io::Result<Response> {
     // Resolved for each request: the folder may be a link that is switched to a new release.
     let root = tokio::fs::canonicalize(folder).await?;

@@ -20,7 +20,7 @@ use super::tls;
 use crate::access::{HostPass, ViewerPass};
 use crate::source::host::Host;
 use crate::viewer::sync::Feed;
-use crate::viewer::{NewViewer, Wire};
+use crate::viewer::{Guest, NewViewer, Wire};
 use crate::wire::Problem;
 
 type Shared = State<Arc<App>>;
@@ -38,28 +38,28 @@ pub async fn viewer(
     let presence = app.hub.enter(&entry).ok_or_else(|| app.full())?;
     let device = opening.device().into_boxed_str();
     let (own, encoding) = opening.agree_on_encoding();
-    let (viewers, address) = (app.viewers.clone(), peer.address);
-    let admission = peer.counted.clone();
-    let span = Span::current();
-    span.record("topic", entry.name().as_str());
+    Span::current().record("topic", entry.name().as_str());
+    let guest = Guest {
+        pass,
+        presence,
+        encoding,
+        own,
+        address: peer.address.ip(),
+        device,
+        admission: peer.counted.clone(),
+        span: Span::current(),
+    };
+    let (viewers, since) = (app.viewers.clone(), query.since());
     let join = move |io| async move {
-        let Some((wire, early)) = wire(io) else {
-            return;
-        };
-        let viewer = NewViewer {
-            wire,
-            early,
-            pass,
-            presence,
-            since: query.since(),
-            encoding,
-            own,
-            address,
-            device,
-            admission,
-            span,
-        };
-        viewers.join(viewer).await;
+        if let Some((wire, early)) = wire(io) {
+            let viewer = NewViewer {
+                wire,
+                early,
+                since,
+                guest,
+            };
+            viewers.join(viewer).await;
+        }
     };
     Ok(opening.answer(&app, &peer, join))
 }

@@ -67,7 +67,11 @@ impl App {
     pub fn status(&self) -> Status {
         let (live, hub) = (self.live.get(), &self.hub);
         let urls = live.links.candidates.iter().map(|(url, _)| url.clone());
-        let pushes = hub.topics();
+        let (pushes, failure) = (hub.topics(), hub.store_failure());
+        let store = StoreStatus {
+            failing_since_ms: failure.as_ref().map(|failure| failure.since_ms),
+            error: failure.map(|failure| failure.error),
+        };
         Status {
             running: true,
             port: self.local.port(),
@@ -76,18 +80,10 @@ impl App {
             urls: urls.collect(),
             default_topic: hub.default_topic().to_string(),
             topics: self.topics(),
-            store: hub.store_errors().map(|_| self.store()),
+            store: hub.store_errors().map(|_| store),
             version: env!("CARGO_PKG_VERSION"),
             last_push: pushes.iter().filter_map(|entry| entry.last_push()).min(),
         }
-    }
-
-    fn store(&self) -> StoreStatus {
-        let failure = self.hub.store_failure();
-        failure.map_or_else(StoreStatus::default, |failure| StoreStatus {
-            failing_since_ms: Some(failure.since_ms),
-            error: Some(failure.error),
-        })
     }
 
     /// Topics that have a session, the default one first, the others by name.

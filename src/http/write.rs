@@ -32,7 +32,6 @@ type Name = PathPart<String>;
 /// The change that a request asks for.
 type Asked = Result<(Change, WriteOptions), Problem>;
 
-/// `PUT /api/topics/{topic}`.
 pub async fn replace(State(app): Shared, PathPart(name): Name, request: WriteRequest) -> Answer {
     let called = name.clone();
     let read = move |request: &WriteRequest| {
@@ -42,11 +41,9 @@ pub async fn replace(State(app): Shared, PathPart(name): Name, request: WriteReq
         let session = session.map_err(|error| refused(error).because("not a session"))?;
         Ok((Change::Replace(session), request.options(false)?))
     };
-    let (receipt, _) = write(&app, &name, request, read).await?;
-    whole(receipt).await
+    whole(&app, &name, request, read).await
 }
 
-/// `PATCH /api/topics/{topic}`.
 pub async fn change(State(app): Shared, PathPart(name): Name, request: WriteRequest) -> Answer {
     let read = |request: &WriteRequest| {
         let (kind, document) = request.json(&[MERGE_PATCH, JSON, JSON_PATCH])?;
@@ -58,21 +55,17 @@ pub async fn change(State(app): Shared, PathPart(name): Name, request: WriteRequ
         let change = change.map_err(|error| refused(error).because("not a JSON Patch"))?;
         Ok((change, request.options(true)?))
     };
-    let (receipt, _) = write(&app, &name, request, read).await?;
-    whole(receipt).await
+    whole(&app, &name, request, read).await
 }
 
-/// `PATCH /api/topics/{topic}/config`.
 pub async fn config(State(app): Shared, PathPart(name): Name, request: WriteRequest) -> Answer {
     let read = |request: &WriteRequest| {
         let fields = request.members(&[MERGE_PATCH, JSON])?;
         Ok((Change::Fields(fields), request.options(true)?))
     };
-    let (receipt, _) = write(&app, &name, request, read).await?;
-    whole(receipt).await
+    whole(&app, &name, request, read).await
 }
 
-/// `PUT /api/topics/{topic}/config/{field}`.
 pub async fn field(
     State(app): Shared,
     PathPart((name, field)): PathPart<(String, String)>,
@@ -83,17 +76,14 @@ pub async fn field(
     let (receipt, writer) = write(&app, &name, request, read).await?;
     let value = receipt.session.config.get(&field).cloned();
     let value = value.unwrap_or_else(ExactJson::null);
-    let answer = FieldAnswer::new(value, receipt.touched, &writer);
-    Ok(Json(answer.kept(receipt.kept)).into_response())
+    let answer = FieldAnswer::new(value, receipt.touched, &writer, receipt.kept);
+    Ok(Json(answer).into_response())
 }
 
 fn field_asked(request: &WriteRequest, field: String) -> Asked {
     const MISSING: &str = "\"value\" is missing in the body";
     let members = request.members(&[JSON])?;
-    let get = |key: &str| {
-        let found = members.iter().find(|(known, _)| known == key);
-        found.map(|(_, value)| value)
-    };
+    let get = |key: &str| wire::member(&members, key);
     let value = get("value").cloned();
     let value = value.ok_or_else(|| Problem::unprocessable(MISSING).because(MISSING))?;
     let number = |key: &str| {
@@ -110,7 +100,6 @@ fn field_asked(request: &WriteRequest, field: String) -> Asked {
     Ok((Change::Fields(vec![(field, value)]), options))
 }
 
-/// `DELETE /api/topics/{topic}`.
 pub async fn delete(State(app): Shared, PathPart(name): Name, request: WriteRequest) -> Answer {
     let (name, expected) = (name.parse::<TopicName>()?, request.if_match()?);
     let deleted = app.hub.delete(&name, expected, Some(request.ip)).await;
@@ -126,7 +115,6 @@ pub async fn delete(State(app): Shared, PathPart(name): Name, request: WriteRequ
 
 const NOT_TEXT: &str = "the body is not UTF-8: viewers receive it as a text message";
 
-/// `POST /api/topics/{topic}/broadcast`.
 pub async fn broadcast(State(app): Shared, PathPart(name): Name, request: WriteRequest) -> Answer {
     let entry = find(&app, &name)?;
     let text = String::from_utf8(request.body?.into());
@@ -139,13 +127,11 @@ pub async fn broadcast(State(app): Shared, PathPart(name): Name, request: WriteR
     Ok(Json(answer).into_response())
 }
 
-/// `POST /api/topics/{topic}/resend`.
 pub async fn resend(State(app): Shared, PathPart(name): Name, _: Extension<HostPass>) -> Answer {
     let viewers = app.hub.resend_all(&find(&app, &name)?);
     Ok(Json(json!({ "viewers": viewers })).into_response())
 }
 
-/// `DELETE /api/viewers/{id}`.
 pub async fn disconnect(
     State(app): Shared,
     PathPart(id): PathPart<u64>,
@@ -157,8 +143,14 @@ pub async fn disconnect(
     }
 }
 
-/// The answer that holds the whole session.
-async fn whole(receipt: Receipt) -> Answer {
+/// Writes what a request asks for, and answers with the whole session.
+async fn whole(
+    app: &App,
+    name: &str,
+    request: WriteRequest,
+    read: impl FnOnce(&WriteRequest) -> Asked + Send + 'static,
+) -> Answer {
+    let (receipt, _) = write(app, name, request, read).await?;
     let status = match receipt.created {
         true => StatusCode::CREATED,
         false => StatusCode::OK,

@@ -31,7 +31,6 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// A request that the gate has let in to write, read within the limits of size and time.
 pub struct WriteRequest {
     headers: HeaderMap,
-    /// Where it comes from.
     pub ip: IpAddr,
     /// Its body, or why it could not be read.
     pub body: Result<Bytes, Problem>,
@@ -86,9 +85,7 @@ async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Pr
 
 impl WriteRequest {
     /// The body as JSON, and which of the `known` media types it has: the first if it names none.
-    ///
-    /// # Errors
-    /// 415, or 400 with line and column.
+    /// Fails with 415, or 400 with line and column.
     pub fn json<'a>(&self, known: &[&'a str]) -> Result<(&'a str, Json), Problem> {
         let kind = self.media_type(known)?;
         let json = Json::parse(self.body.as_ref().map_err(Problem::clone)?);
@@ -97,9 +94,7 @@ impl WriteRequest {
     }
 
     /// The body as an object's members.
-    ///
-    /// # Errors
-    /// As [`WriteRequest::json`], and 422 for anything but an object.
+    /// Fails as [`WriteRequest::json`], and 422 for anything but an object.
     pub fn members(&self, known: &[&str]) -> Result<Vec<(String, Json)>, Problem> {
         let (_, json) = self.json(known)?;
         wire::fields(&json, "the body").map_err(|error| problem_of(&error))
@@ -118,9 +113,7 @@ impl WriteRequest {
     }
 
     /// How the change is to be written. `existing`: only to a topic that exists.
-    ///
-    /// # Errors
-    /// 400 for a header that is not understood.
+    /// Fails with 400 for a header that is not understood.
     pub fn options(&self, existing: bool) -> Result<WriteOptions, Problem> {
         Ok(WriteOptions {
             writer: Arc::new(self.writer()?),
@@ -131,9 +124,7 @@ impl WriteRequest {
     }
 
     /// The revision that the writer expects; `None` if any will do.
-    ///
-    /// # Errors
-    /// 400 if it is not a revision.
+    /// Fails with 400 if it is not a revision.
     pub fn if_match(&self) -> Result<Option<Revision>, Problem> {
         match self.text("if-match") {
             None | Some("*") => Ok(None),

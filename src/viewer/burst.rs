@@ -48,7 +48,6 @@ impl Burst {
         }
     }
 
-    /// The newest of the events.
     pub fn last(&self) -> &Event {
         &self.events[self.events.len() - 1]
     }

@@ -1,7 +1,8 @@
 //! Encodes large frames for viewers that a flush did not bring up to date: newcomers, and those
 //! that have fallen behind.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::task::TaskTracker;
 
@@ -11,17 +12,13 @@ use crate::wire::frame::{Encoding, Frame};
 #[derive(Clone)]
 pub struct Encoder {
     tasks: TaskTracker,
-    jobs: Arc<Mutex<Vec<Job>>>,
+    jobs: Arc<Mutex<Jobs>>,
 }
 
+/// Who waits for which frame, by its address, in which encoding. The thread that encodes a frame
+/// keeps it, and so its address, until it has taken them from here.
+type Jobs = HashMap<(usize, Encoding), Vec<Then>>;
 type Then = Box<dyn FnOnce() + Send>;
-
-/// A frame that is being encoded.
-struct Job {
-    frame: Arc<Frame>,
-    encoding: Encoding,
-    waiting: Vec<Then>,
-}
 
 impl Encoder {
     /// An encoder whose threads `tasks` waits for.
@@ -37,42 +34,22 @@ impl Encoder {
         encoding: Encoding,
         then: impl FnOnce() + Send + 'static,
     ) {
-        if !self.add(frame, encoding, Box::new(then)) {
-            return;
+        let job = (Arc::as_ptr(frame).addr(), encoding);
+        let mut jobs = self.jobs();
+        let waiting = jobs.entry(job).or_default();
+        waiting.push(Box::new(then));
+        if waiting.len() == 1 {
+            let (encoder, frame) = (self.clone(), frame.clone());
+            self.tasks.spawn_blocking(move || {
+                frame.bytes(encoding);
+                let waiting = encoder.jobs().remove(&job).unwrap_or_default();
+                waiting.into_iter().for_each(|then| then());
+            });
         }
-        let (encoder, frame) = (self.clone(), frame.clone());
-        self.tasks.spawn_blocking(move || {
-            frame.bytes(encoding);
-            let waiting = encoder.take(&frame, encoding);
-            waiting.into_iter().for_each(|then| then());
-        });
     }
 
-    /// Whether nobody has waited for it before.
-    fn add(&self, frame: &Arc<Frame>, encoding: Encoding, then: Then) -> bool {
-        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(job) = jobs.iter_mut().find(|job| job.is(frame, encoding)) {
-            job.waiting.push(then);
-            return false;
-        }
-        jobs.push(Job {
-            frame: frame.clone(),
-            encoding,
-            waiting: vec![then],
-        });
-        true
-    }
-
-    fn take(&self, frame: &Arc<Frame>, encoding: Encoding) -> Vec<Then> {
-        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        let job = jobs.iter().position(|job| job.is(frame, encoding));
-        job.map_or_else(Vec::new, |at| jobs.swap_remove(at).waiting)
-    }
-}
-
-impl Job {
-    fn is(&self, frame: &Arc<Frame>, encoding: Encoding) -> bool {
-        Arc::ptr_eq(&self.frame, frame) && self.encoding == encoding
+    fn jobs(&self) -> MutexGuard<'_, Jobs> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// The pieces that are held for viewers.
 pub struct Held {
     limit: usize,
     pieces: Mutex<Pieces>,
@@ -136,7 +135,6 @@ impl Known {
 }
 
 impl Piece {
-    /// Whether it has been given up.
     pub fn is_given_up(&self) -> bool {
         let pieces = self.held.lock();
         let known = pieces.known.get(&self.bytes.as_ptr().addr());

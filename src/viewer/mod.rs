@@ -35,13 +35,13 @@ mod command;
 mod encoder;
 mod held;
 mod inbound;
-mod kernel;
 mod outbox;
 mod pulse;
 mod reader;
 mod shard;
 mod socket;
 pub mod sync;
+mod taking;
 mod tcp;
 #[cfg(feature = "tls")]
 mod tls;
@@ -59,11 +59,11 @@ use tokio_util::task::TaskTracker;
 
 #[cfg(fuzzing)]
 pub use inbound::{Inbound, Signal};
-pub use kernel::{LOOKS, unacknowledged};
+pub use taking::{LOOKS, Taking, unacknowledged};
 #[cfg(feature = "tls")]
 pub use tls::TlsWire;
 pub use wire::Wire;
-pub use write_side::{NewViewer, ViewerInfo};
+pub use write_side::{Guest, NewViewer, ViewerInfo};
 
 use crate::hub::Hub;
 use crate::wire::close;
@@ -110,7 +110,8 @@ impl Viewers {
 
     /// Takes over a viewer. It is sent what it lacks at once.
     pub async fn join(&self, mut viewer: NewViewer) {
-        viewer.presence.receives(viewer.encoding);
+        let guest = &mut viewer.guest;
+        guest.presence.receives(guest.encoding);
         let turn = self.joined.fetch_add(1, Ordering::Relaxed) % self.shards.len();
         let join = Command::Join(Box::new(viewer), Instant::now());
         if let Err(SendError(Command::Join(viewer, _))) = self.shards[turn].send(join).await {

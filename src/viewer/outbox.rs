@@ -66,7 +66,6 @@ impl Outbox {
             || texts.any(Piece::is_given_up)
     }
 
-    /// Lets go of everything.
     pub fn clear(&mut self) {
         (self.flight, self.behind) = (Flight::Empty, None);
     }
@@ -139,7 +138,6 @@ impl Outbox {
         self.behind.get_or_insert_default().pong = Some(bytes);
     }
 
-    /// Keeps the last frame.
     pub fn push_close(&mut self, bytes: Bytes) {
         self.behind.get_or_insert_default().close = Some(bytes);
     }
@@ -168,7 +166,6 @@ impl Outbox {
         }
     }
 
-    /// Whether there is nothing left to send.
     pub fn is_empty(&self) -> bool {
         !self.is_busy() && self.behind.is_none()
     }

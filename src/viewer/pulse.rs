@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::kernel::{LOOKS, unacknowledged};
 use super::socket::Socket;
+use super::taking::{Taking, unacknowledged};
 use crate::hub::notices::Away;
 use crate::wire::{UNANSWERED, patience};
 
@@ -18,10 +18,8 @@ const KERNELS: u64 = 256 * 1024;
 /// A viewer that reads this many bytes a second is slow, but there.
 const SLOW: u64 = 4 * 1024;
 
-/// One look at all viewers of a shard.
 #[derive(Clone, Copy)]
 pub struct Round {
-    /// When it takes place.
     pub now: Instant,
     /// How often viewers are pinged.
     pub ping: Duration,
@@ -39,18 +37,6 @@ pub struct Pulse {
     reading_until: Instant,
 }
 
-/// Since when a peer has taken nothing of what it is being sent.
-struct Taking {
-    /// How many bytes its socket had taken at the last look.
-    sent: u64,
-    /// When it last took any, as far as anybody has looked.
-    since: Instant,
-    /// When the kernel was last asked what the peer has acknowledged.
-    asked: Instant,
-    /// How many bytes it had not acknowledged then.
-    left: Option<u32>,
-}
-
 impl Pulse {
     /// The pulse of a viewer that joins now.
     pub fn new(now: Instant, ping: Duration) -> Pulse {
@@ -64,9 +50,7 @@ impl Pulse {
 
     /// Looks at a viewer that has been sent so many bytes; `sending` means that it has yet to take
     /// some. Returns whether it is time to ping it.
-    ///
-    /// # Errors
-    /// Why it has to go: it takes nothing, or does not answer.
+    /// Fails with the reason why it has to go: it takes nothing, or does not answer.
     pub fn look(
         &mut self,
         round: &Round,
@@ -85,10 +69,9 @@ impl Pulse {
                 return Err(Away::Stalled);
             }
         } else {
-            self.taking = Taking {
-                left: self.taking.left,
-                ..Taking::new(now, sent)
-            };
+            let left = self.taking.left;
+            self.taking = Taking::new(now, sent);
+            self.taking.left = left;
         }
         match self.next_ping <= now {
             true => self.ping(round, socket),
@@ -144,73 +127,4 @@ impl Pulse {
 
 fn left(socket: &Socket) -> Option<u32> {
     unacknowledged(socket.wire.tcp())
-}
-
-impl Taking {
-    fn new(now: Instant, sent: u64) -> Taking {
-        Taking {
-            sent,
-            since: now,
-            asked: now,
-            left: None,
-        }
-    }
-
-    /// Whether anything was taken since the last look. `left` tells how many bytes are not
-    /// acknowledged; it is asked only a few times within `stall`.
-    fn look(
-        &mut self,
-        now: Instant,
-        sent: u64,
-        stall: Duration,
-        left: impl FnOnce() -> Option<u32>,
-    ) -> bool {
-        if sent != self.sent {
-            *self = Taking::new(now, sent);
-            return true;
-        }
-        if now - self.asked < stall / LOOKS {
-            return false;
-        }
-        self.asked = now;
-        let first = self.left.is_none();
-        let less = self.acknowledged(left());
-        if less || (first && self.left.is_some()) {
-            self.since = now;
-        }
-        less
-    }
-
-    /// Whether less is left than the last time.
-    fn acknowledged(&mut self, left: Option<u32>) -> bool {
-        let before = std::mem::replace(&mut self.left, left);
-        before.zip(left).is_some_and(|(before, left)| left < before)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slow_is_not_stalled() {
-        let second = Duration::from_secs(1);
-        let start = Instant::now();
-        let mut taking = Taking::new(start, 0);
-        // Looks once a second, and tells for how long nothing was taken.
-        let mut at = |seconds: std::ops::RangeInclusive<u32>, sent, left: Option<u32>| {
-            let end = start + *seconds.end() * second;
-            for seconds in seconds {
-                taking.look(start + seconds * second, sent, 20 * second, || left);
-            }
-            end - taking.since
-        };
-        assert_eq!(at(0..=19, 0, None), 19 * second);
-        assert_eq!(at(20..=20, 1, None), Duration::ZERO, "a byte is enough");
-        assert_eq!(at(21..=40, 1, None), 20 * second);
-        assert_eq!(at(41..=41, 2, None), Duration::ZERO);
-        assert_eq!(at(42..=61, 2, Some(65_536)), 15 * second);
-        assert_eq!(at(62..=71, 2, Some(65_535)), 5 * second, "here too");
-        assert_eq!(at(72..=86, 2, Some(65_535)), 20 * second);
-    }
 }

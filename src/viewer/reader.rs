@@ -16,7 +16,6 @@ use super::socket::Socket;
 /// How much a viewer may still send after the close frame.
 const LINGER_BYTES: usize = 1024 * 1024;
 
-/// The reader of one viewer.
 pub struct Reader {
     /// The viewer's key in its shard.
     pub key: usize,
@@ -27,6 +26,8 @@ pub struct Reader {
     pub start: Instant,
     /// How long the viewer may take what is in flight once it is closed.
     pub goodbye: Duration,
+    /// The socket was full when the shard last wrote.
+    pub blocked: bool,
 }
 
 impl Reader {
@@ -46,8 +47,7 @@ impl Reader {
 
     /// Reads until the socket ends (false) or either side closes (true).
     async fn read(&mut self) -> bool {
-        let mut blocked = false;
-        while let Ok(mut bytes) = self.arrived(&mut blocked).await {
+        while let Ok(mut bytes) = self.arrived().await {
             if !bytes.is_empty() && Box::pin(self.take(&mut bytes)).await {
                 return true;
             }
@@ -55,10 +55,10 @@ impl Reader {
         false
     }
 
-    async fn discard(&self) {
-        let (mut left, mut blocked) = (LINGER_BYTES, false);
+    async fn discard(&mut self) {
+        let mut left = LINGER_BYTES;
         while left > 0
-            && let Ok(bytes) = self.arrived(&mut blocked).await
+            && let Ok(bytes) = self.arrived().await
         {
             left = left.saturating_sub(bytes.len());
         }
@@ -66,17 +66,17 @@ impl Reader {
 
     /// What has arrived, which may be nothing. While the socket is `blocked`, waits for room in
     /// it too, and tells the shard of that.
-    async fn arrived(&self, blocked: &mut bool) -> io::Result<Vec<u8>> {
-        let wanted = *blocked;
+    async fn arrived(&mut self) -> io::Result<Vec<u8>> {
+        let wanted = self.blocked;
         let ready = tokio::select! {
             ready = poll_fn(|context| self.socket.wire.poll_ready(wanted, context)) => ready?,
             () = self.socket.blocked.notified() => {
-                *blocked = true;
+                self.blocked = true;
                 return Ok(Vec::new());
             }
         };
-        if *blocked && ready.is_writable() {
-            *blocked = false;
+        if wanted && ready.is_writable() {
+            self.blocked = false;
             self.tell(Command::Writable(self.key)).await;
         }
         match ready.is_readable() {

@@ -26,7 +26,6 @@ use crate::state::name::TopicName;
 use crate::wire::close;
 use crate::wire::frame::close_reply;
 
-/// What all shards share.
 #[derive(Clone)]
 pub struct Common {
     pub hub: Hub,
@@ -35,7 +34,6 @@ pub struct Common {
     pub encoder: Encoder,
 }
 
-/// One task's viewers.
 pub struct Shard {
     index: usize,
     shards: usize,
@@ -132,14 +130,14 @@ impl Shard {
     }
 
     fn join(&mut self, new: NewViewer, since: Instant) {
-        let topic = new.presence.entry().name().clone();
+        let topic = new.guest.presence.entry().name().clone();
         let list = self.topics.entry(topic).or_default();
         self.joined += 1;
         let id = self.joined * self.shards as u64 + self.index as u64;
         let hub = &self.common.hub;
         let times = (since, hub.flow().ping);
         let (viewer, early) = Viewer::new(new, id, times, list.len(), &self.common.held);
-        let inbound = Inbound::new(hub.limits(), viewer.encoding.deflate);
+        let inbound = Inbound::new(hub.limits(), viewer.guest.encoding.deflate);
         let goodbye = hub.limits().stall_timeout.max(LINGER);
         let socket = viewer.socket.clone();
         let key = self.viewers.insert(viewer);
@@ -152,6 +150,7 @@ impl Shard {
             shard: self.commands.clone(),
             start: self.start,
             goodbye,
+            blocked: false,
         };
         let mut early = early.to_vec();
         // Borrowed from the task itself: moved into `run`, the reader would be in the task twice.
@@ -163,7 +162,7 @@ impl Shard {
         let viewer = &mut self.viewers[key];
         if self.stopping {
             viewer.leave("stopping", close::GOING_AWAY, back_in(key, key));
-        } else if viewer.pass.revoked().is_cancelled() {
+        } else if viewer.guest.pass.revoked().is_cancelled() {
             viewer.send_away(Away::Revoked, self.common.hub.notices(), back_in(key, key));
         } else {
             self.catch_up(key);
@@ -173,7 +172,7 @@ impl Shard {
     fn remove(&mut self, key: usize) {
         let viewer = self.viewers.remove(key);
         viewer.gone();
-        let name = viewer.presence.entry().name();
+        let name = viewer.guest.presence.entry().name();
         let Some(list) = self.topics.get_mut(name) else {
             return;
         };

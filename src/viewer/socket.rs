@@ -9,7 +9,6 @@ use super::wire::Wire;
 
 /// A viewer's socket, and what its shard and its reader tell each other without a message.
 pub struct Socket {
-    /// The stream.
     pub wire: Wire,
     /// The socket took only part of what it was given: the reader is to watch for more room.
     pub blocked: Notify,
@@ -20,7 +19,6 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Shares a stream.
     pub fn new(wire: Wire) -> Socket {
         Socket {
             wire,
@@ -51,7 +49,6 @@ impl Socket {
         self.spoke.swap(false, Ordering::Relaxed)
     }
 
-    /// How many pings are unanswered.
     pub fn unanswered(&self) -> u8 {
         self.unanswered.load(Ordering::Relaxed)
     }

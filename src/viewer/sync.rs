@@ -130,16 +130,16 @@ impl Feed {
     ) {
         let mut line = Line::new(io, &self.hub);
         let revoked = self.pass.revoked().clone();
-        let end = tokio::select! {
-            () = revoked.cancelled() => End::away(Away::Revoked, close::POLICY),
+        let (away, close) = tokio::select! {
+            () = revoked.cancelled() => sent_away(Away::Revoked, close::POLICY),
             end = self.tell(&mut line) => end,
-            () = stop.cancelled() => End::close(frame::close(close::GOING_AWAY)),
+            () = stop.cancelled() => (None, Some(frame::close(close::GOING_AWAY))),
         };
-        if let Some(away) = end.away {
+        if let Some(away) = away {
             self.say_away(away, address);
         }
         // Fails for a client that takes nothing any more.
-        let _ = tokio::time::timeout(LINGER, line.end(end.close)).await;
+        let _ = tokio::time::timeout(LINGER, line.end(close)).await;
     }
 
     /// The next event for a client at an address; none when the daemon has ended, or the client's
@@ -197,34 +197,15 @@ struct Line<S> {
     midway: bool,
 }
 
-/// How a socket ends.
-struct End {
-    /// Why its client is sent away, if it is.
-    away: Option<Away>,
-    /// The last frame, if it is still listening.
-    close: Option<Bytes>,
-}
+/// How a socket ends: why its client is sent away, if it is, and the last frame, if the client is
+/// still listening.
+type End = (Option<Away>, Option<Bytes>);
 
 /// It has ended.
-const GONE: End = End {
-    away: None,
-    close: None,
-};
+const GONE: End = (None, None);
 
-impl End {
-    fn away(away: Away, code: u16) -> End {
-        End {
-            away: Some(away),
-            close: Some(frame::close(code)),
-        }
-    }
-
-    fn close(bytes: Bytes) -> End {
-        End {
-            away: None,
-            close: Some(bytes),
-        }
-    }
+fn sent_away(away: Away, code: u16) -> End {
+    (Some(away), Some(frame::close(code)))
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
@@ -251,8 +232,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
 
     async fn ping(&mut self) -> Result<(), End> {
         if self.unanswered >= UNANSWERED {
-            let away = Some(Away::Silent);
-            return Err(End { away, ..GONE });
+            return Err((Some(Away::Silent), None));
         }
         self.unanswered += 1;
         self.next_ping = Instant::now() + patience(self.ping, self.unanswered);
@@ -266,8 +246,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
                 Signal::Ping(payload) => {
                     self.send(&frame::control(Control::Pong, &payload)).await?;
                 }
-                Signal::Close(code) => return Err(End::close(frame::close_reply(code))),
-                Signal::Fail(code) => return Err(End::away(Away::of(code), code)),
+                Signal::Close(code) => return Err((None, Some(frame::close_reply(code)))),
+                Signal::Fail(code) => return Err(sent_away(Away::of(code), code)),
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! One viewer's write side: what it is sent, in which order, and how it is closed.
 
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,18 +30,24 @@ pub struct NewViewer {
     pub wire: Wire,
     /// What arrived behind the request.
     pub early: Bytes,
+    /// The revision that it has already.
+    pub since: Option<Revision>,
+    /// What stays as it is.
+    pub guest: Guest,
+}
+
+/// Who watches what, and how.
+pub struct Guest {
     /// That it may watch.
     pub pass: ViewerPass,
     /// Its topic, and its place among the viewers.
     pub presence: Presence,
-    /// The revision that it has already.
-    pub since: Option<Revision>,
     /// How it wants its messages.
     pub encoding: Encoding,
     /// Whether it speaks `onlooker.v1`.
     pub own: bool,
     /// Where it connects from.
-    pub address: SocketAddr,
+    pub address: IpAddr,
     /// What kind of device it is, according to its user agent.
     pub device: Box<str>,
     /// Its connection, in the log.
@@ -77,13 +83,9 @@ pub struct Viewer {
     /// Unique while the daemon runs.
     pub id: u64,
     pub socket: Arc<Socket>,
-    pub pass: ViewerPass,
-    pub presence: Presence,
+    pub guest: Guest,
     /// The revision that it was last sent.
     pub revision: Option<Revision>,
-    pub encoding: Encoding,
-    /// Whether it speaks `onlooker.v1`.
-    pub own: bool,
     pub outbox: Outbox,
     /// Its place in its topic's list.
     pub place: usize,
@@ -97,10 +99,6 @@ pub struct Viewer {
     greeted: bool,
     /// It has missed a flush because it took nothing.
     behind: bool,
-    address: IpAddr,
-    device: Box<str>,
-    span: tracing::Span,
-    _admission: Arc<dyn Send + Sync>,
 }
 
 /// A viewer's end.
@@ -123,12 +121,9 @@ impl Viewer {
         let viewer = Viewer {
             id,
             socket: Arc::new(Socket::new(new.wire)),
-            pass: new.pass,
-            resends: new.presence.entry().resends(),
-            presence: new.presence,
+            resends: new.guest.presence.entry().resends(),
+            guest: new.guest,
             revision: new.since,
-            encoding: new.encoding,
-            own: new.own,
             outbox: Outbox::new(held.clone()),
             place,
             closing: None,
@@ -137,15 +132,10 @@ impl Viewer {
             bytes: 0,
             greeted: false,
             behind: false,
-            address: new.address.ip(),
-            device: new.device,
-            span: new.span,
-            _admission: new.admission,
         };
         (viewer, new.early)
     }
 
-    /// Whether it has been closed.
     pub fn is_closing(&self) -> bool {
         self.closing.is_some()
     }
@@ -182,7 +172,6 @@ impl Viewer {
         true
     }
 
-    /// Answers a ping.
     pub fn pong(&mut self, payload: &[u8]) {
         // Nothing follows a close frame (RFC 6455 §5.5.1).
         if self.closing.is_none() {
@@ -190,7 +179,6 @@ impl Viewer {
         }
     }
 
-    /// Sends what waits.
     pub fn pump(&mut self) {
         let sent = self.outbox.pump(&self.socket.wire);
         self.account(sent);
@@ -203,7 +191,7 @@ impl Viewer {
         match sent {
             Ok(sent) => {
                 self.bytes += sent as u64;
-                if self.outbox.is_busy() {
+                if self.outbox.is_sending() {
                     self.socket.blocked.notify_one();
                 }
             }
@@ -214,11 +202,11 @@ impl Viewer {
 
     /// What it lacks. It lacks everything when its topic has been sent again.
     pub fn lacks(&mut self) -> Catchup {
-        let resends = self.presence.entry().resends();
+        let resends = self.guest.presence.entry().resends();
         if self.resends != resends {
             (self.resends, self.revision) = (resends, None);
         }
-        self.presence.entry().since(self.revision)
+        self.guest.presence.entry().since(self.revision)
     }
 
     /// The first time, tells our own viewers what follows.
@@ -227,19 +215,19 @@ impl Viewer {
             return;
         }
         let resumed = catchup.resumed;
-        tracing::debug!(parent: &self.span, viewer = self.id, ?resumed, "viewer joined");
-        if !self.own {
+        tracing::debug!(parent: &self.guest.span, viewer = self.id, ?resumed, "viewer joined");
+        if !self.guest.own {
             return;
         }
         let hello = Own::Hello {
             protocol: 1,
             server: SERVER,
-            topic: self.presence.entry().name().to_string(),
+            topic: self.guest.presence.entry().name().to_string(),
             revision: catchup.revision.unwrap_or_default().to_string(),
             resumed,
             heartbeat_ms: millis(HEARTBEAT),
         };
-        let bytes = Frame::json(hello.text()).bytes(self.encoding).clone();
+        let bytes = Frame::json(hello.text()).bytes(self.guest.encoding).clone();
         self.send(&bytes);
     }
 
@@ -248,7 +236,7 @@ impl Viewer {
         if !self.behind && self.outbox.is_sending() {
             self.behind = true;
             let why = self.outbox.obstacle();
-            tracing::debug!(parent: &self.span, viewer = self.id, why, "viewer is slow");
+            tracing::debug!(parent: &self.guest.span, viewer = self.id, why, "viewer is slow");
         }
     }
 
@@ -256,7 +244,7 @@ impl Viewer {
     pub fn catch_up(&mut self, catchup: &Catchup) {
         if std::mem::replace(&mut self.behind, false) {
             let by = catchup.resumed;
-            tracing::debug!(parent: &self.span, viewer = self.id, ?by, "viewer has caught up");
+            tracing::debug!(parent: &self.guest.span, viewer = self.id, ?by, "viewer has caught up");
         }
     }
 
@@ -307,22 +295,22 @@ impl Viewer {
     }
 
     fn report(&self, away: Away, notices: &Notices) {
-        let address = self.address.to_canonical();
+        let address = self.guest.address.to_canonical();
         if notices.sent_away(away, address) {
-            let topic = self.presence.entry().name();
-            let (device, reason) = (&*self.device, away.label());
+            let topic = self.guest.presence.entry().name();
+            let (device, reason) = (&*self.guest.device, away.label());
             tracing::info!(%address, %topic, id = self.id, device, %reason, "viewer sent away: {}", away.text());
         }
     }
 
     /// Says why, closes, and tells when to come back.
     pub fn leave(&mut self, reason: &'static str, code: u16, retry_after_ms: u64) {
-        if self.own && self.closing.is_none() {
+        if self.guest.own && self.closing.is_none() {
             let bye = Own::Bye {
                 reason,
                 retry_after_ms,
             };
-            let bytes = Frame::json(bye.text()).bytes(self.encoding).clone();
+            let bytes = Frame::json(bye.text()).bytes(self.guest.encoding).clone();
             self.send_text(&bytes);
         }
         self.close(close_frame(code), reason);
@@ -351,21 +339,75 @@ impl Viewer {
     pub fn gone(&self) {
         let why = self.closing.as_ref().map_or("disconnected", |end| end.why);
         let bytes = self.bytes;
-        tracing::debug!(parent: &self.span, viewer = self.id, why, bytes, "viewer left");
+        tracing::debug!(parent: &self.guest.span, viewer = self.id, why, bytes, "viewer left");
     }
 
-    /// For the list of viewers.
     pub fn info(&self) -> ViewerInfo {
-        let entry = self.presence.entry();
+        let entry = self.guest.presence.entry();
         ViewerInfo {
             id: self.id,
             topic: entry.name().to_string(),
-            device: self.device.to_string(),
-            address: self.address.to_string(),
+            device: self.guest.device.to_string(),
+            address: self.guest.address.to_string(),
             connected_ms: millis(self.since.elapsed()),
             revision: self.revision.map(|revision| revision.to_string()),
             current: self.revision == entry.session().map(|(revision, _)| revision),
             bytes: self.bytes,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_util::sync::CancellationToken;
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::access::{Access, AccessOptions, Need};
+    use crate::hub::{Hub, HubOptions};
+
+    async fn guest() -> Guest {
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let hub = Hub::new(&HubOptions::default(), None, tasks, stop);
+        let entry = hub.topic(hub.default_topic()).unwrap();
+        let access = Access::new(&AccessOptions::default(), Vec::new()).unwrap();
+        let request = hyper::Request::get("/").header("host", "localhost");
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let peer = ([127, 0, 0, 1], 5000).into();
+        let pass = access.admit(&parts, peer, Need::Viewer).await.unwrap();
+        Guest {
+            pass: pass.viewer.unwrap(),
+            presence: hub.enter(&entry).unwrap(),
+            encoding: Encoding::default(),
+            own: true,
+            address: peer.ip(),
+            device: "".into(),
+            span: tracing::Span::none(),
+            admission: Arc::new(()),
+        }
+    }
+
+    /// The socket has room all the while: whoever waited for that would ask again and again.
+    #[tokio::test]
+    async fn nobody_waits_for_room_while_a_frame_is_encoded() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let tcp = TcpStream::connect(address).await.unwrap();
+        let new = NewViewer {
+            wire: Wire::Plain(tcp),
+            early: Bytes::new(),
+            since: None,
+            guest: guest().await,
+        };
+        let times = (Instant::now(), Duration::from_secs(15));
+        let (mut viewer, _) = Viewer::new(new, 1, times, 0, &Held::new(1));
+        viewer.outbox.expect_encoded();
+        viewer.pong(b"");
+        viewer.pump();
+        viewer.send(&control(Control::Ping, &[]));
+        let waits = viewer.socket.blocked.notified().now_or_never();
+        assert!(waits.is_none());
     }
 }

@@ -43,10 +43,7 @@ impl HostMessage {
             Err(error) => return (None, Err(error.into())),
         };
         let members = document.members().unwrap_or_default();
-        let id = members
-            .iter()
-            .find(|(key, _)| key == "id")
-            .map(|(_, value)| value.clone());
+        let id = member(&members, "id").cloned();
         (id, HostMessage::from_members(&members, name))
     }
 
@@ -58,7 +55,7 @@ impl HostMessage {
         let document = Json::parse(bytes)?;
         let members = document.members();
         match members {
-            Some(members) if members.iter().any(|(key, _)| key == "type") => {
+            Some(members) if member(&members, "type").is_some() => {
                 HostMessage::from_members(&members, name)
             }
             members => {
@@ -72,12 +69,7 @@ impl HostMessage {
     }
 
     fn from_members(members: &[(String, Json)], name: &str) -> Result<HostMessage, MessageError> {
-        let get = |key: &str| {
-            members
-                .iter()
-                .find(|(known, _)| known == key)
-                .map(|(_, value)| value)
-        };
+        let get = |key: &str| member(members, key);
         let need =
             |key: &str| get(key).ok_or_else(|| MessageError::Shape(format!("{key:?} is missing")));
         let kind = need("type")?.as_string();
@@ -98,6 +90,12 @@ impl HostMessage {
         };
         Ok(HostMessage::Write(change, writer))
     }
+}
+
+/// The first member of an object that has this key.
+pub fn member<'a>(members: &'a [(String, Json)], key: &str) -> Option<&'a Json> {
+    let found = members.iter().find(|(known, _)| known == key);
+    found.map(|(_, value)| value)
 }
 
 /// The text of a line that is a broadcast and nothing else, read in one pass. Any other line,

@@ -10,7 +10,9 @@ mod protocol;
 
 pub use answer::{Ack, error};
 pub use heartbeat::{UNANSWERED, patience};
-pub use host::{HostMessage, Identified, MAX_SOURCE_ID, MessageError, device_number, fields};
+pub use host::{
+    HostMessage, Identified, MAX_SOURCE_ID, MessageError, device_number, fields, member,
+};
 pub use patch::patch;
 pub use problem::Problem;
 pub use protocol::*;

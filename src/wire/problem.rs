@@ -1,5 +1,6 @@
 //! Errors, as HTTP and the host socket report them.
 
+use hyper::StatusCode;
 use serde::Serialize;
 
 use crate::state::fields::FieldError;
@@ -105,23 +106,14 @@ impl From<NameError> for Problem {
 
 /// A status in words, as RFC 9110 §15 has them.
 fn title(status: u16) -> &'static str {
+    let known = StatusCode::from_u16(status).ok();
     match status {
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        412 => "Precondition Failed",
+        // The library has the names of the RFCs before it.
         413 => "Content Too Large",
-        415 => "Unsupported Media Type",
-        421 => "Misdirected Request",
         422 => "Unprocessable Content",
-        426 => "Upgrade Required",
-        429 => "Too Many Requests",
-        503 => "Service Unavailable",
-        507 => "Insufficient Storage",
-        _ => "Internal Server Error",
+        _ => known
+            .and_then(|status| status.canonical_reason())
+            .unwrap_or("Internal Server Error"),
     }
 }
 

@@ -303,7 +303,8 @@ fn thousands_of_texts_reach_who_reads_in_their_order() {
 
 #[test]
 fn texts_that_pass_a_viewer_over_are_counted() {
-    let daemon = daemon_with(&["--debounce", "0"]);
+    // It reads only after all texts were sent, which takes long on a busy machine.
+    let daemon = daemon_with(&["--debounce", "0", "--stall-timeout", "1h"]);
     daemon.put("0");
     let mut viewer = daemon.viewer();
     viewer.json();

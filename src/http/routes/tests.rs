@@ -95,7 +95,9 @@ async fn each_row_asks_for_its_pass() {
         (Viewer, ("GET", "/api/topics/main/config/speed")),
         (Viewer, ("GET", "/api/nothing")),
         (Host, ("GET+", "/host")),
+        (Host, ("GET+", "/api/viewers")),
         (Host, ("POST+", "/")),
+        (Host, ("POST", "/")),
         (Host, ("PUT", topic)),
         (Host, ("PATCH", topic)),
         (Host, ("DELETE", topic)),
@@ -136,6 +138,9 @@ async fn only_405_names_the_methods_of_a_path() {
         let allow = answer.headers().get(ALLOW).cloned();
         (answer.status().as_u16(), allow.is_some())
     };
+    let head = ask(&app, ("HEAD", "/sync"), "watch", HERE).await;
+    assert_eq!(head.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(head.headers()[ALLOW], "GET");
     assert_eq!(allow("PUT", "write").await, (405, true));
     assert_eq!(allow("PUT", "wrong").await, (401, false));
     assert_eq!(allow(Method::OPTIONS.as_str(), "").await, (204, false));

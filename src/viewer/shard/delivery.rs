@@ -47,7 +47,7 @@ impl Shard {
         let mut given = 0;
         for (count, &key) in keys.iter().enumerate() {
             // A name may stand for a deleted topic and for the one that came after it.
-            if Arc::ptr_eq(self.viewers[key].presence.entry(), entry) {
+            if Arc::ptr_eq(self.viewers[key].guest.presence.entry(), entry) {
                 given += usize::from(self.offer(key, burst));
             }
             if count % TURN == TURN - 1 {
@@ -69,7 +69,7 @@ impl Shard {
             Event::Flush(last) if viewer.revision >= Some(last.to) => {}
             Event::Flush(_) if viewer.outbox.is_busy() => viewer.miss(),
             Event::Flush(last) if burst.from() == Some(viewer.revision.unwrap_or_default()) => {
-                match burst.bytes(viewer.encoding) {
+                match burst.bytes(viewer.guest.encoding) {
                     Some(bytes) => _ = viewer.offer(bytes, Some(last.to)),
                     None if burst.is_silent() => viewer.revision = Some(last.to),
                     None => self.catch_up(key),
@@ -77,7 +77,7 @@ impl Shard {
             }
             Event::Text(_) => {
                 // A text that is not encoded for this viewer was sent before the viewer came.
-                let bytes = burst.bytes(viewer.encoding);
+                let bytes = burst.bytes(viewer.guest.encoding);
                 return bytes.is_some_and(|bytes| viewer.send_text(bytes));
             }
             Event::Flush(_) | Event::Resend(_) | Event::Deleted(_) => self.catch_up(key),
@@ -90,7 +90,7 @@ impl Shard {
     /// when it has left.
     pub(super) fn catch_up(&mut self, key: usize) {
         let viewer = &mut self.viewers[key];
-        let has_ended = viewer.presence.entry().has_ended();
+        let has_ended = viewer.guest.presence.entry().has_ended();
         if viewer.is_closing() || (viewer.outbox.is_busy() && !has_ended) {
             return;
         }
@@ -111,7 +111,7 @@ impl Shard {
             viewer.revision = catchup.revision;
             return viewer.catch_up(&catchup);
         };
-        if let Some(bytes) = frame.ready(viewer.encoding) {
+        if let Some(bytes) = frame.ready(viewer.guest.encoding) {
             if viewer.offer(bytes, catchup.revision) {
                 viewer.catch_up(&catchup);
             }
@@ -119,7 +119,7 @@ impl Shard {
         }
         viewer.outbox.expect_encoded();
         let (commands, id) = (self.commands.clone(), viewer.id);
-        let (frame, encoding) = (frame.clone(), viewer.encoding);
+        let (frame, encoding) = (frame.clone(), viewer.guest.encoding);
         self.common.encoder.encode(&frame, encoding, move || {
             // A shard that has ended needs no frames.
             let _ = commands.blocking_send(Command::Encoded(key, id, catchup));
@@ -134,7 +134,7 @@ impl Shard {
         };
         viewer.outbox.encoded();
         let frame = catchup.frame.as_ref();
-        if let Some(bytes) = frame.and_then(|frame| frame.ready(viewer.encoding)) {
+        if let Some(bytes) = frame.and_then(|frame| frame.ready(viewer.guest.encoding)) {
             if viewer.is_closing() {
                 // It is sent this last one, whatever comes, and then the close frame.
                 viewer.send(bytes);

@@ -54,11 +54,10 @@ impl Shard {
         }
     }
 
-    /// Sends away viewers whose pass was revoked.
     pub(super) fn check(&mut self) {
         let (spread, notices) = (self.viewers.len(), self.common.hub.notices());
         for (key, viewer) in &mut self.viewers {
-            if viewer.pass.revoked().is_cancelled() {
+            if viewer.guest.pass.revoked().is_cancelled() {
                 viewer.send_away(Away::Revoked, notices, back_in(key, spread));
             }
         }
@@ -67,12 +66,12 @@ impl Shard {
     fn heartbeat(&mut self) {
         let mut frames: HashMap<TopicName, Frame> = HashMap::new();
         let viewers = self.viewers.iter_mut().map(|(_, viewer)| viewer);
-        for viewer in viewers.filter(|viewer| viewer.own && !viewer.is_closing()) {
-            let entry = viewer.presence.entry();
+        for viewer in viewers.filter(|viewer| viewer.guest.own && !viewer.is_closing()) {
+            let entry = viewer.guest.presence.entry();
             let frame = frames
                 .entry(entry.name().clone())
                 .or_insert_with(|| heartbeat(entry));
-            viewer.send(frame.bytes(viewer.encoding));
+            viewer.send(frame.bytes(viewer.guest.encoding));
         }
     }
 
@@ -91,7 +90,6 @@ impl Shard {
         }
     }
 
-    /// Waits until all viewers are gone.
     async fn see_off(&mut self, commands: &mut mpsc::Receiver<Command>) {
         let mut looks = interval(STOP_LOOKS);
         loop {

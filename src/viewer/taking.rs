@@ -1,11 +1,69 @@
-//! What a peer has acknowledged, asked of the kernel. The kernel takes far more from us at once
-//! than a narrow link carries in many seconds, and then nothing for as long, though the peer takes
-//! all that it can.
+//! Whether a peer takes what it is sent, by what its socket takes and what it has acknowledged,
+//! which the kernel is asked: the kernel takes far more from us at once than a narrow link carries
+//! in many seconds, and then nothing for as long, though the peer takes all that it can.
+
+use std::time::Duration;
 
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 /// How often the kernel is asked in the time during which a peer may take nothing.
 pub const LOOKS: u32 = 4;
+
+/// Since when a peer has taken nothing of what it is being sent.
+pub struct Taking {
+    /// How many bytes its socket had taken at the last look.
+    pub sent: u64,
+    /// When it last took any, as far as anybody has looked.
+    pub since: Instant,
+    /// When the kernel was last asked what the peer has acknowledged.
+    asked: Instant,
+    /// How many bytes it had not acknowledged then.
+    pub left: Option<u32>,
+}
+
+impl Taking {
+    /// Begins at a time when so many bytes had been taken.
+    pub fn new(now: Instant, sent: u64) -> Taking {
+        Taking {
+            sent,
+            since: now,
+            asked: now,
+            left: None,
+        }
+    }
+
+    /// Whether anything was taken since the last look. `left` tells how many bytes are not
+    /// acknowledged; it is asked only a few times within `stall`.
+    pub fn look(
+        &mut self,
+        now: Instant,
+        sent: u64,
+        stall: Duration,
+        left: impl FnOnce() -> Option<u32>,
+    ) -> bool {
+        if sent != self.sent {
+            *self = Taking::new(now, sent);
+            return true;
+        }
+        if now - self.asked < stall / LOOKS {
+            return false;
+        }
+        self.asked = now;
+        let first = self.left.is_none();
+        let less = self.acknowledged(left());
+        if less || (first && self.left.is_some()) {
+            self.since = now;
+        }
+        less
+    }
+
+    /// Whether less is left than the last time.
+    pub fn acknowledged(&mut self, left: Option<u32>) -> bool {
+        let before = std::mem::replace(&mut self.left, left);
+        before.zip(left).is_some_and(|(before, left)| left < before)
+    }
+}
 
 /// How many of the bytes that the socket was given its peer has not acknowledged. None where the
 /// kernel does not tell.
@@ -81,15 +139,16 @@ mod diag {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
-
     use super::*;
 
+    #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn what_does_not_fit_the_peer_is_not_acknowledged() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        use tokio::net::TcpListener;
+
         for address in ["127.0.0.1", "::1", "::"] {
             let listener = TcpListener::bind((address, 0)).await.unwrap();
             // Through `::` a connection by IPv4 is served as well.
@@ -113,5 +172,27 @@ mod tests {
             theirs.read_to_end(&mut all).await.unwrap();
             assert_eq!(all.len(), sent, "{address}");
         }
+    }
+
+    #[test]
+    fn slow_is_not_stalled() {
+        let second = Duration::from_secs(1);
+        let start = Instant::now();
+        let mut taking = Taking::new(start, 0);
+        // Looks once a second, and tells for how long nothing was taken.
+        let mut at = |seconds: std::ops::RangeInclusive<u32>, sent, left: Option<u32>| {
+            let end = start + *seconds.end() * second;
+            for seconds in seconds {
+                taking.look(start + seconds * second, sent, 20 * second, || left);
+            }
+            end - taking.since
+        };
+        assert_eq!(at(0..=19, 0, None), 19 * second);
+        assert_eq!(at(20..=20, 1, None), Duration::ZERO, "a byte is enough");
+        assert_eq!(at(21..=40, 1, None), 20 * second);
+        assert_eq!(at(41..=41, 2, None), Duration::ZERO);
+        assert_eq!(at(42..=61, 2, Some(65_536)), 15 * second);
+        assert_eq!(at(62..=71, 2, Some(65_535)), 5 * second, "here too");
+        assert_eq!(at(72..=86, 2, Some(65_535)), 20 * second);
     }
 }
