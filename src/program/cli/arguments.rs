@@ -229,9 +229,6 @@ impl CommandLine {
     }
 
     /// Reads the words of a command line, the program's own name first.
-    ///
-    /// # Errors
-    /// What was asked for instead (help, version), or what is wrong.
     pub fn read(
         words: impl IntoIterator<Item = std::ffi::OsString>,
     ) -> Result<CommandLine, clap::Error> {
@@ -263,9 +260,6 @@ impl RunArgs {
 
 impl PlaceArgs {
     /// The configuration, as far as it concerns where the daemon is.
-    ///
-    /// # Errors
-    /// Something in it cannot be used.
     pub fn load(&self) -> Result<Loaded, Failure> {
         let flags = [("port", self.port.clone()), ("bind", self.bind.clone())];
         Written::new(flags, self.config.clone()).load()
@@ -274,9 +268,6 @@ impl PlaceArgs {
 
 impl StoreArgs {
     /// The configuration, as far as it concerns the store.
-    ///
-    /// # Errors
-    /// Something in it cannot be used.
     pub fn load(&self) -> Result<Loaded, Failure> {
         Written::new([("store", self.store.clone())], self.config.clone()).load()
     }

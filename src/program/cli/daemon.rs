@@ -62,9 +62,6 @@ impl From<Refusal> for Failure {
 
 impl Daemon {
     /// The one on this machine, with the token that may write to it.
-    ///
-    /// # Errors
-    /// The configuration cannot be used, or others could have put the kept token there.
     pub fn to_write(args: &DaemonArgs) -> Result<Daemon, Failure> {
         let loaded = args.place.load()?;
         let configured = match &loaded.settings.options.access.host_token {
@@ -75,9 +72,6 @@ impl Daemon {
     }
 
     /// The one on this machine, with the token that may watch it.
-    ///
-    /// # Errors
-    /// As for [`Daemon::to_write`].
     pub fn to_watch(args: &DaemonArgs) -> Result<Daemon, Failure> {
         let loaded = args.place.load()?;
         let configured = loaded.settings.options.access.viewer_token.clone();
@@ -114,9 +108,6 @@ impl Daemon {
     }
 
     /// Opens a socket at a path.
-    ///
-    /// # Errors
-    /// Nobody answers, or the daemon says no.
     pub async fn socket(&self, path: &str) -> Result<Socket, Refusal> {
         let url = format!("ws://{}{path}", self.authority);
         let wrong = |error: Error| Refusal::Denied(format!("{url}: {error}"));
@@ -143,9 +134,6 @@ impl Daemon {
     }
 
     /// Fetches a path's body.
-    ///
-    /// # Errors
-    /// Nobody answers, or the daemon says no.
     pub async fn get(&self, path: &str) -> Result<Bytes, Refusal> {
         let mut request = Request::get(path).header(HOST, &self.authority);
         if let Some(value) = self.authorization() {
@@ -176,9 +164,6 @@ impl Daemon {
     }
 
     /// What it says of itself.
-    ///
-    /// # Errors
-    /// As for [`Daemon::get`]; or something else answers.
     pub async fn status(&self) -> Result<Value, Failure> {
         let body = self.get("/api/status").await?;
         serde_json::from_slice(&body).map_err(|error| {

@@ -53,9 +53,6 @@ impl Output {
     }
 
     /// Says that it is running.
-    ///
-    /// # Errors
-    /// Stdout cannot be written.
     pub fn announce(&self, server: &Server) -> Result<(), Failure> {
         self.greet(server, None);
         if self.json {

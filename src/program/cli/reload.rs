@@ -24,9 +24,6 @@ pub struct Configuration {
 
 impl Configuration {
     /// As the daemon starts.
-    ///
-    /// # Errors
-    /// A value cannot be used.
     pub fn load(written: Written, adapt: fn(&mut Loaded)) -> Result<Configuration, Failure> {
         let mut begun = written.load()?;
         adapt(&mut begun);
@@ -51,9 +48,6 @@ impl Configuration {
 
     /// Reads it again and takes over what a running server can. Returns what came of it, also in
     /// words.
-    ///
-    /// # Errors
-    /// A value cannot be used; then all stays as it was.
     pub async fn reload(&mut self, server: &Server) -> Result<(Reloaded, String), Failure> {
         let next = self.again().await?;
         let reloaded = server.reload(&next.settings.options).await;

@@ -29,9 +29,6 @@ pub struct Signals {
 #[cfg(unix)]
 impl Signals {
     /// Takes over the signals from the system.
-    ///
-    /// # Errors
-    /// The system does not allow it.
     pub fn listen() -> Result<Signals, Failure> {
         use std::io::{IsTerminal, stderr, stdin, stdout};
         use tokio::signal::unix::{SignalKind, signal};
@@ -96,9 +93,6 @@ fn ignores_hangup() -> bool {
 #[cfg(not(unix))]
 impl Signals {
     /// Ctrl-C needs no preparation.
-    ///
-    /// # Errors
-    /// None.
     pub fn listen() -> Result<Signals, Failure> {
         Ok(Signals {})
     }

@@ -16,9 +16,6 @@ pub struct Target {
 
 impl Target {
     /// Reads it.
-    ///
-    /// # Errors
-    /// It does not lead to a daemon that can be viewed.
     pub fn read(url: &str) -> Result<Target, Failure> {
         let wrong = |reason: &str| {
             let text = format!("{url}: {reason}: give a link like http://192.168.1.20:9876/");

@@ -48,9 +48,6 @@ struct Toml<'a> {
 
 impl File {
     /// Reads a file.
-    ///
-    /// # Errors
-    /// It cannot be read, is not TOML, or has an unknown key.
     pub fn read(path: &Path) -> Result<File, ConfigError> {
         let text = read(path).map_err(|error| ConfigError {
             place: Place::File(path.to_owned(), 0),
@@ -60,9 +57,6 @@ impl File {
     }
 
     /// Reads a file's text.
-    ///
-    /// # Errors
-    /// It is not TOML, or has an unknown key.
     pub fn parse(path: &Path, text: &str) -> Result<File, ConfigError> {
         let toml = Toml { path, text };
         let table = DeTable::parse(text).map_err(|error| toml.not_toml(&error))?;

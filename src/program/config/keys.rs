@@ -219,10 +219,6 @@ impl Key {
     }
 
     /// Reads what was written.
-    ///
-    /// # Errors
-    /// Says what is expected. Whether the value can be used at all is for
-    /// [`Options::check_values`](crate::options::Options::check_values) to say.
     pub fn read(&self, settings: &mut Settings, written: &[String]) -> Result<(), String> {
         (self.read)(settings, written)
     }

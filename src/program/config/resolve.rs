@@ -33,9 +33,6 @@ pub type Typed<'a> = &'a dyn Fn(&Key) -> Option<Vec<String>>;
 
 impl Loaded {
     /// Settles every key, and checks the values by themselves.
-    ///
-    /// # Errors
-    /// The first value that cannot be used.
     pub fn resolve(flags: Typed, env: Typed, file: Option<&File>) -> Result<Loaded, ConfigError> {
         let mut settings = Settings::default();
         let mut places = Vec::with_capacity(KEYS.len());
