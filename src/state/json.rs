@@ -76,14 +76,9 @@ impl Json {
         Ok(Json(Arc::from(&*check::compact(bytes, levels)?)))
     }
 
-    /// A value that this program made itself, so there is nothing to check.
-    pub fn from_value(value: &Value) -> Json {
-        Json::of(value)
-    }
-
     /// A JSON string.
     pub fn string(text: &str) -> Json {
-        Json::from_value(&Value::String(text.to_owned()))
+        Json::of(&text)
     }
 
     /// `null`.
@@ -101,7 +96,7 @@ impl Json {
         Json::of(&Members(&members.collect::<Vec<_>>()))
     }
 
-    /// Anything that this program serializes.
+    /// What this program made itself, so there is nothing to check.
     pub fn of(value: &impl Serialize) -> Json {
         Json(text(value).into())
     }

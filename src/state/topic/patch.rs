@@ -180,7 +180,7 @@ impl Scope {
     fn put_config(&self, session: &mut Session, config: Option<Value>) -> Result<(), Refusal> {
         let config = config.unwrap_or_else(|| Value::Object(Map::new()));
         let Value::Object(left) = config else {
-            let got = Json::from_value(&config);
+            let got = Json::of(&config);
             return expect("config", got, Kind::Object)
                 .map(drop)
                 .map_err(Into::into);
