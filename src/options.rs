@@ -131,14 +131,11 @@ impl Options {
             ("limits.header", limits.header, 8 * 1024),
         ];
         for (option, value, least) in least {
-            match least / 1024 {
-                0 => require(option, value >= least, format_args!("the least is {least}"))?,
-                kib => require(
-                    option,
-                    value >= least,
-                    format_args!("the least is {kib}KiB"),
-                )?,
-            }
+            let shown = match least / 1024 {
+                0 => least.to_string(),
+                kib => format!("{kib}KiB"),
+            };
+            require(option, value >= least, format_args!("the least is {shown}"))?;
         }
         Ok(())
     }

@@ -24,8 +24,7 @@ use super::failure::Failure;
 use super::{pin, runtime_dir};
 use crate::access::Token;
 use crate::discovery::address;
-use crate::options::HostToken;
-use crate::program::config::Loaded;
+use crate::options::{AccessOptions, HostToken};
 
 /// How long the daemon may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -63,34 +62,29 @@ impl From<Refusal> for Failure {
 impl Daemon {
     /// The one on this machine, with the token that may write to it.
     pub fn to_write(args: &DaemonArgs) -> Result<Daemon, Failure> {
-        let loaded = args.place.load()?;
-        let configured = match &loaded.settings.options.access.host_token {
+        Daemon::here(args, |access| match &access.host_token {
             HostToken::Given(token) => Some(token.clone()),
             HostToken::Random | HostToken::LoopbackOnly => None,
-        };
-        Daemon::here(&loaded, args, configured)
+        })
     }
 
     /// The one on this machine, with the token that may watch it.
     pub fn to_watch(args: &DaemonArgs) -> Result<Daemon, Failure> {
-        let loaded = args.place.load()?;
-        let configured = loaded.settings.options.access.viewer_token.clone();
-        Daemon::here(&loaded, args, configured)
+        Daemon::here(args, |access| access.viewer_token.clone())
     }
 
     fn here(
-        loaded: &Loaded,
         args: &DaemonArgs,
-        configured: Option<Token>,
+        configured: fn(&AccessOptions) -> Option<Token>,
     ) -> Result<Daemon, Failure> {
-        let options = &loaded.settings.options;
+        let options = args.place.load()?.settings.options;
         let host = address::url_host(address::from_here(options.bind));
         let typed = args.token.as_deref().map(Token::new);
         let tls = options.tls.as_ref();
         let tls = tls.map(|files| pin::connector(&files.cert)).transpose();
         Ok(Daemon {
             authority: format!("{host}:{}", options.port),
-            token: match typed.or(configured) {
+            token: match typed.or_else(|| configured(&options.access)) {
                 Some(token) => Some(token),
                 None => kept_token(options.port)?,
             },

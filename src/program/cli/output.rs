@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::watch;
+use tracing::Level;
 
 use super::arguments::RunArgs;
 use super::failure::Failure;
@@ -14,7 +15,7 @@ use crate::options::{Options, Page, Source};
 use crate::program::config::{Loaded, Place, Qr};
 use crate::program::terminal;
 use crate::program::terminal::banner;
-use crate::program::terminal::log::Verbosity;
+use crate::program::terminal::log;
 use crate::program::terminal::screen::Screen;
 use crate::program::terminal::status;
 use crate::server::{Links, Server};
@@ -28,7 +29,7 @@ pub struct Output {
     /// Where people look.
     pub screen: Screen,
     /// How much is said.
-    pub verbosity: Verbosity,
+    pub level: Level,
     json: bool,
     qr: Qr,
     qr_wanted: bool,
@@ -40,7 +41,7 @@ impl Output {
     pub fn of(loaded: &Loaded, running: &RunArgs) -> Output {
         Output {
             screen: Screen::stderr(),
-            verbosity: Verbosity::of(running.verbose, running.quiet),
+            level: log::level(running.verbose, running.quiet),
             json: running.json,
             qr: loaded.settings.qr,
             qr_wanted: *loaded.place("qr") != Place::Default,
@@ -49,7 +50,7 @@ impl Output {
     }
 
     fn is_quiet(&self) -> bool {
-        self.verbosity == Verbosity::Quiet
+        self.level == Level::ERROR
     }
 
     /// Says that it is running.

@@ -75,7 +75,7 @@ impl Configuration {
 
     fn news(&self, next: &Loaded, certificate: bool) -> String {
         let base = |key: &Key| if key.live { &self.now } else { &self.begun };
-        let value = |loaded: &Loaded, key: &Key| key.show(&loaded.settings);
+        let value = |loaded: &Loaded, key: &Key| (key.show)(&loaded.settings);
         let changed = |live: bool| {
             let keys = KEYS.iter().filter(move |key| key.live == live);
             let other = keys.filter(|key| value(base(key), key) != value(next, key));

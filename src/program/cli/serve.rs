@@ -37,7 +37,7 @@ fn start(written: Written, running: &RunArgs, adapt: fn(&mut Loaded)) -> Result<
     let configuration = Configuration::load(written, adapt)?;
     let loaded = configuration.now();
     let output = Output::of(loaded, running);
-    log::start(&output.screen, loaded.settings.log_format, output.verbosity);
+    log::start(&output.screen, loaded.settings.log_format, output.level);
     warn_of_misspelt_variables();
     raise_file_limit();
     block_on(run(configuration, output))

@@ -28,7 +28,8 @@ const LARGEST: u64 = 1024 * 1024;
 /// because there are tokens among them.
 #[derive(Clone)]
 pub struct File {
-    path: PathBuf,
+    /// Where it was found.
+    pub path: PathBuf,
     entries: Vec<Entry>,
     fields: Option<(usize, IndexMap<String, Field>)>,
 }
@@ -101,11 +102,6 @@ impl File {
         }
         let folder = self.path.parent().unwrap_or(Path::new(""));
         folder.join(text).display().to_string()
-    }
-
-    /// Where it was found.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     /// What the file says about a key.

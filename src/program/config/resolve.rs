@@ -39,7 +39,7 @@ impl Loaded {
         for key in KEYS {
             let place = match written(key, flags, env, file) {
                 Some((place, values)) => {
-                    let read = key.read(&mut settings, &values);
+                    let read = (key.read)(&mut settings, &values);
                     read.map_err(|reason| refused(key, &place, &values, &reason))?;
                     place
                 }
@@ -52,7 +52,7 @@ impl Loaded {
             settings,
             places,
             fields: fields.unwrap_or(Place::Default),
-            file: file.map(|file| file.path().to_owned()),
+            file: file.map(|file| file.path.clone()),
         };
         loaded.join_keys()?;
         // The library's words, with the name, place and text of the key.

@@ -27,7 +27,7 @@ pub fn effective(loaded: &Loaded) -> String {
 }
 
 fn assignment(key: &Key, loaded: &Loaded) -> String {
-    let value = key.show(&loaded.settings);
+    let value = (key.show)(&loaded.settings);
     // `random` and `none` are not secrets.
     match key.look.secret && !matches!(value.as_str(), Some("random" | "none")) {
         true => format!("{} = {MASK:?}", key.name),

@@ -43,7 +43,7 @@ fn what_is_written_is_what_is_shown() {
         let default = key.default();
         let text = format!("{} = {default}", key.name);
         let loaded = file(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
-        assert_eq!(key.show(&loaded.settings), default, "{text}");
+        assert_eq!((key.show)(&loaded.settings), default, "{text}");
     }
 }
 
