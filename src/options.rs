@@ -76,9 +76,6 @@ const SHORTEST_TOKEN: usize = 8;
 
 impl Options {
     /// Checks each value by itself, as far as that is possible without looking at the system.
-    ///
-    /// # Errors
-    /// The first option that cannot be so.
     pub fn check_values(&self) -> Result<(), Invalid> {
         self.check_numbers()?;
         self.check_durations()?;
@@ -95,9 +92,6 @@ impl Options {
     }
 
     /// Checks the values by themselves, and whether they fit together.
-    ///
-    /// # Errors
-    /// The first option that cannot be so.
     pub(crate) fn check(&self) -> Result<(), Invalid> {
         self.check_values()?;
         let waits = self.flow.after_durable;

@@ -176,9 +176,6 @@ fn names(candidates: &[Candidate]) -> String {
 }
 
 /// This machine's addresses, the best first; only those of `interface` when it is given.
-///
-/// # Errors
-/// The interfaces cannot be listed, or none has that name.
 pub fn candidates(interface: Option<&str>) -> Result<Vec<Candidate>, AddressError> {
     let mut found = local_ip_address::list_afinet_netifas()
         .map_err(|error| AddressError::System(error.to_string()))?;

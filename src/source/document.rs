@@ -32,9 +32,6 @@ impl Format {
 }
 
 /// The session in a file, which is called `name` unless it names itself.
-///
-/// # Errors
-/// Says what is wrong, with line and column where there is a place.
 pub fn session(bytes: &[u8], format: Format, name: &str) -> Result<Session, String> {
     let document = match format {
         Format::Json => Json::parse(bytes),

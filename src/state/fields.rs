@@ -66,9 +66,6 @@ impl Field {
     }
 
     /// A field as it is declared under `[fields]` in the configuration.
-    ///
-    /// # Errors
-    /// Names what is wrong: an unknown type or key, `min` above `max`, an option of another type.
     pub fn from_written(written: Value) -> Result<Field, String> {
         if let Ok(kind) = serde_json::from_value(written.clone()) {
             return Field::of(kind).checked();

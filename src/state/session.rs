@@ -55,9 +55,6 @@ impl Session {
     }
 
     /// As [`Session::from_json`], for a document that was already split into its members.
-    ///
-    /// # Errors
-    /// Names the member that has the wrong type.
     pub fn from_split(
         document: &Json,
         members: Option<Vec<(String, Json)>>,
@@ -125,9 +122,6 @@ fn is_session(members: &[(String, Json)]) -> bool {
 }
 
 /// The value, if it has the type that the member needs.
-///
-/// # Errors
-/// Names the member.
 pub fn expect(member: &str, value: Json, kind: Kind) -> Result<Json, ShapeError> {
     match value.kind() {
         got if got == kind => Ok(value),

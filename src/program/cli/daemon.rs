@@ -29,15 +29,12 @@ use crate::options::{AccessOptions, HostToken};
 /// How long the daemon may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A connection to it, plain or not.
 type Stream = Either<TcpStream, TlsStream<TcpStream>>;
 
-/// A socket to it.
 pub type Socket = WebSocketStream<Stream>;
 
 /// Where it is, and what is shown to it.
 pub struct Daemon {
-    /// Host and port.
     authority: String,
     token: Option<Token>,
     tls: Option<TlsConnector>,
@@ -48,7 +45,6 @@ pub struct Daemon {
 pub enum Refusal {
     /// Nobody answers, or not now: trying again may help.
     Absent(String),
-    /// It says no.
     Denied(String),
 }
 
@@ -101,7 +97,6 @@ impl Daemon {
         }
     }
 
-    /// Opens a socket at a path.
     pub async fn socket(&self, path: &str) -> Result<Socket, Refusal> {
         let url = format!("ws://{}{path}", self.authority);
         let wrong = |error: Error| Refusal::Denied(format!("{url}: {error}"));
@@ -127,7 +122,6 @@ impl Daemon {
         .await
     }
 
-    /// Fetches a path's body.
     pub async fn get(&self, path: &str) -> Result<Bytes, Refusal> {
         let mut request = Request::get(path).header(HOST, &self.authority);
         if let Some(value) = self.authorization() {

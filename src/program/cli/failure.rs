@@ -17,7 +17,6 @@ pub enum Exit {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     pub exit: Exit,
-    /// One line for a person.
     pub text: String,
 }
 

@@ -24,11 +24,8 @@ use crate::server::{Links, Server};
 const CALM: Duration = Duration::from_millis(100);
 const TICK: Duration = Duration::from_secs(1);
 
-/// What is said about a run, and where.
 pub struct Output {
-    /// Where people look.
     pub screen: Screen,
-    /// How much is said.
     pub level: Level,
     json: bool,
     qr: Qr,
@@ -37,7 +34,6 @@ pub struct Output {
 }
 
 impl Output {
-    /// As the command line wants it.
     pub fn of(loaded: &Loaded, running: &RunArgs) -> Output {
         Output {
             screen: Screen::stderr(),
@@ -53,7 +49,6 @@ impl Output {
         self.level == Level::ERROR
     }
 
-    /// Says that it is running.
     pub fn announce(&self, server: &Server) -> Result<(), Failure> {
         self.greet(server, None);
         if self.json {

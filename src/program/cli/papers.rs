@@ -12,7 +12,6 @@ use super::streams::print;
 use crate::program::config::show;
 use crate::program::terminal::{self, banner};
 
-/// `onlooker token`.
 pub fn token(place: &PlaceArgs) -> Result<(), Failure> {
     let port = place.load()?.settings.options.port;
     let token = kept_token(port)?.ok_or_else(|| {
@@ -24,7 +23,6 @@ pub fn token(place: &PlaceArgs) -> Result<(), Failure> {
     print(&format!("{}\n", token.reveal())).map(drop)
 }
 
-/// `onlooker qr`.
 pub fn qr(args: QrArgs) -> Result<(), Failure> {
     let text = match args.text {
         Some(text) => text,
@@ -39,7 +37,6 @@ pub fn qr(args: QrArgs) -> Result<(), Failure> {
     print(&banner::code(&text, terminal::width())).map(drop)
 }
 
-/// `onlooker config`.
 pub fn config(args: ConfigArgs) -> Result<(), Failure> {
     let text = match args.default {
         true => show::template(),
@@ -48,14 +45,12 @@ pub fn config(args: ConfigArgs) -> Result<(), Failure> {
     print(&text).map(drop)
 }
 
-/// `onlooker completions SHELL`.
 pub fn completions(shell: Shell) -> Result<(), Failure> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut CommandLine::shape(), "onlooker", &mut text);
     print(&String::from_utf8_lossy(&text)).map(drop)
 }
 
-/// `onlooker man`.
 pub fn man() -> Result<(), Failure> {
     let mut text = Vec::new();
     let man = clap_mangen::Man::new(CommandLine::shape());

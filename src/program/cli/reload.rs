@@ -19,7 +19,8 @@ pub struct Configuration {
     adapt: fn(&mut Loaded),
     /// What was in effect at the start; what needs a restart still is.
     begun: Loaded,
-    now: Loaded,
+    /// What is in effect.
+    pub now: Loaded,
 }
 
 impl Configuration {
@@ -34,11 +35,6 @@ impl Configuration {
             now: begun.clone(),
             begun,
         })
-    }
-
-    /// What is in effect.
-    pub fn now(&self) -> &Loaded {
-        &self.now
     }
 
     /// What the server is told.

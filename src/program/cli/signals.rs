@@ -5,7 +5,6 @@ use super::failure::Failure;
 /// What a running daemon is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// To stop in order.
     Stop,
     /// To read its configuration and certificate again.
     #[cfg_attr(not(unix), allow(dead_code))]
@@ -103,7 +102,6 @@ impl Signals {
         Signal::Stop
     }
 
-    /// The same.
     pub async fn sent(&mut self) {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;

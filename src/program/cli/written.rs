@@ -12,7 +12,6 @@ use crate::program::config::{Loaded, environment, find_file};
 pub struct Written {
     /// Keys by their names, each with its values.
     pub keys: Vec<(&'static str, Vec<String>)>,
-    /// `--config`.
     pub file: Option<PathBuf>,
 }
 

@@ -18,7 +18,6 @@ use super::place::{ConfigError, Place};
 use super::settings::Settings;
 use crate::state::fields::Field;
 
-/// The table that declares the whitelist.
 const FIELDS: &str = "fields";
 
 /// A larger file was named by mistake.
@@ -28,7 +27,6 @@ const LARGEST: u64 = 1024 * 1024;
 /// because there are tokens among them.
 #[derive(Clone)]
 pub struct File {
-    /// Where it was found.
     pub path: PathBuf,
     entries: Vec<Entry>,
     fields: Option<(usize, IndexMap<String, Field>)>,
@@ -48,7 +46,6 @@ struct Toml<'a> {
 }
 
 impl File {
-    /// Reads a file.
     pub fn read(path: &Path) -> Result<File, ConfigError> {
         let text = read(path).map_err(|error| ConfigError {
             place: Place::File(path.to_owned(), 0),
@@ -57,7 +54,6 @@ impl File {
         File::parse(path, &text)
     }
 
-    /// Reads a file's text.
     pub fn parse(path: &Path, text: &str) -> Result<File, ConfigError> {
         let toml = Toml { path, text };
         let table = DeTable::parse(text).map_err(|error| toml.not_toml(&error))?;
@@ -104,7 +100,6 @@ impl File {
         folder.join(text).display().to_string()
     }
 
-    /// What the file says about a key.
     pub fn written(&self, key: &Key) -> Option<(Place, Vec<String>)> {
         let entry = self.entries.iter().find(|entry| entry.key == key.name)?;
         Some((self.place(entry.line), entry.values.clone()))

@@ -18,13 +18,10 @@ pub const FILE_VARIABLE: &str = "ONLOOKER_CONFIG";
 /// The effective configuration, and where each value comes from.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// The values.
     pub settings: Settings,
     /// One per key, in the table's order.
     pub places: Vec<(&'static Key, Place)>,
-    /// Where `[fields]` was written.
     pub fields: Place,
-    /// The file that was read.
     pub file: Option<PathBuf>,
 }
 
@@ -71,7 +68,6 @@ impl Loaded {
         Ok(loaded)
     }
 
-    /// Where a key's value comes from.
     pub fn place(&self, name: &str) -> &Place {
         let found = self.places.iter().find(|(key, _)| key.name == name);
         found.map_or(&Place::Default, |(_, place)| place)

@@ -30,7 +30,6 @@ fn mark(c: char) -> Option<char> {
     }
 }
 
-/// Colours for a terminal that wants them.
 #[derive(Clone, Copy, Debug)]
 pub struct Paint {
     on: bool,
@@ -81,7 +80,6 @@ mod tests {
     pub(super) struct Page(Arc<Mutex<Vec<u8>>>);
 
     impl Page {
-        /// What was printed.
         pub(super) fn text(&self) -> String {
             String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
         }

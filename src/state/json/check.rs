@@ -29,9 +29,6 @@ pub struct JsonError {
 }
 
 /// The document without white space between its tokens.
-///
-/// # Errors
-/// The first fault.
 pub fn compact(bytes: &[u8], levels: usize) -> Result<Cow<'_, str>, JsonError> {
     let text = text(bytes)?;
     // Looking for one byte is so much quicker that it is worth doing first.
