@@ -1,6 +1,7 @@
 //! The configuration file: TOML in which every key is known and every fault has its line.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Read};
 use std::ops::Range;
@@ -28,15 +29,9 @@ const LARGEST: u64 = 1024 * 1024;
 #[derive(Clone)]
 pub struct File {
     pub path: PathBuf,
-    entries: Vec<Entry>,
+    /// By the keys' names: the line, and what it says.
+    entries: HashMap<&'static str, (usize, Vec<String>)>,
     fields: Option<(usize, IndexMap<String, Field>)>,
-}
-
-#[derive(Clone)]
-struct Entry {
-    key: &'static str,
-    values: Vec<String>,
-    line: usize,
 }
 
 /// The text while it is read, which gives a fault its line.
@@ -59,7 +54,7 @@ impl File {
         let table = DeTable::parse(text).map_err(|error| toml.not_toml(&error))?;
         let mut file = File {
             path: path.to_owned(),
-            entries: Vec::new(),
+            entries: HashMap::new(),
             fields: None,
         };
         for (name, value) in table.into_inner() {
@@ -83,11 +78,7 @@ impl File {
         let values = values(key, value.get_ref())
             .map_err(|reason| toml.fault(value.span(), &format!("{}: {reason}", key.name)))?;
         let values = values.into_iter().map(|text| self.located(key, text));
-        self.entries.push(Entry {
-            key: key.name,
-            values: values.collect(),
-            line,
-        });
+        self.entries.insert(key.name, (line, values.collect()));
         Ok(())
     }
 
@@ -101,8 +92,8 @@ impl File {
     }
 
     pub fn written(&self, key: &Key) -> Option<(Place, Vec<String>)> {
-        let entry = self.entries.iter().find(|entry| entry.key == key.name)?;
-        Some((self.place(entry.line), entry.values.clone()))
+        let (line, values) = self.entries.get(key.name)?;
+        Some((self.place(*line), values.clone()))
     }
 
     /// Puts the declared whitelist where it belongs; where it was written.
