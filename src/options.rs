@@ -146,7 +146,13 @@ impl Options {
         ];
         for (option, duration, is_some) in durations {
             let long_enough = !is_some || !duration.is_zero();
-            require(option, long_enough, "give more than zero, like 15s")?;
+            let or_off = if option == "flow.max_wait" {
+                ", or off"
+            } else {
+                ""
+            };
+            let reason = format_args!("give more than zero, like 15s{or_off}");
+            require(option, long_enough, reason)?;
             require(option, duration <= LONGEST, "a week (168h) is the longest")?;
         }
         Ok(())
@@ -288,6 +294,8 @@ mod tests {
         assert_eq!(header, "limits.header: the least is 8KiB");
         let ping = wrong(|options| options.flow.ping = Duration::ZERO);
         assert_eq!(ping, "flow.ping: give more than zero, like 15s");
+        let none = wrong(|options| options.flow.max_wait = Some(Duration::ZERO));
+        assert_eq!(none, "flow.max_wait: give more than zero, like 15s, or off");
         let wait = wrong(|options| options.flow.max_wait = Some(Duration::MAX));
         assert_eq!(wait, "flow.max_wait: a week (168h) is the longest");
         let token = wrong(|options| options.access.viewer_token = Some(Token::new("open it")));

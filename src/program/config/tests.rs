@@ -285,3 +285,13 @@ fn the_commented_file_holds_every_key_with_its_default() {
         "the file's defaults are the code's"
     );
 }
+
+#[test]
+fn a_field_of_any_name_is_shown_so_that_it_can_be_read_again() {
+    let loaded = file("[fields]\n\"a\u{200d}\\u0001\\\"\" = \"number\"").unwrap();
+    let again = file(&show::effective(&loaded)).unwrap();
+    assert_eq!(
+        again.settings.options.fields,
+        loaded.settings.options.fields
+    );
+}
