@@ -76,9 +76,6 @@ const SHORTEST_TOKEN: usize = 8;
 
 impl Options {
     /// Checks each value by itself, as far as that is possible without looking at the system.
-    ///
-    /// # Errors
-    /// The first option that cannot be so.
     pub fn check_values(&self) -> Result<(), Invalid> {
         self.check_numbers()?;
         self.check_durations()?;
@@ -95,9 +92,6 @@ impl Options {
     }
 
     /// Checks the values by themselves, and whether they fit together.
-    ///
-    /// # Errors
-    /// The first option that cannot be so.
     pub(crate) fn check(&self) -> Result<(), Invalid> {
         self.check_values()?;
         let waits = self.flow.after_durable;
@@ -131,14 +125,11 @@ impl Options {
             ("limits.header", limits.header, 8 * 1024),
         ];
         for (option, value, least) in least {
-            match least / 1024 {
-                0 => require(option, value >= least, format_args!("the least is {least}"))?,
-                kib => require(
-                    option,
-                    value >= least,
-                    format_args!("the least is {kib}KiB"),
-                )?,
-            }
+            let shown = match least / 1024 {
+                0 => least.to_string(),
+                kib => format!("{kib}KiB"),
+            };
+            require(option, value >= least, format_args!("the least is {shown}"))?;
         }
         Ok(())
     }
@@ -155,7 +146,13 @@ impl Options {
         ];
         for (option, duration, is_some) in durations {
             let long_enough = !is_some || !duration.is_zero();
-            require(option, long_enough, "give more than zero, like 15s")?;
+            let or_off = if option == "flow.max_wait" {
+                ", or off"
+            } else {
+                ""
+            };
+            let reason = format_args!("give more than zero, like 15s{or_off}");
+            require(option, long_enough, reason)?;
             require(option, duration <= LONGEST, "a week (168h) is the longest")?;
         }
         Ok(())
@@ -297,6 +294,8 @@ mod tests {
         assert_eq!(header, "limits.header: the least is 8KiB");
         let ping = wrong(|options| options.flow.ping = Duration::ZERO);
         assert_eq!(ping, "flow.ping: give more than zero, like 15s");
+        let none = wrong(|options| options.flow.max_wait = Some(Duration::ZERO));
+        assert_eq!(none, "flow.max_wait: give more than zero, like 15s, or off");
         let wait = wrong(|options| options.flow.max_wait = Some(Duration::MAX));
         assert_eq!(wait, "flow.max_wait: a week (168h) is the longest");
         let token = wrong(|options| options.access.viewer_token = Some(Token::new("open it")));

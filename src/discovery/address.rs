@@ -7,6 +7,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use indexmap::IndexSet;
+
 /// An address at which viewers may reach this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
@@ -59,11 +61,11 @@ impl Reach {
             Reach::Loopback
         } else if is_link_local(address) {
             Reach::LinkLocal
-        } else if named(&name, &VIRTUAL_MACHINES) {
+        } else if named(&name, VIRTUAL_MACHINES) {
             Reach::VirtualMachine
-        } else if named(&name, &CONTAINERS) {
+        } else if named(&name, CONTAINERS) {
             Reach::Container
-        } else if named(&name, &VPNS) || is_carrier_grade(address) {
+        } else if named(&name, VPNS) || is_carrier_grade(address) {
             Reach::Vpn
         } else if is_private(address) {
             Reach::Private
@@ -88,38 +90,14 @@ impl fmt::Display for Reach {
 }
 
 /// How interface names start, in lower case.
-const VPNS: [&str; 14] = [
-    "tun",
-    "utun",
-    "tap",
-    "wg",
-    "tailscale",
-    "ppp",
-    "zt",
-    "zerotier",
-    "ipsec",
-    "nordlynx",
-    "wireguard",
-    "openvpn",
-    "hamachi",
-    "radmin",
-];
-const VIRTUAL_MACHINES: [&str; 8] = [
-    "virbr",
-    "vmnet",
-    "vmware",
-    "vnet",
-    "vethernet",
-    "virtualbox",
-    "vboxnet",
-    "bridge10", // macOS: bridge100 and up lead to virtual machines, bridge0 to cables
-];
-const CONTAINERS: [&str; 9] = [
-    "docker", "br-", "veth", "lxc", "lxd", "podman", "cni", "flannel", "cali",
-];
+const VPNS: &str =
+    "tun utun tap wg tailscale ppp zt zerotier ipsec nordlynx wireguard openvpn hamachi radmin";
+// macOS: bridge100 and up lead to virtual machines, bridge0 to cables.
+const VIRTUAL_MACHINES: &str = "virbr vmnet vmware vnet vethernet virtualbox vboxnet bridge10";
+const CONTAINERS: &str = "docker br- veth lxc lxd podman cni flannel cali";
 
-fn named(name: &str, starts: &[&str]) -> bool {
-    starts.iter().any(|start| name.starts_with(start))
+fn named(name: &str, starts: &str) -> bool {
+    starts.split(' ').any(|start| name.starts_with(start))
 }
 
 fn is_link_local(address: IpAddr) -> bool {
@@ -150,7 +128,7 @@ fn is_usable(address: IpAddr) -> bool {
 
 /// Orders this machine's addresses: physical networks first, among them IPv4 before IPv6 and
 /// private before public; equals keep the system's order.
-pub fn rank(interfaces: &[(String, IpAddr)]) -> Vec<Candidate> {
+fn rank(interfaces: &[(String, IpAddr)]) -> Vec<Candidate> {
     let candidate = |(interface, address): &(String, IpAddr)| Candidate {
         address: *address,
         interface: interface.clone(),
@@ -169,10 +147,7 @@ fn place(candidate: &Candidate) -> (Option<Reach>, bool, Reach) {
 }
 
 /// Keeps the candidates of one interface, whatever the case of its name.
-///
-/// # Errors
-/// Names the known interfaces if none is left.
-pub fn only(
+fn only(
     candidates: Vec<Candidate>,
     interface: Option<&str>,
 ) -> Result<Vec<Candidate>, AddressError> {
@@ -182,32 +157,25 @@ pub fn only(
     let (kept, others): (Vec<_>, Vec<_>) = candidates
         .into_iter()
         .partition(|candidate| candidate.interface.eq_ignore_ascii_case(wanted));
-    if kept.is_empty() {
-        return Err(AddressError::Unknown {
+    match kept.is_empty() {
+        true => Err(AddressError::Unknown {
             wanted: wanted.to_owned(),
             known: names(&others),
-        });
+        }),
+        false => Ok(kept),
     }
-    Ok(kept)
 }
 
 fn names(candidates: &[Candidate]) -> String {
-    let mut names: Vec<&str> = Vec::new();
-    for candidate in candidates {
-        if !names.contains(&candidate.interface.as_str()) {
-            names.push(&candidate.interface);
-        }
-    }
+    let names = candidates.iter().map(|candidate| &*candidate.interface);
+    let names: IndexSet<&str> = names.collect();
     match names.is_empty() {
         true => "none".to_owned(),
-        false => names.join(", "),
+        false => names.into_iter().collect::<Vec<_>>().join(", "),
     }
 }
 
 /// This machine's addresses, the best first; only those of `interface` when it is given.
-///
-/// # Errors
-/// The interfaces cannot be listed, or none has that name.
 pub fn candidates(interface: Option<&str>) -> Result<Vec<Candidate>, AddressError> {
     let mut found = local_ip_address::list_afinet_netifas()
         .map_err(|error| AddressError::System(error.to_string()))?;

@@ -59,18 +59,16 @@ impl Modules {
     }
 }
 
-/// The QR code as lines of half blocks, two rows of modules to a line. Both colours come from
-/// the part of the palette that themes leave alone, so that it scans on dark and light terminals.
-///
-/// # Errors
-/// The text is too long.
-pub fn terminal(text: &str) -> Result<String, QrError> {
+/// The QR code as lines of half blocks, two rows of modules to a line, and how many columns it
+/// takes. Both colours come from the part of the palette that themes leave alone, so that it scans
+/// on dark and light terminals.
+pub fn terminal(text: &str) -> Result<(String, usize), QrError> {
     let modules = Modules::of(text)?;
     let mut out = String::new();
     for y in (0..modules.side()).step_by(2) {
         terminal_line(&mut out, &modules, y);
     }
-    Ok(out)
+    Ok((out, modules.side()))
 }
 
 fn terminal_line(out: &mut String, modules: &Modules, y: usize) {
@@ -93,18 +91,7 @@ fn palette(dark: bool) -> u8 {
     if dark { 16 } else { 231 }
 }
 
-/// How many columns [`terminal`] takes.
-///
-/// # Errors
-/// The text is too long.
-pub fn terminal_width(text: &str) -> Result<usize, QrError> {
-    Modules::of(text).map(|modules| modules.side())
-}
-
 /// The QR code as an SVG document that scales to any size.
-///
-/// # Errors
-/// The text is too long.
 pub fn svg(text: &str) -> Result<String, QrError> {
     let modules = Modules::of(text)?;
     let side = modules.side();
@@ -121,9 +108,6 @@ pub fn svg(text: &str) -> Result<String, QrError> {
 }
 
 /// The QR code as a black and white PNG, each module `scale` pixels wide (1 to 64).
-///
-/// # Errors
-/// The text is too long.
 pub fn png(text: &str, scale: usize) -> Result<Vec<u8>, QrError> {
     let modules = Modules::of(text)?;
     let scale = scale.clamp(1, 64);
@@ -181,7 +165,7 @@ mod tests {
     #[test]
     fn the_terminal_shows_exactly_the_modules() {
         let modules = Modules::of(URL).unwrap();
-        let drawing = terminal(URL).unwrap();
+        let (drawing, columns) = terminal(URL).unwrap();
         let rows = painted(&drawing);
         assert_eq!(rows.len(), modules.side() + 1, "the last line's lower half");
         for (y, row) in rows.iter().enumerate() {
@@ -189,12 +173,12 @@ mod tests {
             assert_eq!(*row, expected, "row {y}");
         }
         assert!(drawing.lines().all(|line| line.ends_with("▀\x1b[0m")));
-        assert_eq!(terminal_width(URL).unwrap(), modules.side());
+        assert_eq!(columns, modules.side());
     }
 
     #[test]
     fn a_quiet_zone_surrounds_it() {
-        let rows = painted(&terminal(URL).unwrap());
+        let rows = painted(&terminal(URL).unwrap().0);
         assert!(rows[..QUIET].iter().flatten().all(|dark| !dark));
         assert!(rows.iter().all(|row| row[..QUIET] == [false; QUIET]));
     }
@@ -202,7 +186,7 @@ mod tests {
     #[test]
     fn svg_is_self_contained() {
         let svg = svg(URL).unwrap();
-        let side = terminal_width(URL).unwrap();
+        let side = terminal(URL).unwrap().1;
         assert!(svg.contains(&format!("viewBox=\"0 0 {side} {side}\"")));
         // The first finder pattern: seven dark modules right after the quiet zone.
         assert!(svg.contains("d=\"M4 4h7v1h-7z"));
@@ -215,7 +199,7 @@ mod tests {
         let mut reader = png::Decoder::new(std::io::Cursor::new(bytes))
             .read_info()
             .unwrap();
-        let side = terminal_width(URL).unwrap() * 3;
+        let side = terminal(URL).unwrap().1 * 3;
         assert_eq!(reader.info().width as usize, side);
         let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
         reader.next_frame(&mut pixels).unwrap();

@@ -1,7 +1,7 @@
 //! What `onlooker demo` shows: a wave, and the fields that move it.
 
 use indexmap::IndexMap;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::state::fields::Field;
 use crate::state::json::Json;
@@ -13,20 +13,13 @@ pub fn session() -> Json {
 
 /// The whitelist, with bounds for the host panel's sliders.
 pub fn fields() -> IndexMap<String, Field> {
-    let written = [
-        (
-            "speed",
-            json!({ "type": "number", "min": 0, "max": 5, "step": 0.05 }),
-        ),
-        (
-            "amplitude",
-            json!({ "type": "number", "min": 0, "max": 1, "step": 0.01 }),
-        ),
-        ("color", Value::from("string")),
-        ("paused", Value::from("boolean")),
-    ];
-    let field = |(name, written)| Some((String::from(name), Field::from_written(written).ok()?));
-    written.into_iter().filter_map(field).collect()
+    let fields = json!({
+        "speed": { "type": "number", "min": 0, "max": 5, "step": 0.05 },
+        "amplitude": { "type": "number", "min": 0, "max": 1, "step": 0.01 },
+        "color": { "type": "string" },
+        "paused": { "type": "boolean" },
+    });
+    serde_json::from_value(fields).unwrap_or_default()
 }
 
 #[cfg(test)]

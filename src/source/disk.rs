@@ -100,12 +100,8 @@ impl Disk {
                 true => "a directory",
                 false => "a pipe or device",
             };
-            return Err(self.fault(
-                &format!(
-                    "is {what}, not a file; a command's output can be piped in: onlooker serve -"
-                ),
-                false,
-            ));
+            let hint = "a command's output can be piped in: onlooker serve -";
+            return Err(self.fault(&format!("is {what}, not a file; {hint}"), false));
         }
         if metadata.len() > self.max as u64 {
             return Err(self.too_large(metadata.len()));
@@ -183,10 +179,12 @@ impl Disk {
     fn too_large(&self, len: u64) -> Fault {
         let max = self.max;
         let len = len.max(max as u64 + 1);
-        self.fault(
-            &format!("has {len} bytes, over the limit of {max} (--max-session)"),
-            false,
-        )
+        let text = format!("has {len} bytes, over the limit of {max} (--max-session)");
+        Fault {
+            // One fault while it grows: a log would be reported with each line.
+            fingerprint: fingerprint(b"too large"),
+            ..self.fault(&text, false)
+        }
     }
 
     fn fault(&self, text: &str, passing: bool) -> Fault {
@@ -390,6 +388,9 @@ mod tests {
                 .ends_with("a.json has 101 bytes, over the limit of 100 (--max-session)")
         );
         assert!(!fault.passing);
+        fs::write(&probe.path, "1".repeat(102)).unwrap();
+        let grown = probe.fault();
+        assert_eq!(grown.fingerprint, fault.fingerprint, "reported once");
     }
 
     #[test]

@@ -32,9 +32,6 @@ impl Format {
 }
 
 /// The session in a file, which is called `name` unless it names itself.
-///
-/// # Errors
-/// Says what is wrong, with line and column where there is a place.
 pub fn session(bytes: &[u8], format: Format, name: &str) -> Result<Session, String> {
     let document = match format {
         Format::Json => Json::parse(bytes),
@@ -45,27 +42,18 @@ pub fn session(bytes: &[u8], format: Format, name: &str) -> Result<Session, Stri
 }
 
 fn toml(bytes: &[u8]) -> Result<Json, JsonError> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|error| at(bytes, error.valid_up_to(), "not valid UTF-8"))?;
+    let at = |start, reason: &str| JsonError::at(bytes, start, reason);
+    let text =
+        std::str::from_utf8(bytes).map_err(|error| at(error.valid_up_to(), "not valid UTF-8"))?;
     let table = DeTable::parse(text).map_err(|error| {
         let start = error.span().map_or(0, |span| span.start);
-        at(bytes, start, &error.message().replace('\n', ", "))
+        at(start, &error.message().replace('\n', ", "))
     })?;
     let mut out = String::with_capacity(text.len());
-    write_table(&mut out, table.get_ref()).map_err(|(start, reason)| at(bytes, start, &reason))?;
+    write_table(&mut out, table.get_ref()).map_err(|(start, reason)| at(start, &reason))?;
     // This finds what JSON forbids and TOML allows. Positions in `out` would mean nothing to a
     // person.
-    Json::parse(out.as_bytes()).map_err(|error| at(bytes, 0, &error.reason))
-}
-
-fn at(bytes: &[u8], start: usize, reason: &str) -> JsonError {
-    let before = &bytes[..start.min(bytes.len())];
-    let line_start = before.iter().rposition(|&byte| byte == b'\n');
-    JsonError {
-        line: before.iter().filter(|&&byte| byte == b'\n').count() + 1,
-        column: before.len() - line_start.map_or(0, |newline| newline + 1) + 1,
-        reason: reason.to_owned(),
-    }
+    Json::parse(out.as_bytes()).map_err(|error| at(0, &error.reason))
 }
 
 fn write_table(out: &mut String, table: &DeTable<'_>) -> Result<(), Misfit> {

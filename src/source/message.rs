@@ -17,9 +17,6 @@ pub enum Done {
 
 impl HostMessage {
     /// Does what the message asks of a topic. `address` is where it came from, if that is known.
-    ///
-    /// # Errors
-    /// Says why nothing was done.
     pub async fn apply(
         self,
         hub: &Hub,

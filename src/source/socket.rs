@@ -115,9 +115,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> HostSocket<S> {
     }
 
     /// Sends a message; waits for as long as the host does not read.
-    ///
-    /// # Errors
-    /// The host is gone.
     pub async fn send(&mut self, message: Message) -> Result<(), Error> {
         self.stream.send(message).await
     }

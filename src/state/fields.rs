@@ -1,7 +1,7 @@
 //! The whitelist: which config fields may change without a redraw, and to what.
 
 use indexmap::IndexMap;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::state::json::{Json, Kind};
@@ -17,7 +17,8 @@ pub enum Whitelist {
 }
 
 /// What one field may hold.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Field {
     /// The field's JSON type; never null.
     #[serde(rename = "type")]
@@ -32,6 +33,7 @@ pub struct Field {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<f64>,
     /// The only values it may have.
+    #[serde(default, deserialize_with = "options")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<Json>,
     /// What people call it.
@@ -50,19 +52,6 @@ pub struct FieldError {
     pub got: String,
 }
 
-/// A field that is declared as a table.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Table {
-    r#type: Kind,
-    min: Option<f64>,
-    max: Option<f64>,
-    step: Option<f64>,
-    #[serde(default)]
-    options: Vec<Value>,
-    label: Option<String>,
-}
-
 impl Field {
     /// A field of a type, without bounds.
     pub fn of(kind: Kind) -> Field {
@@ -77,33 +66,17 @@ impl Field {
     }
 
     /// A field as it is declared under `[fields]` in the configuration.
-    ///
-    /// # Errors
-    /// Names what is wrong: an unknown type or key, `min` above `max`, an option of another type.
     pub fn from_written(written: Value) -> Result<Field, String> {
         if let Ok(kind) = serde_json::from_value(written.clone()) {
             return Field::of(kind).checked();
         }
         match written {
-            Value::Object(_) => Field::from_table(
-                serde_json::from_value(written).map_err(|error| error.to_string())?,
-            )
-            .checked(),
+            Value::Object(_) => serde_json::from_value(written)
+                .map_err(|error| error.to_string())
+                .and_then(Field::checked),
             _ => Err(format!(
                 "expected number, string, boolean, array, object or a table with `type`, got {written}"
             )),
-        }
-    }
-
-    fn from_table(table: Table) -> Field {
-        let options = table.options.iter().map(Json::from_value).collect();
-        Field {
-            kind: table.r#type,
-            min: table.min,
-            max: table.max,
-            step: table.step,
-            options,
-            label: table.label,
         }
     }
 
@@ -116,11 +89,8 @@ impl Field {
         {
             return Err(format!("min {min} is above max {max}"));
         }
-        match self
-            .options
-            .iter()
-            .find(|option| option.kind() != self.kind)
-        {
+        let kind = |option: &&Json| option.kind() != self.kind;
+        match self.options.iter().find(kind) {
             Some(option) => Err(format!(
                 "option {option} is not {}",
                 self.kind.with_article()
@@ -214,6 +184,11 @@ impl Whitelist {
                 .collect();
         }
     }
+}
+
+fn options<'de, D: Deserializer<'de>>(written: D) -> Result<Vec<Json>, D::Error> {
+    let written = Vec::<Value>::deserialize(written)?;
+    Ok(written.iter().map(Json::of).collect())
 }
 
 /// The value, shortened for an error message.

@@ -56,18 +56,12 @@ pub enum Kind {
 impl Json {
     /// Checks a whole document: one value, valid UTF-8, no byte order mark, no
     /// duplicate key, no lone surrogate, at most [`MAX_DEPTH`] levels.
-    ///
-    /// # Errors
-    /// Names the first fault and its place.
     pub fn parse(bytes: &[u8]) -> Result<Json, JsonError> {
         Json::parse_within(MAX_DEPTH, bytes)
     }
 
     /// As [`Json::parse`], for what this program wrote itself: a document that arrived with
     /// [`MAX_DEPTH`] levels may be a few levels down in a session, and that in a line of its own.
-    ///
-    /// # Errors
-    /// As [`Json::parse`].
     pub fn parse_kept(bytes: &[u8]) -> Result<Json, JsonError> {
         Json::parse_within(MAX_DEPTH + ENVELOPES, bytes)
     }
@@ -76,14 +70,9 @@ impl Json {
         Ok(Json(Arc::from(&*check::compact(bytes, levels)?)))
     }
 
-    /// A value that this program made itself, so there is nothing to check.
-    pub fn from_value(value: &Value) -> Json {
-        Json::of(value)
-    }
-
     /// A JSON string.
     pub fn string(text: &str) -> Json {
-        Json::from_value(&Value::String(text.to_owned()))
+        Json::of(&text)
     }
 
     /// `null`.
@@ -101,7 +90,7 @@ impl Json {
         Json::of(&Members(&members.collect::<Vec<_>>()))
     }
 
-    /// Anything that this program serializes.
+    /// What this program made itself, so there is nothing to check.
     pub fn of(value: &impl Serialize) -> Json {
         Json(text(value).into())
     }

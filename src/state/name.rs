@@ -26,11 +26,8 @@ impl TopicName {
             .map(|c| if is_allowed(c) { c } else { '-' })
             .take(128)
             .collect();
-        TopicName(if kept.is_empty() {
-            "main".into()
-        } else {
-            kept.into()
-        })
+        let name = if kept.is_empty() { "main" } else { &kept };
+        TopicName(name.into())
     }
 }
 

@@ -55,9 +55,6 @@ impl Session {
     }
 
     /// As [`Session::from_json`], for a document that was already split into its members.
-    ///
-    /// # Errors
-    /// Names the member that has the wrong type.
     pub fn from_split(
         document: &Json,
         members: Option<Vec<(String, Json)>>,
@@ -72,22 +69,17 @@ impl Session {
     fn from_members(members: Vec<(String, Json)>, name: &str) -> Result<Session, ShapeError> {
         let mut session = Session::of_data(name, Json::empty_object());
         for (member, value) in members {
-            session.set_member(&member, value)?;
+            match member.as_str() {
+                "name" => session.name = expect(&member, value, Kind::String)?,
+                "data" => session.data = value,
+                "config" => {
+                    let config = expect(&member, value, Kind::Object)?;
+                    session.config = config.members().into_iter().flatten().collect();
+                }
+                _ => session.metadata = value,
+            }
         }
         Ok(session)
-    }
-
-    fn set_member(&mut self, member: &str, value: Json) -> Result<(), ShapeError> {
-        match member {
-            "name" => self.name = expect(member, value, Kind::String)?,
-            "data" => self.data = value,
-            "config" => {
-                let config = expect(member, value, Kind::Object)?;
-                self.config = config.members().unwrap_or_default().into_iter().collect();
-            }
-            _ => self.metadata = value,
-        }
-        Ok(())
     }
 
     /// The session as one JSON text.
@@ -125,9 +117,6 @@ fn is_session(members: &[(String, Json)]) -> bool {
 }
 
 /// The value, if it has the type that the member needs.
-///
-/// # Errors
-/// Names the member.
 pub fn expect(member: &str, value: Json, kind: Kind) -> Result<Json, ShapeError> {
     match value.kind() {
         got if got == kind => Ok(value),

@@ -17,15 +17,12 @@ use crate::program::config::Loaded;
 #[command(args_conflicts_with_subcommands = true, args_override_self = true)]
 #[command(subcommand_help_heading = "Commands (without one: serve)")]
 pub struct CommandLine {
-    /// What to do; without one: serve.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// What to serve.
     #[command(flatten)]
     pub serve: ServeArgs,
 }
 
-/// What the program can do.
 #[derive(Subcommand)]
 pub enum Command {
     /// Watch sources and serve them to viewers [default]
@@ -63,17 +60,14 @@ pub enum Command {
     Man,
 }
 
-/// `onlooker serve`.
 #[derive(Args)]
 pub struct ServeArgs {
     #[arg(value_name = "SOURCE", help = help_of("sources"))]
     sources: Vec<String>,
-    /// How to serve them.
     #[command(flatten)]
     pub running: RunArgs,
 }
 
-/// What every daemon can be told.
 #[derive(Args)]
 pub struct RunArgs {
     #[command(flatten)]
@@ -91,7 +85,6 @@ pub struct RunArgs {
     pub quiet: bool,
 }
 
-/// Where the running daemon is.
 #[derive(Args)]
 #[command(next_help_heading = "Daemon")]
 pub struct PlaceArgs {
@@ -105,10 +98,8 @@ pub struct PlaceArgs {
     config: Option<PathBuf>,
 }
 
-/// How the running daemon is reached.
 #[derive(Args)]
 pub struct DaemonArgs {
-    /// Where it is.
     #[command(flatten)]
     pub place: PlaceArgs,
     /// Token to show [default: the one kept on this machine]
@@ -121,7 +112,6 @@ pub struct DaemonArgs {
     pub token: Option<String>,
 }
 
-/// `onlooker view`.
 #[derive(Args)]
 pub struct ViewArgs {
     /// Page or socket link of a daemon [default: the one on this machine]
@@ -133,12 +123,10 @@ pub struct ViewArgs {
     /// Stop after this many frames [default: until Ctrl-C]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
-    /// The daemon, without a URL.
     #[command(flatten)]
     pub daemon: DaemonArgs,
 }
 
-/// `onlooker push`.
 #[derive(Args)]
 pub struct PushArgs {
     /// JSON or TOML file to replace the session with; - streams NDJSON from stdin, a write per line
@@ -150,12 +138,10 @@ pub struct PushArgs {
     /// Merge a config field; the value is JSON, or else a text; may be repeated
     #[arg(long, value_name = "FIELD=VALUE")]
     pub set: Vec<String>,
-    /// The daemon to write to.
     #[command(flatten)]
     pub daemon: DaemonArgs,
 }
 
-/// `onlooker status`.
 #[derive(Args)]
 pub struct StatusArgs {
     /// Print the daemon's answer as JSON
@@ -164,23 +150,19 @@ pub struct StatusArgs {
     /// Print nothing: exit 0 if the daemon answers, 1 if not
     #[arg(long, conflicts_with = "json")]
     pub health: bool,
-    /// The daemon to ask.
     #[command(flatten)]
     pub daemon: DaemonArgs,
 }
 
-/// `onlooker qr`.
 #[derive(Args)]
 pub struct QrArgs {
     /// What to draw [default: the running daemon's link]
     #[arg(value_name = "TEXT")]
     pub text: Option<String>,
-    /// The daemon to ask.
     #[command(flatten)]
     pub daemon: DaemonArgs,
 }
 
-/// `onlooker store`.
 #[derive(Subcommand)]
 pub enum StoreCommand {
     /// Print every topic, one JSON object per line
@@ -190,7 +172,6 @@ pub enum StoreCommand {
         /// NDJSON of an export [default: stdin]
         #[arg(value_name = "FILE")]
         file: Option<String>,
-        /// Where they go.
         #[command(flatten)]
         store: StoreArgs,
     },
@@ -199,7 +180,6 @@ pub enum StoreCommand {
     Check(StoreArgs),
 }
 
-/// Which store.
 #[derive(Args)]
 pub struct StoreArgs {
     #[arg(long, value_name = "FILE", help = help_of("store"))]
@@ -208,13 +188,11 @@ pub struct StoreArgs {
     config: Option<PathBuf>,
 }
 
-/// `onlooker config`.
 #[derive(Args)]
 pub struct ConfigArgs {
     /// Print every key with its default, commented out: a file to start from
     #[arg(long)]
     pub default: bool,
-    /// Every flag of `serve` is known, to see what it would do.
     #[command(flatten)]
     pub serve: ServeArgs,
 }
@@ -232,9 +210,6 @@ impl CommandLine {
     }
 
     /// Reads the words of a command line, the program's own name first.
-    ///
-    /// # Errors
-    /// What was asked for instead (help, version), or what is wrong.
     pub fn read(
         words: impl IntoIterator<Item = std::ffi::OsString>,
     ) -> Result<CommandLine, clap::Error> {
@@ -266,9 +241,6 @@ impl RunArgs {
 
 impl PlaceArgs {
     /// The configuration, as far as it concerns where the daemon is.
-    ///
-    /// # Errors
-    /// Something in it cannot be used.
     pub fn load(&self) -> Result<Loaded, Failure> {
         let flags = [("port", self.port.clone()), ("bind", self.bind.clone())];
         Written::new(flags, self.config.clone()).load()
@@ -277,9 +249,6 @@ impl PlaceArgs {
 
 impl StoreArgs {
     /// The configuration, as far as it concerns the store.
-    ///
-    /// # Errors
-    /// Something in it cannot be used.
     pub fn load(&self) -> Result<Loaded, Failure> {
         Written::new([("store", self.store.clone())], self.config.clone()).load()
     }

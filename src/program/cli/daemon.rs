@@ -24,21 +24,17 @@ use super::failure::Failure;
 use super::{pin, runtime_dir};
 use crate::access::Token;
 use crate::discovery::address;
-use crate::options::HostToken;
-use crate::program::config::Loaded;
+use crate::options::{AccessOptions, HostToken};
 
 /// How long the daemon may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A connection to it, plain or not.
 type Stream = Either<TcpStream, TlsStream<TcpStream>>;
 
-/// A socket to it.
 pub type Socket = WebSocketStream<Stream>;
 
 /// Where it is, and what is shown to it.
 pub struct Daemon {
-    /// Host and port.
     authority: String,
     token: Option<Token>,
     tls: Option<TlsConnector>,
@@ -49,7 +45,6 @@ pub struct Daemon {
 pub enum Refusal {
     /// Nobody answers, or not now: trying again may help.
     Absent(String),
-    /// It says no.
     Denied(String),
 }
 
@@ -62,41 +57,30 @@ impl From<Refusal> for Failure {
 
 impl Daemon {
     /// The one on this machine, with the token that may write to it.
-    ///
-    /// # Errors
-    /// The configuration cannot be used, or others could have put the kept token there.
     pub fn to_write(args: &DaemonArgs) -> Result<Daemon, Failure> {
-        let loaded = args.place.load()?;
-        let configured = match &loaded.settings.options.access.host_token {
+        Daemon::here(args, |access| match &access.host_token {
             HostToken::Given(token) => Some(token.clone()),
             HostToken::Random | HostToken::LoopbackOnly => None,
-        };
-        Daemon::here(&loaded, args, configured)
+        })
     }
 
     /// The one on this machine, with the token that may watch it.
-    ///
-    /// # Errors
-    /// As for [`Daemon::to_write`].
     pub fn to_watch(args: &DaemonArgs) -> Result<Daemon, Failure> {
-        let loaded = args.place.load()?;
-        let configured = loaded.settings.options.access.viewer_token.clone();
-        Daemon::here(&loaded, args, configured)
+        Daemon::here(args, |access| access.viewer_token.clone())
     }
 
     fn here(
-        loaded: &Loaded,
         args: &DaemonArgs,
-        configured: Option<Token>,
+        configured: fn(&AccessOptions) -> Option<Token>,
     ) -> Result<Daemon, Failure> {
-        let options = &loaded.settings.options;
+        let options = args.place.load()?.settings.options;
         let host = address::url_host(address::from_here(options.bind));
         let typed = args.token.as_deref().map(Token::new);
         let tls = options.tls.as_ref();
         let tls = tls.map(|files| pin::connector(&files.cert)).transpose();
         Ok(Daemon {
             authority: format!("{host}:{}", options.port),
-            token: match typed.or(configured) {
+            token: match typed.or_else(|| configured(&options.access)) {
                 Some(token) => Some(token),
                 None => kept_token(options.port)?,
             },
@@ -113,10 +97,6 @@ impl Daemon {
         }
     }
 
-    /// Opens a socket at a path.
-    ///
-    /// # Errors
-    /// Nobody answers, or the daemon says no.
     pub async fn socket(&self, path: &str) -> Result<Socket, Refusal> {
         let url = format!("ws://{}{path}", self.authority);
         let wrong = |error: Error| Refusal::Denied(format!("{url}: {error}"));
@@ -142,10 +122,6 @@ impl Daemon {
         .await
     }
 
-    /// Fetches a path's body.
-    ///
-    /// # Errors
-    /// Nobody answers, or the daemon says no.
     pub async fn get(&self, path: &str) -> Result<Bytes, Refusal> {
         let mut request = Request::get(path).header(HOST, &self.authority);
         if let Some(value) = self.authorization() {
@@ -176,9 +152,6 @@ impl Daemon {
     }
 
     /// What it says of itself.
-    ///
-    /// # Errors
-    /// As for [`Daemon::get`]; or something else answers.
     pub async fn status(&self) -> Result<Value, Failure> {
         let body = self.get("/api/status").await?;
         serde_json::from_slice(&body).map_err(|error| {

@@ -5,7 +5,6 @@ use crate::program::config::{ConfigError, Place};
 /// How the program ends; after `sysexits.h` where that has a word for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-#[allow(missing_docs)]
 pub enum Exit {
     Failure = 1,
     Usage = 2,
@@ -17,19 +16,15 @@ pub enum Exit {
 /// Why the program ends early.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The code.
     pub exit: Exit,
-    /// One line for a person.
     pub text: String,
 }
 
 impl Failure {
-    /// A failure while running.
     pub fn new(text: impl Into<String>) -> Failure {
         Failure::with(Exit::Failure, text)
     }
 
-    /// A failure with a code of its own.
     pub fn with(exit: Exit, text: impl Into<String>) -> Failure {
         let text = text.into();
         Failure { exit, text }

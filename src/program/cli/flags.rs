@@ -59,7 +59,6 @@ fn flag(key: &'static Key) -> Arg {
     }
 }
 
-/// The help of the key of this name.
 pub fn help_of(name: &str) -> String {
     Key::named(name).map(help).unwrap_or_default()
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::watch;
+use tracing::Level;
 
 use super::arguments::RunArgs;
 use super::failure::Failure;
@@ -14,7 +15,7 @@ use crate::options::{Options, Page, Source};
 use crate::program::config::{Loaded, Place, Qr};
 use crate::program::terminal;
 use crate::program::terminal::banner;
-use crate::program::terminal::log::Verbosity;
+use crate::program::terminal::log;
 use crate::program::terminal::screen::Screen;
 use crate::program::terminal::status;
 use crate::server::{Links, Server};
@@ -23,12 +24,9 @@ use crate::server::{Links, Server};
 const CALM: Duration = Duration::from_millis(100);
 const TICK: Duration = Duration::from_secs(1);
 
-/// What is said about a run, and where.
 pub struct Output {
-    /// Where people look.
     pub screen: Screen,
-    /// How much is said.
-    pub verbosity: Verbosity,
+    pub level: Level,
     json: bool,
     qr: Qr,
     qr_wanted: bool,
@@ -36,11 +34,10 @@ pub struct Output {
 }
 
 impl Output {
-    /// As the command line wants it.
     pub fn of(loaded: &Loaded, running: &RunArgs) -> Output {
         Output {
             screen: Screen::stderr(),
-            verbosity: Verbosity::of(running.verbose, running.quiet),
+            level: log::level(running.verbose, running.quiet),
             json: running.json,
             qr: loaded.settings.qr,
             qr_wanted: *loaded.place("qr") != Place::Default,
@@ -49,13 +46,9 @@ impl Output {
     }
 
     fn is_quiet(&self) -> bool {
-        self.verbosity == Verbosity::Quiet
+        self.level == Level::ERROR
     }
 
-    /// Says that it is running.
-    ///
-    /// # Errors
-    /// Stdout cannot be written.
     pub fn announce(&self, server: &Server) -> Result<(), Failure> {
         self.greet(server, None);
         if self.json {

@@ -11,7 +11,6 @@ use super::streams::print;
 use crate::program::config::show;
 use crate::program::terminal::{self, banner};
 
-/// `onlooker token`.
 pub fn token(place: &PlaceArgs) -> Result<(), Failure> {
     let port = place.load()?.settings.options.port;
     let token = kept_token(port)?.ok_or_else(|| {
@@ -23,7 +22,6 @@ pub fn token(place: &PlaceArgs) -> Result<(), Failure> {
     print(&format!("{}\n", token.reveal())).map(drop)
 }
 
-/// `onlooker qr`.
 pub fn qr(args: QrArgs) -> Result<(), Failure> {
     let text = match args.text {
         Some(text) => text,
@@ -38,7 +36,6 @@ pub fn qr(args: QrArgs) -> Result<(), Failure> {
     print(&banner::code(&text, terminal::width())).map(drop)
 }
 
-/// `onlooker config`.
 pub fn config(args: ConfigArgs) -> Result<(), Failure> {
     let text = match args.default {
         true => show::template(),

@@ -18,9 +18,6 @@ struct Pinned {
 }
 
 /// Opens connections to a daemon that shows this certificate.
-///
-/// # Errors
-/// Names the file and what is wrong with it.
 pub fn connector(certificate: &Path) -> Result<TlsConnector, String> {
     let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", certificate.display());
     let pinned = CertificateDer::from_pem_file(certificate).map_err(|error| wrong(&error))?;

@@ -19,7 +19,6 @@ use crate::state::json::Json;
 /// The revision of an accepted write, or why it was refused.
 type Answer = Result<String, String>;
 
-/// `onlooker push`.
 pub fn push(args: PushArgs) -> Result<(), Failure> {
     let messages = messages(&args)?;
     let daemon = Daemon::to_write(&args.daemon)?;
@@ -28,17 +27,16 @@ pub fn push(args: PushArgs) -> Result<(), Failure> {
         path += &format!("?topic={}", utf8_percent_encode(topic, NON_ALPHANUMERIC));
     }
     block_on(async {
-        let socket = daemon.socket(&path).await?;
-        let mut pusher = Pusher { socket };
+        let mut socket = daemon.socket(&path).await?;
         for message in messages {
-            let revision = pusher.write(message).await?.map_err(Failure::new)?;
+            let revision = write(&mut socket, message).await?.map_err(Failure::new)?;
             print(&format!("{revision}\n"))?;
         }
         if args.file.as_deref() == Some("-") {
-            pusher.stream().await?;
+            stream(&mut socket).await?;
         }
         // The writes are acknowledged: if the goodbye fails, nothing is lost.
-        let _ = pusher.socket.close(None).await;
+        let _ = socket.close(None).await;
         Ok(())
     })
 }
@@ -62,60 +60,53 @@ fn messages(args: &PushArgs) -> Result<Vec<String>, Failure> {
     Ok(messages)
 }
 
-/// A connected host.
-struct Pusher {
-    socket: Socket,
-}
-
-impl Pusher {
-    /// A write per line; a bad one is named and skipped.
-    async fn stream(&mut self) -> Result<(), Failure> {
-        let mut lines = BufReader::new(tokio::io::stdin()).split(b'\n');
-        let (mut number, mut bad) = (0_u64, 0_u64);
-        let unreadable = |error| Failure::new(format!("stdin: {error}"));
-        while let Some(line) = lines.next_segment().await.map_err(unreadable)? {
-            number += 1;
-            if line.trim_ascii().is_empty() {
-                continue;
-            }
-            let answer = match line_message(&line) {
-                Ok(text) => self.write(text).await?,
-                Err(reason) => Err(reason),
-            };
-            match answer {
-                Ok(revision) => {
-                    if print(&format!("{revision}\n"))? == Printed::NobodyReads {
-                        return Ok(());
-                    }
-                }
-                Err(reason) => {
-                    bad += 1;
-                    say(&format!("line {number}: {reason}"));
-                }
-            }
+/// A write per line; a bad one is named and skipped.
+async fn stream(socket: &mut Socket) -> Result<(), Failure> {
+    let mut lines = BufReader::new(tokio::io::stdin()).split(b'\n');
+    let (mut number, mut bad) = (0_u64, 0_u64);
+    let unreadable = |error| Failure::new(format!("stdin: {error}"));
+    while let Some(line) = lines.next_segment().await.map_err(unreadable)? {
+        number += 1;
+        if line.trim_ascii().is_empty() {
+            continue;
         }
-        match bad {
-            0 => Ok(()),
-            bad => Err(Failure::new(format!(
-                "{bad} of {number} lines were not accepted"
-            ))),
+        let answer = match line_message(&line) {
+            Ok(text) => write(socket, text).await?,
+            Err(reason) => Err(reason),
+        };
+        match answer {
+            Ok(revision) => {
+                if print(&format!("{revision}\n"))? == Printed::NobodyReads {
+                    return Ok(());
+                }
+            }
+            Err(reason) => {
+                bad += 1;
+                say(&format!("line {number}: {reason}"));
+            }
         }
     }
+    match bad {
+        0 => Ok(()),
+        bad => Err(Failure::new(format!(
+            "{bad} of {number} lines were not accepted"
+        ))),
+    }
+}
 
-    async fn write(&mut self, text: String) -> Result<Answer, Failure> {
-        let lost = |reason: &str| Failure::new(format!("the daemon went away: {reason}"));
-        let sent = self.socket.send(Message::text(text)).await;
-        sent.map_err(|error| lost(&error.to_string()))?;
-        loop {
-            match self.socket.next().await {
-                Some(Ok(Message::Text(answer))) => return Ok(read_answer(&answer)),
-                Some(Ok(Message::Close(frame))) => {
-                    return Err(lost(frame.as_ref().map_or("", |frame| &frame.reason)));
-                }
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(lost(&error.to_string())),
-                None => return Err(lost("the connection ended")),
+async fn write(socket: &mut Socket, text: String) -> Result<Answer, Failure> {
+    let lost = |reason: &str| Failure::new(format!("the daemon went away: {reason}"));
+    let sent = socket.send(Message::text(text)).await;
+    sent.map_err(|error| lost(&error.to_string()))?;
+    loop {
+        match socket.next().await {
+            Some(Ok(Message::Text(answer))) => return Ok(read_answer(&answer)),
+            Some(Ok(Message::Close(frame))) => {
+                return Err(lost(frame.as_ref().map_or("", |frame| &frame.reason)));
             }
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Err(lost(&error.to_string())),
+            None => return Err(lost("the connection ended")),
         }
     }
 }

@@ -19,14 +19,12 @@ pub struct Configuration {
     adapt: fn(&mut Loaded),
     /// What was in effect at the start; what needs a restart still is.
     begun: Loaded,
-    now: Loaded,
+    /// What is in effect.
+    pub now: Loaded,
 }
 
 impl Configuration {
     /// As the daemon starts.
-    ///
-    /// # Errors
-    /// A value cannot be used.
     pub fn load(written: Written, adapt: fn(&mut Loaded)) -> Result<Configuration, Failure> {
         let mut begun = written.load()?;
         adapt(&mut begun);
@@ -39,11 +37,6 @@ impl Configuration {
         })
     }
 
-    /// What is in effect.
-    pub fn now(&self) -> &Loaded {
-        &self.now
-    }
-
     /// What the server is told.
     pub fn options(&self) -> &Options {
         &self.now.settings.options
@@ -51,9 +44,6 @@ impl Configuration {
 
     /// Reads it again and takes over what a running server can. Returns what came of it, also in
     /// words.
-    ///
-    /// # Errors
-    /// A value cannot be used; then all stays as it was.
     pub async fn reload(&mut self, server: &Server) -> Result<(Reloaded, String), Failure> {
         let next = self.again().await?;
         let reloaded = server.reload(&next.settings.options).await;
@@ -81,7 +71,7 @@ impl Configuration {
 
     fn news(&self, next: &Loaded, certificate: bool) -> String {
         let base = |key: &Key| if key.live { &self.now } else { &self.begun };
-        let value = |loaded: &Loaded, key: &Key| key.show(&loaded.settings);
+        let value = |loaded: &Loaded, key: &Key| (key.show)(&loaded.settings);
         let changed = |live: bool| {
             let keys = KEYS.iter().filter(move |key| key.live == live);
             let other = keys.filter(|key| value(base(key), key) != value(next, key));

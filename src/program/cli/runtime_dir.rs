@@ -15,9 +15,6 @@ pub struct TokenFile {
 
 impl TokenFile {
     /// Keeps a daemon's token until the daemon stops.
-    ///
-    /// # Errors
-    /// No directory can be made, or found, that only this user can reach.
     pub fn keep(port: u16, token: &Token) -> io::Result<TokenFile> {
         TokenFile::keep_in(&directory(), port, token)
     }
@@ -46,9 +43,6 @@ impl Drop for TokenFile {
 }
 
 /// The token of the daemon on a port, if this user runs one here.
-///
-/// # Errors
-/// What is there is not this user's, or cannot be read.
 pub fn find(port: u16) -> io::Result<Option<Token>> {
     let directory = directory();
     match check_own(&directory).and_then(|()| read(&file_of(&directory, port))) {

@@ -17,13 +17,11 @@ use crate::server::Server;
 /// Shorter tokens that people make up can be guessed.
 const GOOD_TOKEN: usize = 22;
 
-/// `onlooker serve`.
 pub fn serve(args: ServeArgs) -> Result<(), Failure> {
     let (written, running) = args.split();
     start(written, &running, |_| {})
 }
 
-/// `onlooker demo`.
 pub fn demo(args: RunArgs) -> Result<(), Failure> {
     let (written, running) = args.split();
     start(written, &running, |loaded: &mut Loaded| {
@@ -35,9 +33,9 @@ pub fn demo(args: RunArgs) -> Result<(), Failure> {
 
 fn start(written: Written, running: &RunArgs, adapt: fn(&mut Loaded)) -> Result<(), Failure> {
     let configuration = Configuration::load(written, adapt)?;
-    let loaded = configuration.now();
-    let output = Output::of(loaded, running);
-    log::start(&output.screen, loaded.settings.log_format, output.verbosity);
+    let output = Output::of(&configuration.now, running);
+    let format = configuration.now.settings.log_format;
+    log::start(&output.screen, format, output.level);
     warn_of_misspelt_variables();
     raise_file_limit();
     block_on(run(configuration, output))

@@ -5,7 +5,6 @@ use super::failure::Failure;
 /// What a running daemon is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// To stop in order.
     Stop,
     /// To read its configuration and certificate again.
     #[cfg_attr(not(unix), allow(dead_code))]
@@ -29,9 +28,6 @@ pub struct Signals {
 #[cfg(unix)]
 impl Signals {
     /// Takes over the signals from the system.
-    ///
-    /// # Errors
-    /// The system does not allow it.
     pub fn listen() -> Result<Signals, Failure> {
         use std::io::{IsTerminal, stderr, stdin, stdout};
         use tokio::signal::unix::{SignalKind, signal};
@@ -96,9 +92,6 @@ fn ignores_hangup() -> bool {
 #[cfg(not(unix))]
 impl Signals {
     /// Ctrl-C needs no preparation.
-    ///
-    /// # Errors
-    /// None.
     pub fn listen() -> Result<Signals, Failure> {
         Ok(Signals {})
     }
@@ -109,7 +102,6 @@ impl Signals {
         Signal::Stop
     }
 
-    /// The same.
     pub async fn sent(&mut self) {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;

@@ -10,7 +10,6 @@ use super::streams::print;
 use crate::hub::not_kept_since;
 use crate::program::terminal::{neutral, status};
 
-/// `onlooker status`.
 pub fn status(args: &StatusArgs) -> Result<(), Failure> {
     let daemon = Daemon::to_write(&args.daemon)?;
     block_on(async {

@@ -11,7 +11,6 @@ use super::streams::{Printed, print, say};
 use crate::program::terminal::neutral;
 use crate::store::{self, Found, StoredTopic, WENT_BACK};
 
-/// `onlooker store`.
 pub fn store(command: StoreCommand) -> Result<(), Failure> {
     match command {
         StoreCommand::Export(store) => export(&path(&store)?),

@@ -6,19 +6,13 @@ use crate::access::Token;
 /// A page or socket link, taken apart.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Host and port.
     pub authority: String,
-    /// Path and query.
     pub path: String,
     /// What its fragment carries.
     pub token: Option<Token>,
 }
 
 impl Target {
-    /// Reads it.
-    ///
-    /// # Errors
-    /// It does not lead to a daemon that can be viewed.
     pub fn read(url: &str) -> Result<Target, Failure> {
         let wrong = |reason: &str| {
             let text = format!("{url}: {reason}: give a link like http://192.168.1.20:9876/");

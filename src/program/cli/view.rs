@@ -34,14 +34,6 @@ struct View {
     pause: Duration,
 }
 
-/// How a connection ended.
-enum End {
-    /// Everything asked for is printed.
-    Done,
-    Lost(String),
-}
-
-/// `onlooker view`.
 pub fn view(args: ViewArgs) -> Result<(), Failure> {
     let mut view = View::of(args)?;
     block_on(async {
@@ -77,13 +69,10 @@ impl View {
     /// Fails when the first connection fails; later on, the daemon is only away for a while.
     async fn run(&mut self) -> Result<(), Failure> {
         let mut socket = self.connect().await?;
-        loop {
-            let reason = match self.print_frames(&mut socket).await? {
-                End::Done => return Ok(()),
-                End::Lost(reason) => reason,
-            };
+        while let Some(reason) = self.print_frames(&mut socket).await? {
             socket = self.reconnect(reason).await?;
         }
+        Ok(())
     }
 
     async fn reconnect(&mut self, mut reason: String) -> Result<Socket, Failure> {
@@ -110,7 +99,8 @@ impl View {
         self.daemon.socket(&path).await
     }
 
-    async fn print_frames(&mut self, socket: &mut Socket) -> Result<End, Failure> {
+    /// Why the connection was lost; none once everything asked for is printed.
+    async fn print_frames(&mut self, socket: &mut Socket) -> Result<Option<String>, Failure> {
         loop {
             let text = match tokio::time::timeout(SILENCE, socket.next()).await {
                 Ok(Some(Ok(Message::Text(text)))) => text,
@@ -118,18 +108,18 @@ impl View {
                     let (code, reason) = frame.map_or((1005, String::new()), |frame| {
                         (u16::from(frame.code), frame.reason.to_string())
                     });
-                    return closed(code, &reason);
+                    return closed(code, &reason).map(Some);
                 }
                 Ok(Some(Ok(_))) => continue,
-                Ok(Some(Err(error))) => return Ok(End::Lost(error.to_string())),
-                Ok(None) => return Ok(End::Lost("the connection ended".to_owned())),
-                Err(_) => return Ok(End::Lost("the daemon is silent".to_owned())),
+                Ok(Some(Err(error))) => return Ok(Some(error.to_string())),
+                Ok(None) => return Ok(Some("the connection ended".to_owned())),
+                Err(_) => return Ok(Some("the daemon is silent".to_owned())),
             };
             // Only a frame shows that the daemon is well: connecting alone may succeed for ever.
             self.pause = FIRST_PAUSE;
             self.since = revision(&text).or(self.since.take());
             if self.print(&text)? == Printed::NobodyReads || self.left == Some(0) {
-                return Ok(End::Done);
+                return Ok(None);
             }
         }
     }
@@ -144,14 +134,14 @@ impl View {
 }
 
 /// The command ends when trying again would not help.
-fn closed(code: u16, reason: &str) -> Result<End, Failure> {
+fn closed(code: u16, reason: &str) -> Result<String, Failure> {
     let text = format!(
         "closed by the daemon: {}",
         format!("{code} {reason}").trim_end()
     );
     match code {
         close::TOPIC_GONE => Err(Failure::new(text)),
-        _ => Ok(End::Lost(text)),
+        _ => Ok(text),
     }
 }
 
@@ -181,7 +171,7 @@ mod tests {
     #[test]
     fn a_dropped_topic_ends_the_view() {
         assert!(closed(4404, "").is_err());
-        assert!(matches!(closed(1001, "stopping"), Ok(End::Lost(_))));
+        assert!(closed(1001, "stopping").is_ok());
         assert_eq!(revision("{\"revision\":\"17\"}").as_deref(), Some("17"));
         assert_eq!(revision("plain text"), None);
     }

@@ -12,7 +12,6 @@ use crate::program::config::{Loaded, environment, find_file};
 pub struct Written {
     /// Keys by their names, each with its values.
     pub keys: Vec<(&'static str, Vec<String>)>,
-    /// `--config`.
     pub file: Option<PathBuf>,
 }
 
@@ -30,9 +29,6 @@ impl Written {
     }
 
     /// The effective configuration.
-    ///
-    /// # Errors
-    /// The first value that cannot be used, or a file that cannot be read.
     pub fn load(&self) -> Result<Loaded, Failure> {
         let path = find_file(self.file.as_deref());
         let file = path.as_deref().map(File::read).transpose()?;
@@ -40,9 +36,6 @@ impl Written {
     }
 
     /// The same with this file, or none.
-    ///
-    /// # Errors
-    /// The first value that cannot be used.
     pub fn resolve(&self, file: Option<&File>) -> Result<Loaded, Failure> {
         self.check_viewer_token()?;
         let flags = |key: &Key| self.values(key.name).map(<[String]>::to_vec);

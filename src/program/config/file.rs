@@ -1,6 +1,7 @@
 //! The configuration file: TOML in which every key is known and every fault has its line.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Read};
 use std::ops::Range;
@@ -18,7 +19,6 @@ use super::place::{ConfigError, Place};
 use super::settings::Settings;
 use crate::state::fields::Field;
 
-/// The table that declares the whitelist.
 const FIELDS: &str = "fields";
 
 /// A larger file was named by mistake.
@@ -28,16 +28,10 @@ const LARGEST: u64 = 1024 * 1024;
 /// because there are tokens among them.
 #[derive(Clone)]
 pub struct File {
-    path: PathBuf,
-    entries: Vec<Entry>,
+    pub path: PathBuf,
+    /// By the keys' names: the line, and what it says.
+    entries: HashMap<&'static str, (usize, Vec<String>)>,
     fields: Option<(usize, IndexMap<String, Field>)>,
-}
-
-#[derive(Clone)]
-struct Entry {
-    key: &'static str,
-    values: Vec<String>,
-    line: usize,
 }
 
 /// The text while it is read, which gives a fault its line.
@@ -47,10 +41,6 @@ struct Toml<'a> {
 }
 
 impl File {
-    /// Reads a file.
-    ///
-    /// # Errors
-    /// It cannot be read, is not TOML, or has an unknown key.
     pub fn read(path: &Path) -> Result<File, ConfigError> {
         let text = read(path).map_err(|error| ConfigError {
             place: Place::File(path.to_owned(), 0),
@@ -59,16 +49,12 @@ impl File {
         File::parse(path, &text)
     }
 
-    /// Reads a file's text.
-    ///
-    /// # Errors
-    /// It is not TOML, or has an unknown key.
     pub fn parse(path: &Path, text: &str) -> Result<File, ConfigError> {
         let toml = Toml { path, text };
         let table = DeTable::parse(text).map_err(|error| toml.not_toml(&error))?;
         let mut file = File {
             path: path.to_owned(),
-            entries: Vec::new(),
+            entries: HashMap::new(),
             fields: None,
         };
         for (name, value) in table.into_inner() {
@@ -92,11 +78,7 @@ impl File {
         let values = values(key, value.get_ref())
             .map_err(|reason| toml.fault(value.span(), &format!("{}: {reason}", key.name)))?;
         let values = values.into_iter().map(|text| self.located(key, text));
-        self.entries.push(Entry {
-            key: key.name,
-            values: values.collect(),
-            line,
-        });
+        self.entries.insert(key.name, (line, values.collect()));
         Ok(())
     }
 
@@ -109,15 +91,9 @@ impl File {
         folder.join(text).display().to_string()
     }
 
-    /// Where it was found.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// What the file says about a key.
     pub fn written(&self, key: &Key) -> Option<(Place, Vec<String>)> {
-        let entry = self.entries.iter().find(|entry| entry.key == key.name)?;
-        Some((self.place(entry.line), entry.values.clone()))
+        let (line, values) = self.entries.get(key.name)?;
+        Some((self.place(*line), values.clone()))
     }
 
     /// Puts the declared whitelist where it belongs; where it was written.

@@ -15,7 +15,6 @@ use crate::state::name::TopicName;
 
 /// How a value is read and shown.
 pub struct Form<T: 'static> {
-    /// How it looks where it is written.
     pub look: Look,
     /// Reads one value; an empty text means: not set.
     pub read: fn(&str) -> Result<T, String>,
@@ -30,7 +29,6 @@ pub struct Look {
     pub value: &'static str,
     /// How its key is given on the command line.
     pub shape: Shape,
-    /// Not to be printed.
     pub secret: bool,
     /// Whether a relative value in a file is relative to that file.
     pub path: bool,
@@ -82,7 +80,6 @@ impl<T> Form<T> {
     }
 }
 
-/// One of a few words.
 macro_rules! words {
     ($name:ident: $type:ty = $value:literal { $($word:literal = $variant:path),+ $(,)? }) => {
         pub const $name: Form<$type> = Form::new(
@@ -210,7 +207,6 @@ const fn optional(value: &'static str) -> Form<Option<String>> {
     )
 }
 
-/// The value of a key that takes one.
 pub(super) fn one(written: &[String]) -> Result<&str, String> {
     match written {
         [value] => Ok(value),

@@ -22,8 +22,11 @@ pub struct Key {
     at: &'static str,
     /// A sentence, which may be broken into lines.
     help: &'static str,
-    read: fn(&mut Settings, &[String]) -> Result<(), String>,
-    show: fn(&Settings) -> Value,
+    /// Reads what was written. Whether the value can be used at all is for
+    /// [`Options::check_values`](crate::options::Options::check_values) to say.
+    pub read: fn(&mut Settings, &[String]) -> Result<(), String>,
+    /// The value as `read` reads it back.
+    pub show: fn(&Settings) -> Value,
 }
 
 /// Each line says: name, form (in brackets: a list of it) and where the value is kept; the help
@@ -218,22 +221,8 @@ impl Key {
         self.help.trim()
     }
 
-    /// Reads what was written.
-    ///
-    /// # Errors
-    /// Says what is expected. Whether the value can be used at all is for
-    /// [`Options::check_values`](crate::options::Options::check_values) to say.
-    pub fn read(&self, settings: &mut Settings, written: &[String]) -> Result<(), String> {
-        (self.read)(settings, written)
-    }
-
-    /// The value as [`Key::read`] reads it back.
-    pub fn show(&self, settings: &Settings) -> Value {
-        (self.show)(settings)
-    }
-
     /// The default, as the file would write it.
     pub fn default(&self) -> Value {
-        self.show(&Settings::default())
+        (self.show)(&Settings::default())
     }
 }

@@ -6,13 +6,10 @@ use std::path::PathBuf;
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// The command line.
     Flag,
-    /// A variable of the environment.
     Environment,
     /// A line of the configuration file.
     File(PathBuf, usize),
-    /// It was not written anywhere.
     Default,
 }
 
@@ -20,9 +17,7 @@ pub enum Place {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct ConfigError {
-    /// Where the value was written.
     pub place: Place,
-    /// The whole message.
     pub text: String,
 }
 

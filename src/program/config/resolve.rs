@@ -18,13 +18,10 @@ pub const FILE_VARIABLE: &str = "ONLOOKER_CONFIG";
 /// The effective configuration, and where each value comes from.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// The values.
     pub settings: Settings,
     /// One per key, in the table's order.
     pub places: Vec<(&'static Key, Place)>,
-    /// Where `[fields]` was written.
     pub fields: Place,
-    /// The file that was read.
     pub file: Option<PathBuf>,
 }
 
@@ -33,16 +30,13 @@ pub type Typed<'a> = &'a dyn Fn(&Key) -> Option<Vec<String>>;
 
 impl Loaded {
     /// Settles every key, and checks the values by themselves.
-    ///
-    /// # Errors
-    /// The first value that cannot be used.
     pub fn resolve(flags: Typed, env: Typed, file: Option<&File>) -> Result<Loaded, ConfigError> {
         let mut settings = Settings::default();
         let mut places = Vec::with_capacity(KEYS.len());
         for key in KEYS {
             let place = match written(key, flags, env, file) {
                 Some((place, values)) => {
-                    let read = key.read(&mut settings, &values);
+                    let read = (key.read)(&mut settings, &values);
                     read.map_err(|reason| refused(key, &place, &values, &reason))?;
                     place
                 }
@@ -55,7 +49,7 @@ impl Loaded {
             settings,
             places,
             fields: fields.unwrap_or(Place::Default),
-            file: file.map(|file| file.path().to_owned()),
+            file: file.map(|file| file.path.clone()),
         };
         loaded.join_keys()?;
         // The library's words, with the name, place and text of the key.
@@ -74,7 +68,6 @@ impl Loaded {
         Ok(loaded)
     }
 
-    /// Where a key's value comes from.
     pub fn place(&self, name: &str) -> &Place {
         let found = self.places.iter().find(|(key, _)| key.name == name);
         found.map_or(&Place::Default, |(_, place)| place)

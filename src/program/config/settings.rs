@@ -8,17 +8,14 @@ use crate::options::Options;
 /// Everything a key can say.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// What the server is told.
     pub options: Options,
     /// What becomes the access option of that name: `random` is only made when a server starts.
     pub viewer_token: ViewerToken,
     /// Half of [`Options::tls`]: the certificate.
     pub tls_cert: Option<PathBuf>,
-    /// The other half: the key.
     pub tls_key: Option<PathBuf>,
     /// What the code in the terminal leads to.
     pub qr: Qr,
-    /// How log lines look.
     pub log_format: LogFormat,
 }
 
@@ -28,30 +25,23 @@ pub enum ViewerToken {
     /// Everybody may watch.
     #[default]
     None,
-    /// A token made at start.
     Random,
-    /// This token.
     Given(Token),
 }
 
 /// What the code in the terminal leads to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Qr {
-    /// The viewer page.
     #[default]
     Page,
     /// The viewer socket, for an app that scans it.
     Ws,
-    /// No code.
     None,
 }
 
-/// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
     #[default]
     Text,
-    /// One JSON object per line.
     Json,
 }

@@ -27,7 +27,7 @@ pub fn effective(loaded: &Loaded) -> String {
 }
 
 fn assignment(key: &Key, loaded: &Loaded) -> String {
-    let value = key.show(&loaded.settings);
+    let value = (key.show)(&loaded.settings);
     // `random` and `none` are not secrets.
     match key.look.secret && !matches!(value.as_str(), Some("random" | "none")) {
         true => format!("{} = {MASK:?}", key.name),
@@ -78,7 +78,8 @@ fn bare_or_quoted(key: &str) -> String {
     let bare = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     match !key.is_empty() && key.bytes().all(bare) {
         true => key.to_owned(),
-        false => format!("{key:?}"),
+        // JSON's escapes are also TOML's.
+        false => Json::from(key).to_string(),
     }
 }
 

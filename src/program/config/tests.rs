@@ -43,7 +43,7 @@ fn what_is_written_is_what_is_shown() {
         let default = key.default();
         let text = format!("{} = {default}", key.name);
         let loaded = file(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
-        assert_eq!(key.show(&loaded.settings), default, "{text}");
+        assert_eq!((key.show)(&loaded.settings), default, "{text}");
     }
 }
 
@@ -283,5 +283,15 @@ fn the_commented_file_holds_every_key_with_its_default() {
         format!("{settings:?}"),
         format!("{:?}", Settings::default()),
         "the file's defaults are the code's"
+    );
+}
+
+#[test]
+fn a_field_of_any_name_is_shown_so_that_it_can_be_read_again() {
+    let loaded = file("[fields]\n\"a\u{200d}\\u0001\\\"\" = \"number\"").unwrap();
+    let again = file(&show::effective(&loaded)).unwrap();
+    assert_eq!(
+        again.settings.options.fields,
+        loaded.settings.options.fields
     );
 }

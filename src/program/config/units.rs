@@ -15,9 +15,6 @@ const SIZES: [(&str, u64); 7] = [
 ];
 
 /// `250ms`, `15s`, `2m`, `1h`; `0` needs no unit.
-///
-/// # Errors
-/// Says what a duration looks like.
 pub fn duration(text: &str) -> Result<Duration, String> {
     const LIKE: &str = "give a whole number and a unit, like 250ms, 15s, 2m or 1h";
     let (number, unit) = number_and_unit(text).ok_or(LIKE)?;
@@ -29,9 +26,6 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// `16MiB`, `64KiB`, `1MB`; a bare number is bytes.
-///
-/// # Errors
-/// Says what a size looks like.
 pub fn size(text: &str) -> Result<usize, String> {
     const LIKE: &str = "give a whole number and a unit, like 64KiB or 16MiB";
     let (number, unit) = number_and_unit(text).ok_or(LIKE)?;

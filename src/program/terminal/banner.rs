@@ -45,16 +45,13 @@ fn row(name: &str, text: &str, paint: Paint) -> String {
 
 /// The QR code with its text under it, or the text alone if the code does not fit.
 pub fn code(text: &str, columns: Option<usize>) -> String {
-    match (qr::terminal(text), qr::terminal_width(text)) {
-        (Ok(code), Ok(needed)) if columns.is_none_or(|columns| needed <= columns) => {
-            format!("{code}{}\n", neutral(text))
-        }
-        (Ok(_), Ok(needed)) => format!(
-            "{}\n(the QR code needs {needed} columns, this terminal has {}: widen it and run `onlooker qr`)\n",
-            neutral(text),
-            columns.unwrap_or(0)
+    let shown = neutral(text);
+    match (qr::terminal(text), columns) {
+        (Ok((_, needed)), Some(columns)) if needed > columns => format!(
+            "{shown}\n(the QR code needs {needed} columns, this terminal has {columns}: widen it and run `onlooker qr`)\n"
         ),
-        (Err(error), _) | (_, Err(error)) => format!("{}\n(no QR code: {error})\n", neutral(text)),
+        (Ok((code, _)), _) => format!("{code}{shown}\n"),
+        (Err(error), _) => format!("{shown}\n(no QR code: {error})\n"),
     }
 }
 
@@ -81,7 +78,7 @@ mod tests {
             local_ip: String::new(),
             candidates: candidates.into(),
         };
-        let text = text("state\x1b[2J.json", &links, true, Paint::plain());
+        let text = text("state\x1b[2J.json", &links, true, Paint { on: false });
         assert!(!text.contains('\x1b'));
         for part in [
             "state␛[2J.json",
@@ -97,7 +94,7 @@ mod tests {
     #[test]
     fn a_code_that_does_not_fit_is_text() {
         let text = "http://192.168.1.5:9876/";
-        let needed = qr::terminal_width(text).unwrap();
+        let needed = qr::terminal(text).unwrap().1;
         assert!(code(text, Some(needed)).contains('▀'));
         assert!(code(text, None).ends_with(&format!("{text}\n")));
         let narrow = code(text, Some(needed - 1));

@@ -15,51 +15,27 @@ use super::screen::Screen;
 use super::{Paint, neutral};
 use crate::program::config::LogFormat;
 
-/// How much is said.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Verbosity {
-    /// `-q`: errors.
-    Quiet,
-    /// What a host wants to know.
-    #[default]
-    Normal,
-    /// `-v`: who comes, goes and is refused.
-    Verbose,
-    /// `-vv`: each flush, too.
-    Everything,
+/// How much is said: errors under `-q`, with `-v` also who comes, goes and is refused, with `-vv`
+/// also each flush.
+pub fn level(verbose: u8, quiet: bool) -> Level {
+    match (verbose, quiet) {
+        (_, true) => Level::ERROR,
+        (0, _) => Level::INFO,
+        (1, _) => Level::DEBUG,
+        _ => Level::TRACE,
+    }
 }
 
-impl Verbosity {
-    /// From how often `-v` and `-q` were given.
-    pub fn of(verbose: u8, quiet: bool) -> Verbosity {
-        match (verbose, quiet) {
-            (_, true) => Verbosity::Quiet,
-            (0, _) => Verbosity::Normal,
-            (1, _) => Verbosity::Verbose,
-            _ => Verbosity::Everything,
-        }
-    }
-
-    fn level(self) -> Level {
-        match self {
-            Verbosity::Quiet => Level::ERROR,
-            Verbosity::Normal => Level::INFO,
-            Verbosity::Verbose => Level::DEBUG,
-            Verbosity::Everything => Level::TRACE,
-        }
-    }
-
-    /// Our own lines down to a level, and of `asked` (`RUST_LOG`) what names a library: a bare
-    /// level there was meant for another program, and would bring every library's inner lines.
-    fn filter(self, asked: &str) -> Targets {
-        let named = asked
-            .split(',')
-            .filter_map(|directive| directive.trim().split_once('='))
-            .filter_map(|(target, level)| Some((target, level.parse::<Level>().ok()?)));
-        Targets::new()
-            .with_target("onlooker", self.level())
-            .with_targets(named)
-    }
+/// Our own lines down to a level, and of `asked` (`RUST_LOG`) what names a library: a bare
+/// level there was meant for another program, and would bring every library's inner lines.
+fn filter(level: Level, asked: &str) -> Targets {
+    let named = asked
+        .split(',')
+        .filter_map(|directive| directive.trim().split_once('='))
+        .filter_map(|(target, level)| Some((target, level.parse::<Level>().ok()?)));
+    Targets::new()
+        .with_target("onlooker", level)
+        .with_targets(named)
 }
 
 /// The lowest level that anybody is heard at. The filter alone would not tell it to the libraries:
@@ -70,8 +46,8 @@ fn most(filter: &Targets) -> LevelFilter {
 }
 
 /// Sends log lines to the screen from now on.
-pub fn start(screen: &Screen, format: LogFormat, verbosity: Verbosity) {
-    let filter = verbosity.filter(&std::env::var("RUST_LOG").unwrap_or_default());
+pub fn start(screen: &Screen, format: LogFormat, level: Level) {
+    let filter = filter(level, &std::env::var("RUST_LOG").unwrap_or_default());
     let most = most(&filter);
     let builder = tracing_subscriber::fmt()
         .with_max_level(most)
@@ -172,7 +148,7 @@ mod tests {
         match format {
             LogFormat::Text => {
                 let lines = Lines {
-                    paint: Paint::plain(),
+                    paint: Paint::for_terminal(false),
                     dated: false,
                 };
                 tracing::subscriber::with_default(builder.event_format(lines).finish(), event);
@@ -210,7 +186,7 @@ mod tests {
     fn a_line_names_the_connection_it_is_about() {
         let page = Page::default();
         let lines = Lines {
-            paint: Paint::plain(),
+            paint: Paint::for_terminal(false),
             dated: false,
         };
         let subscriber = tracing_subscriber::fmt()
@@ -228,21 +204,21 @@ mod tests {
 
     #[test]
     fn a_library_is_heard_only_when_it_is_named() {
-        let everything = Verbosity::Everything.filter("trace,hyper=debug, noise");
+        let everything = filter(Level::TRACE, "trace,hyper=debug, noise");
         let heard = |target, level| everything.would_enable(target, &level);
         assert!(heard("onlooker::hub", Level::TRACE));
         assert!(heard("hyper::proto", Level::DEBUG) && !heard("hyper::proto", Level::TRACE));
         assert!(!heard("rustls", Level::ERROR) && !heard("noise", Level::ERROR));
-        let normal = Verbosity::Normal.filter("");
+        let normal = filter(Level::INFO, "");
         assert_eq!(most(&normal), LevelFilter::INFO);
-        let verbose = Verbosity::Verbose.filter("");
+        let verbose = filter(Level::DEBUG, "");
         assert!(!verbose.would_enable("onlooker::hub", &Level::TRACE));
     }
 
     #[test]
     fn quiet_takes_precedence_over_verbose() {
-        assert_eq!(Verbosity::of(2, true), Verbosity::Quiet);
-        assert_eq!(Verbosity::of(0, false), Verbosity::Normal);
-        assert_eq!(Verbosity::of(3, false), Verbosity::Everything);
+        assert_eq!(level(2, true), Level::ERROR);
+        assert_eq!(level(0, false), Level::INFO);
+        assert_eq!(level(3, false), Level::TRACE);
     }
 }

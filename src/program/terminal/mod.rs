@@ -21,15 +21,15 @@ fn mark(c: char) -> Option<char> {
     match c {
         '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(c)),
         '\x7f' => Some('\u{2421}'),
-        '\u{80}'..='\u{9f}' => Some(char::REPLACEMENT_CHARACTER),
-        '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-            Some(char::REPLACEMENT_CHARACTER)
-        }
+        '\u{80}'..='\u{9f}'
+        | '\u{200e}'
+        | '\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2066}'..='\u{2069}' => Some(char::REPLACEMENT_CHARACTER),
         _ => None,
     }
 }
 
-/// Colours for a terminal that wants them.
 #[derive(Clone, Copy, Debug)]
 pub struct Paint {
     on: bool,
@@ -45,17 +45,10 @@ impl Paint {
         }
     }
 
-    /// Without colours.
-    pub fn plain() -> Paint {
-        Paint { on: false }
-    }
-
-    /// To stand out.
     pub fn bold(self, text: &str) -> String {
         self.with("1", text)
     }
 
-    /// To stand back.
     pub fn dim(self, text: &str) -> String {
         self.with("2", text)
     }
@@ -94,7 +87,6 @@ mod tests {
     pub(super) struct Page(Arc<Mutex<Vec<u8>>>);
 
     impl Page {
-        /// What was printed.
         pub(super) fn text(&self) -> String {
             String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
         }
@@ -124,7 +116,7 @@ mod tests {
 
     #[test]
     fn without_colours_text_is_text() {
-        assert_eq!(Paint::plain().bold("x"), "x");
+        assert_eq!(Paint { on: false }.bold("x"), "x");
         assert_eq!(Paint { on: true }.bold("x"), "\x1b[1mx\x1b[0m");
     }
 }

@@ -23,13 +23,11 @@ struct Inner {
 }
 
 impl Screen {
-    /// The process's stderr.
     pub fn stderr() -> Screen {
         let is_terminal = io::stderr().is_terminal();
         Screen::over(Box::new(io::stderr()), is_terminal)
     }
 
-    /// Any stream.
     pub fn over(out: Box<dyn Write + Send>, is_terminal: bool) -> Screen {
         let line = String::new();
         Screen {
@@ -38,7 +36,6 @@ impl Screen {
         }
     }
 
-    /// Whether somebody looks at it.
     pub fn is_terminal(&self) -> bool {
         self.is_terminal
     }
@@ -60,7 +57,6 @@ impl Screen {
         }
     }
 
-    /// Removes the live line.
     pub fn clear(&self) {
         self.show("");
     }

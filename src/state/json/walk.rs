@@ -17,9 +17,6 @@ const MANY_KEYS: usize = 16;
 pub type Fault = (usize, String);
 
 /// The text without white space between its tokens, borrowed if there was none.
-///
-/// # Errors
-/// The first fault.
 pub fn compact(text: &str, levels: usize) -> Result<Cow<'_, str>, Fault> {
     let mut walk = Walk {
         text: text.trim_ascii_end(),

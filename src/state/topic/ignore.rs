@@ -55,7 +55,7 @@ fn without(value: &Json, before: Option<&Json>, rest: &str) -> Json {
     }
     let mut tree = value.value();
     match remove(&mut tree, rest) {
-        true => Json::from_value(&tree),
+        true => Json::of(&tree),
         false => value.clone(),
     }
 }

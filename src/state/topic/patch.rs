@@ -176,8 +176,7 @@ impl Scope {
     fn put_config(&self, session: &mut Session, config: Option<Value>) -> Result<(), Refusal> {
         let config = config.unwrap_or_else(|| Value::Object(Map::new()));
         let Value::Object(left) = config else {
-            let got = Json::from_value(&config);
-            expect("config", got, Kind::Object)?;
+            expect("config", Json::of(&config), Kind::Object)?;
             return Ok(());
         };
         let named = |field: &str| self.fields.as_ref().is_none_or(|all| all.contains(field));
