@@ -46,7 +46,7 @@ pub async fn viewer(
         own,
         address: peer.address.ip(),
         device,
-        admission: peer.counted.clone(),
+        _admission: peer.counted.clone(),
         span: Span::current(),
     };
     let (viewers, since) = (app.viewers.clone(), query.since());

@@ -53,7 +53,7 @@ pub struct Guest {
     /// Its connection, in the log.
     pub span: tracing::Span,
     /// Its place in the count of its address, given back when the viewer is dropped.
-    pub admission: Arc<dyn Send + Sync>,
+    pub _admission: Arc<dyn Send + Sync>,
 }
 
 /// One line of the list of viewers.
@@ -385,7 +385,7 @@ mod tests {
             address: peer.ip(),
             device: "".into(),
             span: tracing::Span::none(),
-            admission: Arc::new(()),
+            _admission: Arc::new(()),
         }
     }
 
