@@ -71,6 +71,9 @@ pub struct Invalid {
 /// A clock that is asked for a time further ahead may not be able to name it.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// The channel is allocated as a whole.
+const MAX_CAPACITY: usize = 65_536;
+
 /// Shorter tokens can be guessed in an afternoon.
 const SHORTEST_TOKEN: usize = 8;
 
@@ -99,12 +102,12 @@ impl Options {
         require(
             "flow.after_durable",
             is_kept || !waits,
-            "nothing is durable without a store",
+            "nothing is durable without a store (--store)",
         )?;
         require(
             "flow.after_durable",
             self.store_failure == StoreFailure::Refuse || !waits,
-            "contradicts store_failure = serve, which shows what cannot be kept: choose one",
+            "contradicts --store-failure serve, which shows what cannot be kept: choose one",
         )
     }
 
@@ -131,7 +134,11 @@ impl Options {
             };
             require(option, value >= least, format_args!("the least is {shown}"))?;
         }
-        Ok(())
+        require(
+            "flow.capacity",
+            flow.capacity <= MAX_CAPACITY,
+            format_args!("the most is {MAX_CAPACITY}"),
+        )
     }
 
     fn check_durations(&self) -> Result<(), Invalid> {
@@ -303,7 +310,7 @@ mod tests {
         let durable = wrong(|options| options.flow.after_durable = true);
         assert_eq!(
             durable,
-            "flow.after_durable: nothing is durable without a store"
+            "flow.after_durable: nothing is durable without a store (--store)"
         );
     }
 }

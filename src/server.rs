@@ -383,7 +383,7 @@ fn check(options: &Options) -> Result<(), StartError> {
     match &options.page {
         Page::Directory(directory) if !directory.is_dir() => Err(missing(
             directory,
-            "is not a directory, so no page can be served from it".to_owned(),
+            "is not a directory, so it cannot be served as the page (--viewer)".to_owned(),
         )),
         _ => Ok(()),
     }

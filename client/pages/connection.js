@@ -26,7 +26,7 @@ export const FROZEN_AFTER = 15_000;
 export function sentence(link, now) {
   if (link.kind === "live") return liveSentence(link);
   if (link.kind === "closed") return closedSentence(link);
-  if (link.reason === "deleted") return { tone: "stop", text: "the host took this away", detail: "" };
+  if (link.reason === "deleted") return { tone: "stop", text: "the host deleted this topic", detail: "" };
   if (!link.wasLive) return { tone: "wait", text: "connecting…", detail: "" };
   const since = clock(link.lostAt);
   if (link.reason === "stopping") return { tone: "stop", text: "the host has stopped", detail: `last state from ${since}` };

@@ -59,7 +59,7 @@ impl Names {
             return Ok(text);
         }
         let detail =
-            format!("this is not {name:?}: --allow-host {name} makes it answer to that name");
+            format!("{name:?} is not a name of this machine: --allow-host {name} allows it");
         Err(Problem::new(421, detail))
     }
 

@@ -152,7 +152,7 @@ impl Access {
     }
 
     fn refusal(&self, need: Need, guessed: bool) -> Problem {
-        let what = if guessed { "a wrong token: " } else { "" };
+        let what = if guessed { "wrong token: " } else { "" };
         let (right, way) = match need {
             Need::Host if self.host_token.is_none() => {
                 let detail =

@@ -35,7 +35,7 @@ fn work(app: &App) -> String {
 fn refusals(app: &App) -> String {
     let (notices, lock_outs) = (app.hub.notices(), app.live.get().access.lock_outs());
     [
-        counter("lock_outs_total", "Addresses whose wrong tokens became too many.", lock_outs),
+        counter("lock_outs_total", "Addresses that sent too many wrong tokens.", lock_outs),
         by_reason("refused_total", "Connections, requests and messages that were refused.", &notices.refusals()),
         by_reason("viewers_sent_away_total", "Viewers, readers of /sync and hosts that were sent away.", &notices.departures()),
     ]

@@ -83,7 +83,10 @@ pub async fn host(
         pass,
         stop: app.stop.clone(),
     };
-    let serve = move |io| async move { host.run(TokioIo::new(io)).await };
+    let serve = move |io| async move {
+        host.run(TokioIo::new(io)).await;
+        tracing::debug!("host left");
+    };
     Ok(opening.answer(&app, &peer, serve))
 }
 
@@ -97,7 +100,10 @@ pub async fn sync(
 ) -> Answer {
     let feed = Feed::new(&app.hub, query.topics()?, &pass).ok_or_else(|| app.full())?;
     let (stop, ip) = (app.stop.clone(), peer.ip());
-    let serve = move |io| async move { feed.serve(TokioIo::new(io), ip, stop).await };
+    let serve = move |io| async move {
+        feed.serve(TokioIo::new(io), ip, stop).await;
+        tracing::debug!("reader of /sync left");
+    };
     Ok(opening.answer(&app, &peer, serve))
 }
 

@@ -152,7 +152,7 @@ impl TopicEntry {
         state.debounce.changed(now);
         if state.debounce.warns(now) {
             let topic = &self.name;
-            tracing::warn!(%topic, "changes without a pause have kept the viewers waiting for 5 s: --max-wait bounds that");
+            tracing::warn!(%topic, "changes have kept coming for 5 s without a pause, so viewers have seen none of them: --max-wait limits the wait");
         }
         self.changed.notify_one();
     }

@@ -90,7 +90,7 @@ impl Hub {
         }
         self.set_failure(None);
         tracing::warn!(
-            "the store is written again, after {} s: changes are kept",
+            "the store works again, after {} s: changes are being saved",
             begun.elapsed().as_secs()
         );
         before.errors

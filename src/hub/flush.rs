@@ -70,7 +70,6 @@ impl Hub {
             topic = %entry.name(),
             from = %flushed.from,
             to = %flushed.to,
-            bytes = flushed.frame.as_ref().map_or(0, |frame| frame.text_len()),
             viewers = entry.viewers(),
             "flush"
         );

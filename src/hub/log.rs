@@ -64,7 +64,7 @@ impl Drop for WriteLine<'_> {
 
 /// A topic has its first session.
 pub(super) fn made(topic: &TopicName, address: Option<IpAddr>) {
-    tracing::info!(%topic, address = address.map(tracing::field::display), "topic made");
+    tracing::info!(%topic, address = address.map(tracing::field::display), "topic created");
 }
 
 /// A topic was deleted, and its viewers were sent away.

@@ -125,7 +125,7 @@ impl Away {
     /// All of them in the order of their numbers, with their names in metrics and log lines, and
     /// for people.
     const ALL: [(Away, &str, &str); 8] = [
-        (Away::Kicked, "kicked", "a host wanted it"),
+        (Away::Kicked, "kicked", "a host disconnected it"),
         (Away::Revoked, "revoked", "what let it in holds no more"),
         (Away::Deleted, "deleted", "its topic was deleted"),
         (Away::Silent, "silent", "it does not answer"),
@@ -205,13 +205,13 @@ impl Notices {
         let minute = std::mem::take(&mut *self.lines());
         for (address, told) in minute.by.iter().filter(|(_, told)| told.more > 0) {
             let (address, more) = (shown(*address), told.more);
-            tracing::info!(%address, more, "… and more that were refused or sent away");
+            tracing::info!(%address, more, "… and more refusals or disconnections");
         }
         if minute.others > 0 {
             let more = minute.others;
             tracing::info!(
                 more,
-                "… and more that were refused or sent away, from other addresses"
+                "… and more refusals or disconnections, from other addresses"
             );
         }
     }

@@ -61,7 +61,7 @@ pub enum WriteError {
     #[error("there is no topic {0:?}")]
     NoTopic(String),
     /// No more topics fit.
-    #[error("there are {0} topics already (--max-topics)")]
+    #[error("the limit of {0} topics is reached (--max-topics)")]
     Full(usize),
     /// The change could not be kept, so it was taken back.
     #[error("the change could not be kept, so it was taken back: {0} (--store)")]

@@ -200,7 +200,8 @@ impl Host {
 pub fn problem_of(error: &MessageError) -> Problem {
     match error {
         MessageError::Json(error) => Problem::bad_request(error.to_string()).because("not JSON"),
-        MessageError::Shape(detail) => Problem::unprocessable(detail.clone())
-            .because("JSON of another shape than it has to have"),
+        MessageError::Shape(detail) => {
+            Problem::unprocessable(detail.clone()).because("JSON of the wrong shape")
+        }
     }
 }

@@ -95,7 +95,7 @@ pub(super) fn look_at(file: &File) -> Result<Found, String> {
         let mut found = found?;
         found.kept.iter_mut().for_each(|kept| kept.is_last = false);
         found.damage.push(Damage::of_file(
-            "its head was damaged, what was written last may be missing",
+            "its header was damaged, the latest writes may be missing",
         ));
         return Ok(found);
     }

@@ -163,9 +163,7 @@ impl Rows {
             kept.extend(draft.finish(&topic, self.lacks_parts, &mut damage));
         }
         if self.lacks_topics {
-            damage.push(Damage::of_file(
-                "topics may be missing of which nothing is left",
-            ));
+            damage.push(Damage::of_file("some topics may be lost entirely"));
         }
         (kept, damage)
     }

@@ -51,7 +51,7 @@ pub(super) fn check_format(database: &Database) -> Result<Result<(), String>, re
         Some(newer) => Err(format!(
             "format {newer} is newer than this onlooker knows ({FORMAT}): use the onlooker that wrote it"
         )),
-        None => Err("a redb file, but none of onlooker's: choose another --store".to_owned()),
+        None => Err("a redb file, but not one of onlooker's: choose another --store".to_owned()),
     })
 }
 

@@ -110,14 +110,14 @@ fn files_that_are_not_ours_are_left_alone() {
     };
     refuse(&redb("onlooker", FORMAT + 1), "newer than this onlooker");
     let theirs = redb("theirs", 1);
-    refuse(&theirs, "none of onlooker's");
+    refuse(&theirs, "not one of onlooker's");
     let with = |at: usize, bit: u8| {
         let mut bytes = theirs.clone();
         bytes[at] ^= bit;
         bytes
     };
     // Its magic number; a page, of each of both commits; an older version of redb.
-    refuse(&with(0, 1), "none of onlooker's");
+    refuse(&with(0, 1), "not one of onlooker's");
     let pages = (4096..theirs.len()).filter(|at| theirs[*at..].starts_with(b"theirs"));
     let mut bytes = theirs.clone();
     pages.for_each(|at| bytes[at] ^= 1);

@@ -215,7 +215,7 @@ impl Viewer {
             return;
         }
         let resumed = catchup.resumed;
-        tracing::debug!(parent: &self.guest.span, viewer = self.id, ?resumed, "viewer joined");
+        tracing::debug!(parent: &self.guest.span, id = self.id, resumed = resumed.label(), "viewer joined");
         if !self.guest.own {
             return;
         }
@@ -236,7 +236,7 @@ impl Viewer {
         if !self.behind && self.outbox.is_sending() {
             self.behind = true;
             let why = self.outbox.obstacle();
-            tracing::debug!(parent: &self.guest.span, viewer = self.id, why, "viewer is slow");
+            tracing::debug!(parent: &self.guest.span, id = self.id, why, "viewer is slow");
         }
     }
 
@@ -244,7 +244,7 @@ impl Viewer {
     pub fn catch_up(&mut self, catchup: &Catchup) {
         if std::mem::replace(&mut self.behind, false) {
             let by = catchup.resumed;
-            tracing::debug!(parent: &self.guest.span, viewer = self.id, ?by, "viewer has caught up");
+            tracing::debug!(parent: &self.guest.span, id = self.id, by = by.label(), "viewer has caught up");
         }
     }
 
@@ -299,7 +299,7 @@ impl Viewer {
         if notices.sent_away(away, address) {
             let topic = self.guest.presence.entry().name();
             let (device, reason) = (&*self.guest.device, away.label());
-            tracing::info!(%address, %topic, id = self.id, device, %reason, "viewer sent away: {}", away.text());
+            tracing::info!(parent: &self.guest.span, %address, %topic, id = self.id, device, %reason, "viewer sent away: {}", away.text());
         }
     }
 
@@ -339,7 +339,7 @@ impl Viewer {
     pub fn gone(&self) {
         let why = self.closing.as_ref().map_or("disconnected", |end| end.why);
         let bytes = self.bytes;
-        tracing::debug!(parent: &self.guest.span, viewer = self.id, why, bytes, "viewer left");
+        tracing::debug!(parent: &self.guest.span, id = self.id, why, bytes, "viewer left");
     }
 
     pub fn info(&self) -> ViewerInfo {

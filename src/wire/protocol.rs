@@ -186,6 +186,17 @@ pub enum Resumed {
     Current,
 }
 
+impl Resumed {
+    /// As on the wire.
+    pub fn label(self) -> &'static str {
+        match self {
+            Resumed::Snapshot => "snapshot",
+            Resumed::Delta => "delta",
+            Resumed::Current => "current",
+        }
+    }
+}
+
 /// What a topic's hosts do at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -30,7 +30,7 @@ test("the connection sentence", () => {
     [{ kind: "waiting", lostAt: at, reason: "stopping" }, at + 1_000, "stop", "the host has stopped"],
     [{ kind: "waiting", lostAt: at, reason: "revoked" }, at + 1_000, "wait", "reconnecting…"],
     [{ kind: "waiting", lostAt: at, reason: "revoked" }, at + FROZEN_AFTER, "stop", "the host has a new link"],
-    [{ kind: "waiting", lostAt: at, reason: "deleted" }, at + 1_000, "stop", "the host took this away"],
+    [{ kind: "waiting", lostAt: at, reason: "deleted" }, at + 1_000, "stop", "the host deleted this topic"],
     [{ kind: "closed", lostAt: at, reason: "kicked" }, at + 1_000, "stop", "disconnected by the host"],
   ];
   for (const [change, now, tone, text] of table) {

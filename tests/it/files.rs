@@ -241,7 +241,7 @@ fn what_found_no_room_is_written_when_there_is_some() {
     let stage = house.write("stage.json", "{\"data\":\"second\"}");
     let stage = stage.to_str().unwrap();
     let daemon = Daemon::watching(&wave, &[stage, "--store", store, "--max-topics", "2"]);
-    daemon.logged("stage.json: there are 2 topics already");
+    daemon.logged("stage.json: the limit of 2 topics is reached");
     assert_eq!(daemon.ask("DELETE", "/api/topics/other", "").status, 204);
     daemon.logged("stage.json is good again");
     assert_eq!(daemon.log_count("2 topics already"), 1, "said once");

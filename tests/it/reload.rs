@@ -48,7 +48,7 @@ impl House {
     /// Rewrites the file and has it read; returns the line that says what came of it.
     fn reload(&mut self, configuration: &str) -> String {
         fs::write(self.file(), configuration).expect("written");
-        self.hang_up("the configuration was read again: ")
+        self.hang_up("configuration reloaded: ")
     }
 
     /// Has the file read, and waits for one more line with `text`.
@@ -239,7 +239,7 @@ fn what_is_wrong_changes_nothing() {
     let next = "host_token = \"host-token-two\"\n";
     for (wrong, told) in [
         ("port = ", "house.toml:2: "),
-        ("viewer_token = none", ": a text needs quotes"),
+        ("viewer_token = none", ": strings need quotes"),
         ("prot = 1", "unknown key \"prot\""),
         (
             "viewer_token = \"short\"",
@@ -250,11 +250,11 @@ fn what_is_wrong_changes_nothing() {
         ("interface = \"no-such-one\"", "no-such-one"),
     ] {
         fs::write(house.file(), format!("{next}{wrong}")).expect("written");
-        let line = house.hang_up("nothing was taken over, all stays as it was: ");
+        let line = house.hang_up("configuration not reloaded, everything stays as it was: ");
         assert!(line.contains("warn") && line.contains(told), "{line}");
     }
     fs::remove_file(house.file()).expect("it is there");
-    let line = house.hang_up("nothing was taken over, all stays as it was: ");
+    let line = house.hang_up("configuration not reloaded, everything stays as it was: ");
     assert!(line.contains("cannot read the configuration"), "{line}");
     assert_eq!(house.daemon.log_count("host-token"), 0);
     house.daemon.put(SESSION.replace('1', "2").as_str());
@@ -282,21 +282,21 @@ fn what_cannot_be_read_in_a_moment_is_not_read() {
     ] {
         let wrong = format!("tls_cert = \"{cert}\"\ntls_key = \"a/key.pem\"");
         fs::write(house.file(), wrong).expect("written");
-        let line = house.hang_up("nothing was taken over, all stays as it was: ");
+        let line = house.hang_up("configuration not reloaded, everything stays as it was: ");
         assert!(line.contains(told), "{line}");
     }
     let file = house.file();
     let long = fs::File::create(&file).expect("created");
     long.set_len(2 << 20).expect("it has holes");
-    let line = house.hang_up("nothing was taken over, all stays as it was: ");
+    let line = house.hang_up("configuration not reloaded, everything stays as it was: ");
     assert!(line.contains("over the limit of 1 MiB"), "{line}");
     fs::remove_file(&file).expect("it is there");
     fs::create_dir(&file).expect("created");
-    let line = house.hang_up("nothing was taken over, all stays as it was: ");
+    let line = house.hang_up("configuration not reloaded, everything stays as it was: ");
     assert!(line.to_lowercase().contains("is a directory"), "{line}");
     fs::remove_dir(&file).expect("it is there");
     fs::rename(house.folder.path().join("fifo"), &file).expect("renamed");
-    let line = house.hang_up("nothing was taken over, all stays as it was: ");
+    let line = house.hang_up("configuration not reloaded, everything stays as it was: ");
     assert!(
         line.contains("house.toml: is a pipe or device, not a file"),
         "{line}"
@@ -437,7 +437,7 @@ fn a_signal_brings_another_certificate() {
 
     let all = "allow_host = [\"a.example\"]\n".to_owned() + &files("mixed");
     fs::write(house.file(), all).expect("written");
-    let line = house.hang_up("nothing was taken over, all stays as it was: ");
+    let line = house.hang_up("configuration not reloaded, everything stays as it was: ");
     assert!(
         line.contains("mixed/cert.pem: does not belong to the key "),
         "{line}"
@@ -449,7 +449,7 @@ fn a_signal_brings_another_certificate() {
     ] {
         write(&mixed, &first);
         fs::write(mixed.join(file), "garbage").expect("written");
-        let line = house.hang_up("nothing was taken over, all stays as it was: ");
+        let line = house.hang_up("configuration not reloaded, everything stays as it was: ");
         assert!(line.ends_with(&format!("mixed/{file}: {told}")), "{line}");
     }
     assert!(Tls::greets(&house.daemon, first.cert.der()));

@@ -443,11 +443,11 @@ fn full_for_a_while(failure: &str) {
     );
 
     daemon.limit_file_size(rlimit::INFINITY);
-    daemon.logged("the store is written again");
+    daemon.logged("the store works again");
     assert_eq!(status(&daemon), serde_json::json!({}));
     assert_eq!(daemon.ask("GET", "/readyz", "").status, 200);
     assert_eq!(daemon.log_count("the store cannot be written"), 1);
-    assert_eq!(daemon.log_count("the store is written again"), 1);
+    assert_eq!(daemon.log_count("the store works again"), 1);
     let shown = daemon.ask("GET", "/api/topics/main", "").json()["data"].clone();
     daemon.signal("KILL");
     daemon.exited();

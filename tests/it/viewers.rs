@@ -402,7 +402,7 @@ fn a_viewer_that_did_not_read_is_sent_the_newest_next() {
         "{slow}"
     );
     let caught_up = daemon.logged("viewer has caught up");
-    assert!(caught_up.contains("by=Snapshot"), "{caught_up}");
+    assert!(caught_up.contains("by=\"snapshot\""), "{caught_up}");
 }
 
 #[test]
@@ -411,7 +411,7 @@ fn the_log_tells_of_viewers_and_flushes_when_asked() {
     demo(&daemon, 1);
     let viewer = settled(&daemon);
     let joined = daemon.logged("viewer joined");
-    assert!(joined.contains("resumed=Snapshot"), "{joined}");
+    assert!(joined.contains("resumed=\"snapshot\""), "{joined}");
     let revision = set(&daemon, "speed", "2").json()["serverRevision"].clone();
     let flush = daemon.logged(&format!("to={revision} "));
     assert!(flush.contains("flush topic=main from="), "{flush}");

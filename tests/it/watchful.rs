@@ -85,7 +85,7 @@ fn a_refused_request_is_told_with_its_reason() {
         (
             13,
             ("PUT", MAIN, &[(name, "Bearer s3cret")], "1"),
-            (401, "token", "a wrong token"),
+            (401, "token", "wrong token"),
         ),
         (
             14,
@@ -197,10 +197,7 @@ fn a_refused_upgrade_or_message_is_told_too() {
     assert_eq!(host.json()["status"], json!(422));
     let line = of_address(&daemon, 17);
     assert_eq!(line["message"], json!("message refused"));
-    assert_eq!(
-        line["detail"],
-        json!("JSON of another shape than it has to have")
-    );
+    assert_eq!(line["detail"], json!("JSON of the wrong shape"));
     assert_eq!(
         (&line["topic"], &line["status"]),
         (&json!("main"), &json!(422))
@@ -335,7 +332,7 @@ fn what_hosts_do_to_viewers_and_topics_is_told() {
     assert_eq!(daemon.ask("DELETE", "/api/topics/side", "").status, 204);
     assert_eq!(watching.close_code(), Some(4404));
     let made = |topic: &str| {
-        let message = "topic made";
+        let message = "topic created";
         assert_eq!(
             line(&daemon, &format!("{message}\",\"topic\":{topic:?}")),
             json!({"message": message, "topic": topic, "address": "127.0.0.1"})
@@ -348,7 +345,7 @@ fn what_hosts_do_to_viewers_and_topics_is_told() {
         (&gone["topic"], &gone["viewers"]),
         (&json!("side"), &json!(1))
     );
-    assert_eq!(daemon.log_count("topic made"), 2);
+    assert_eq!(daemon.log_count("topic created"), 2);
     assert_eq!(
         (sent_away(&daemon, "kicked"), sent_away(&daemon, "deleted")),
         (1, 1)

@@ -41,7 +41,7 @@ pub enum Command {
     Token(PlaceArgs),
     /// Draw the QR code of the running daemon's page, or of a text
     Qr(QrArgs),
-    /// Read, fill or check the file of --store, while no daemon has it open
+    /// Export, import or check a --store file that no daemon has open
     #[command(after_help = STORE, subcommand, arg_required_else_help = false)]
     Store(StoreCommand),
     /// Print the effective configuration, and where each value comes from
@@ -135,7 +135,7 @@ pub struct PushArgs {
     /// Topic to write to [default: the daemon's default topic]
     #[arg(long, value_name = "NAME")]
     pub topic: Option<String>,
-    /// Merge a config field; the value is JSON, or else a text; may be repeated
+    /// Merge a config field; the value is parsed as JSON, otherwise taken as a string; may be repeated
     #[arg(long, value_name = "FIELD=VALUE")]
     pub set: Vec<String>,
     #[command(flatten)]
@@ -265,17 +265,17 @@ Examples:
   onlooker push --set speed=1.5     change one field of the running daemon
   onlooker view                     print every frame that viewers get
 
-Every flag has a variable (--max-wait: ONLOOKER_MAX_WAIT) and a key in onlooker.toml
+Every setting has a flag, a variable (--max-wait: ONLOOKER_MAX_WAIT) and a key in onlooker.toml
 (max_wait); a flag takes precedence over a variable, a variable over the file. `onlooker
 config` shows what is in effect. A file named like a command is reached as ./status.
 
-SIGHUP stops a daemon that has a terminal in order. One without a terminal reads its
-configuration and certificate again, and says what has changed and what needs a restart.
+On SIGHUP, a daemon with a terminal shuts down cleanly. One without a terminal reloads its
+configuration and certificate, and logs what has changed and what needs a restart.
 Under nohup (on Linux) it does neither.
 
-Log lines are onlooker's own; RUST_LOG=hyper=debug adds those of the library it names.
+Log lines are onlooker's own; RUST_LOG=tungstenite=debug adds those of the library it names.
 
-Exit codes: 0 stopped in order, 1 failed, 2 wrong usage, 66 input missing, 69 address in
+Exit codes: 0 clean shutdown, 1 failed, 2 wrong usage, 66 input missing, 69 address in
 use, 78 bad configuration.";
 
 const VIEW: &str = "\

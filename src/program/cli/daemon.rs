@@ -194,7 +194,7 @@ impl Daemon {
     /// Something answers that speaks differently.
     fn garbled(&self, reason: &dyn Display) -> Refusal {
         Refusal::Absent(format!(
-            "what answers at {} does not speak as onlooker does: {reason}; if it was given tls_cert, this command needs the same configuration (--config)",
+            "whatever is listening at {} does not speak onlooker's protocol: {reason}; if it was given tls_cert, this command needs the same configuration (--config)",
             self.authority
         ))
     }

@@ -12,9 +12,12 @@ use crate::server::StartError;
 /// Why it does not start, or is not changed, and the code to end with.
 pub fn failure(error: &StartError) -> Failure {
     match error {
-        StartError::AddressInUse { .. } => {
-            Failure::with(Exit::AddressInUse, format!("{error} with --port"))
-        }
+        StartError::AddressInUse { address } => Failure::with(
+            Exit::AddressInUse,
+            format!(
+                "{address} is in use: stop the other program, or choose another port with --port (0 picks a free one)"
+            ),
+        ),
         StartError::InputMissing { path, .. } => {
             let hint = mistyped(&path.to_string_lossy());
             Failure::with(Exit::InputMissing, format!("{error}{hint}"))
@@ -84,7 +87,7 @@ mod tests {
         assert_eq!(failure.exit, Exit::BadConfiguration);
         assert_eq!(
             failure.text,
-            "--show-after-durable: nothing is durable without a store"
+            "--show-after-durable: nothing is durable without a store (--store)"
         );
     }
 }

@@ -81,14 +81,14 @@ async fn reload(
             if server.host_token() != before {
                 *token = keep_token(server);
             }
-            tracing::info!("the configuration was read again: {news}");
+            tracing::info!("configuration reloaded: {news}");
             warn_of_short_tokens(configuration.options());
             if reloaded.links {
                 output.greet(server, Some(&links));
             }
         }
         Err(Failure { text, .. }) => {
-            tracing::warn!("nothing was taken over, all stays as it was: {text}");
+            tracing::warn!("configuration not reloaded, everything stays as it was: {text}");
         }
     }
 }

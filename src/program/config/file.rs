@@ -136,7 +136,7 @@ impl Toml<'_> {
         let value = line.and_then(|line| line.split_once('='));
         let begins = |(_, value): (&str, &str)| value.trim_start().starts_with(char::is_alphabetic);
         match value.is_some_and(begins) {
-            true => self.fault(span, &format!("{}: a text needs quotes", error.message())),
+            true => self.fault(span, &format!("{}: strings need quotes", error.message())),
             false => self.fault(span, error.message()),
         }
     }
@@ -198,5 +198,5 @@ fn scalar(value: &DeValue) -> Result<String, String> {
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
     };
-    Err(format!("expected a text or a whole number, got {kind}"))
+    Err(format!("expected a string or an integer, got {kind}"))
 }

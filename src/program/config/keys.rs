@@ -82,7 +82,7 @@ macro_rules! show {
 
 keys! {
     "State" {
-        /// JSON or TOML files to watch, a topic each, the first one the default topic; - reads NDJSON from stdin; none: wait for a host.
+        /// JSON or TOML files to watch, one topic per file; the first is the default topic. - reads NDJSON from stdin. Without a source, wait for a host.
         sources: [SOURCE] = options.sources;
         /// Name of the default topic.
         topic: TOPIC = options.topic;
@@ -128,7 +128,7 @@ keys! {
         debounce: DURATION = options.flow.debounce;
         /// Longest wait while changes keep coming.
         max_wait: DURATION_OR_OFF = options.flow.max_wait;
-        /// How often a viewer is pinged; it is gone after two unanswered pings.
+        /// How often a viewer is pinged; it is dropped after two unanswered pings.
         ping: DURATION = options.flow.ping;
         /// How many flushes the channel to the viewers holds, 16 at least.
         capacity: COUNT = options.flow.capacity;
@@ -146,13 +146,13 @@ keys! {
         max_topics: COUNT = options.limits.topics;
         /// Size of a session, wherever it comes from.
         max_session: SIZE = options.limits.session;
-        /// Size of what all viewers together have yet to take; two sessions at least.
+        /// Limit on data not yet delivered, over all viewers together; at least two sessions.
         max_in_flight: SIZE = options.limits.in_flight;
         /// Size of a request's head.
         max_header: SIZE = options.limits.header;
         /// How long a request's head may take.
         head_timeout: DURATION = options.limits.head_timeout;
-        /// How long a peer may take nothing of what it is sent.
+        /// How long a peer may go without accepting any data.
         stall_timeout: DURATION = options.limits.stall_timeout;
         /// Frames a viewer may send in ten seconds.
         inbound_frames: FRAMES = options.limits.inbound_frames;

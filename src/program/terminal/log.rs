@@ -32,6 +32,8 @@ fn filter(level: Level, asked: &str) -> Targets {
     let named = asked
         .split(',')
         .filter_map(|directive| directive.trim().split_once('='))
+        // Of ours, -v and -q decide.
+        .filter(|(target, _)| !target.starts_with("onlooker"))
         .filter_map(|(target, level)| Some((target, level.parse::<Level>().ok()?)));
     Targets::new()
         .with_target("onlooker", level)
@@ -63,7 +65,8 @@ pub fn start(screen: &Screen, format: LogFormat, level: Level) {
         }
         LogFormat::Json => {
             let builder = builder.fmt_fields(JsonFields::new());
-            let builder = builder.event_format(Objects(Format::default().json()));
+            let builder =
+                builder.event_format(Objects(Format::default().json().with_span_list(false)));
             builder.finish().with(filter).try_init()
         }
     };
@@ -154,7 +157,7 @@ mod tests {
                 tracing::subscriber::with_default(builder.event_format(lines).finish(), event);
             }
             LogFormat::Json => {
-                let objects = Objects(Format::default().json());
+                let objects = Objects(Format::default().json().with_span_list(false));
                 let builder = builder.fmt_fields(JsonFields::new()).event_format(objects);
                 tracing::subscriber::with_default(builder.finish(), event);
             }
@@ -209,6 +212,8 @@ mod tests {
         assert!(heard("onlooker::hub", Level::TRACE));
         assert!(heard("hyper::proto", Level::DEBUG) && !heard("hyper::proto", Level::TRACE));
         assert!(!heard("rustls", Level::ERROR) && !heard("noise", Level::ERROR));
+        let quiet = filter(Level::ERROR, "onlooker=trace");
+        assert!(!quiet.would_enable("onlooker::hub", &Level::INFO));
         let normal = filter(Level::INFO, "");
         assert_eq!(most(&normal), LevelFilter::INFO);
         let verbose = filter(Level::DEBUG, "");

@@ -145,7 +145,7 @@ fn hold(told: &Told, found: &Found, fault: &str) {
     }
     for name in told.now.keys().filter(|name| !kept.contains_key(*name)) {
         let is_named = |damage: &Damage| {
-            damage.topic.as_ref() == Some(name) || damage.what.contains("of which nothing is left")
+            damage.topic.as_ref() == Some(name) || damage.what.contains("may be lost entirely")
         };
         assert!(
             found.damage.iter().any(is_named),
