@@ -55,7 +55,8 @@
 //! 4. No unbounded queue and no detached task: every task ends on a token and is waited for. Only a
 //!    blocking read, of standard input or of a file on a drive that hangs, cannot be cancelled.
 //! 5. No viewer can delay a write or another viewer by what it does or fails to do: it can only
-//!    read, pong and close. (An encoding that it asked for is made before a flush leaves, for all.)
+//!    read, pong and close. (An encoding that it asked for is made before a flush leaves, for all
+//!    viewers; no writer waits.)
 //! 6. Access is decided once, before the handler runs and before a 101, and becomes a value that the
 //!    handler takes. When the rules change, the value says so, and whoever holds it is disconnected.
 //! 7. A frame is encoded and compressed once per encoding, however many viewers receive it.

@@ -40,6 +40,14 @@ impl Hub {
         }
     }
 
+    /// Without a debounce, what is small leaves before its writer is answered. The rest is the
+    /// flusher's, who has been woken: a writer does not wait for encodings.
+    pub(super) fn flush_for_writer(&self, entry: &Arc<TopicEntry>) {
+        if self.0.flow.debounce.is_zero() && !entry.has_ended() {
+            self.flush_at_once(entry);
+        }
+    }
+
     /// Flushes, unless that may take long: what waits is large, or a large flush is leaving.
     fn flush_at_once(&self, entry: &Arc<TopicEntry>) -> bool {
         let order = match entry.order.try_lock() {

@@ -71,9 +71,7 @@ impl Hub {
         if !matches!(written, Ok(_) | Err(WriteError::Store(_))) {
             self.0.counts.refusals.fetch_add(1, Ordering::Relaxed);
         }
-        if self.0.flow.debounce.is_zero() {
-            self.flush(&entry).await;
-        }
+        self.flush_for_writer(&entry);
         self.mark_change();
         written
     }
@@ -89,9 +87,7 @@ impl Hub {
             return;
         };
         entry.announce(permit);
-        if self.0.flow.debounce.is_zero() {
-            self.flush(&entry).await;
-        }
+        self.flush_for_writer(&entry);
     }
 
     /// The topic that has the name, or one that exists from its first change that is accepted.

@@ -244,7 +244,11 @@ fn what_found_no_room_is_written_when_there_is_some() {
     daemon.logged("stage.json: the limit of 2 topics is reached");
     assert_eq!(daemon.ask("DELETE", "/api/topics/other", "").status, 204);
     daemon.logged("stage.json is good again");
-    assert_eq!(daemon.log_count("limit of 2 topics is reached"), 1, "said once");
+    assert_eq!(
+        daemon.log_count("limit of 2 topics is reached"),
+        1,
+        "said once"
+    );
     let frame = daemon.socket("/?topic=stage", &[]).json();
     assert_eq!(frame["payload"]["data"], json!("second"));
 }
