@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use arbitrary::Arbitrary;
 use hyper::Request;
+use hyper::header::SEC_WEBSOCKET_PROTOCOL;
 use libfuzzer_sys::fuzz_target;
 use onlooker::Token;
 use onlooker::internals::access::{self, Access, Need};
@@ -43,7 +44,7 @@ fuzz_target!(|input: Input<'_>| {
     let (parts, ()) = request.into_parts();
     let query = parts.uri.query().unwrap_or_default();
     access::queries(query, "topic");
-    access::subprotocols(&parts.headers);
+    access::list(&parts.headers, SEC_WEBSOCKET_PROTOCOL);
     let needs = [Need::Nothing, Need::Probe, Need::Viewer, Need::Host];
     let need = needs[usize::from(input.need % 4)];
     let peer = SocketAddr::from(([192, 168, 1, 9], 5000));

@@ -64,15 +64,14 @@ fuzz_target!(|text: &str| {
 fn check(loaded: &Loaded, text: &str) {
     let mut again = Settings::default();
     for key in KEYS {
-        let value = key.show(&loaded.settings);
+        let value = (key.show)(&loaded.settings);
         let texts = texts(&value);
-        key.read(&mut again, &texts)
-            .unwrap_or_else(|error| panic!("{}: {error}", key.name));
-        assert_eq!(key.show(&again), value, "{}", key.name);
+        (key.read)(&mut again, &texts).unwrap_or_else(|error| panic!("{}: {error}", key.name));
+        assert_eq!((key.show)(&again), value, "{}", key.name);
     }
     let shown = show::effective(loaded);
     for key in KEYS.iter().filter(|key| key.look.secret) {
-        let tokens = texts(&key.show(&loaded.settings)).into_iter();
+        let tokens = texts(&(key.show)(&loaded.settings)).into_iter();
         let tokens = tokens.filter(|token| text.matches(token.as_str()).count() == 1);
         tokens.for_each(|token| untold(&shown, &token));
     }
@@ -83,7 +82,7 @@ fn check(loaded: &Loaded, text: &str) {
     let again = again.unwrap_or_else(|error| panic!("{error}\n{shown}"));
     let values = |loaded: &Loaded| {
         let open = KEYS.iter().filter(|key| !key.look.secret);
-        open.map(|key| key.show(&loaded.settings))
+        open.map(|key| (key.show)(&loaded.settings))
             .collect::<Vec<_>>()
     };
     assert_eq!(values(&again), values(loaded), "{shown}");

@@ -8,7 +8,7 @@ use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::{
-    HOST, HeaderMap, HeaderValue, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
+    CONNECTION, HOST, HeaderMap, HeaderValue, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, USER_AGENT,
 };
 use hyper::upgrade::Upgraded;
@@ -117,6 +117,14 @@ pub fn switching(request: &hyper::Request<()>) -> Result<Response, Problem> {
     let key = only(SEC_WEBSOCKET_KEY).and_then(|key| STANDARD.decode(key).ok());
     if only(HOST).is_none() || key.is_none_or(|key| key.len() != 16) {
         return bad("exactly one Sec-WebSocket-Key of 16 bytes in base64 is needed");
+    }
+    // The library would also split at spaces, where RFC 9110 §5.6.1 knows commas alone.
+    let connection = access::list(headers, CONNECTION);
+    if !connection
+        .iter()
+        .any(|item| item.eq_ignore_ascii_case("upgrade"))
+    {
+        return bad("the Connection header has to name Upgrade");
     }
     create_response_with_body(request, Body::empty).map_err(|error| {
         Problem::bad_request(error.to_string()).because("not a WebSocket handshake")

@@ -371,6 +371,7 @@ fn an_upgrade_is_checked_whole() {
         ("not an HTTP request", "\u{1}\u{2}\u{3}\r\n\r\n".to_owned(), &[400, 0]),
         ("upgrade to something else", upgrade(|lines| lines[3] = "Upgrade: h2c".into()), &[200, 400]),
         ("no connection header", without(CONNECTION), &[200, 400, 426]),
+        ("words without a comma", line(CONNECTION, "Connection: keep upgrade"), &[400]),
     ];
     let daemon = Daemon::start();
     let wrong = cases.into_iter().filter_map(|(name, request, allowed)| {
