@@ -171,9 +171,11 @@ async fn write(
 ) -> Result<(Receipt, Arc<Writer>), Problem> {
     let name = name.parse()?;
     let size = request.body.as_ref().map_or(0, Bytes::len);
-    let (change, options) = match off_thread(size, move || read(&request)).await? {
+    let read = move || read(&request).map_err(|refused| (refused, request.author()));
+    let (change, options) = match off_thread(size, read).await? {
         Ok(asked) => asked,
-        Err(refused) => {
+        Err((refused, author)) => {
+            app.hub.refused(&name, &author, refused.told());
             if refused.is_refusal() {
                 app.hub.announce(&name).await;
             }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::authors::Authors;
 use super::durability::Durability;
 use super::encodings::Encodings;
+use super::latest::Latest;
 use super::life::{Life, Turn};
 use super::options::Flow;
 use super::sources::Sources;
@@ -29,6 +30,8 @@ pub struct TopicEntry {
     state: Mutex<State>,
     pub(super) changed: Notify,
     viewers: AtomicUsize,
+    /// How many of them have missed a flush because they took nothing.
+    behind: AtomicUsize,
     pub(super) encodings: Encodings,
     pub(super) sources: Arc<Sources>,
     /// How often a host asked for everything to be sent again.
@@ -56,6 +59,7 @@ pub(super) struct State {
     /// Who made the changes that wait to be flushed.
     pub(super) authors: Authors,
     pub(super) last_push: Option<Instant>,
+    pub(super) latest: Latest,
 }
 
 impl TopicEntry {
@@ -78,12 +82,14 @@ impl TopicEntry {
             snapshot: None,
             authors: Authors::default(),
             last_push: None,
+            latest: Latest::default(),
         };
         TopicEntry {
             name,
             state: Mutex::new(state),
             changed: Notify::new(),
             viewers: AtomicUsize::new(0),
+            behind: AtomicUsize::new(0),
             encodings: Encodings::default(),
             sources,
             resends: AtomicU64::new(0),
@@ -104,6 +110,19 @@ impl TopicEntry {
     /// How many viewers watch it.
     pub fn viewers(&self) -> usize {
         self.viewers.load(Ordering::Relaxed)
+    }
+
+    /// How many of them have missed a flush, and have not caught up.
+    pub fn behind(&self) -> usize {
+        self.behind.load(Ordering::Relaxed)
+    }
+
+    /// Counts one more that has missed a flush, or one less.
+    pub(super) fn count_behind(&self, falls: bool) {
+        match falls {
+            true => self.behind.fetch_add(1, Ordering::Relaxed),
+            false => self.behind.fetch_sub(1, Ordering::Relaxed),
+        };
     }
 
     /// The session that is shown and its revision; none before the first write.
@@ -233,6 +252,8 @@ impl TopicEntry {
     /// ends; returns whether it has.
     pub(super) fn lose(&self) -> bool {
         let mut state = self.state();
+        let kept = state.durability.durable().map(|kept| kept.revision);
+        state.tell_lost(kept.unwrap_or_default());
         let (revision, back) = state.durability.lose();
         let is_left = back.is_some();
         let (session, origins) = back.map(|back| (back.session, back.origins)).unzip();

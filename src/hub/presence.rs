@@ -25,6 +25,7 @@ pub struct Presence {
     entry: Arc<TopicEntry>,
     place: Place,
     encoding: Option<Encoding>,
+    is_behind: bool,
 }
 
 impl Hub {
@@ -50,6 +51,7 @@ impl Hub {
             entry,
             place,
             encoding: None,
+            is_behind: false,
         })
     }
 
@@ -81,6 +83,24 @@ impl Presence {
         }
     }
 
+    /// It has missed a flush because it took nothing. Returns whether that is new.
+    pub fn fall_behind(&mut self) -> bool {
+        let is_new = !std::mem::replace(&mut self.is_behind, true);
+        if is_new {
+            self.entry.count_behind(true);
+        }
+        is_new
+    }
+
+    /// It was sent what it lacked. Returns whether it had missed anything.
+    pub fn catch_up(&mut self) -> bool {
+        let was_behind = std::mem::take(&mut self.is_behind);
+        if was_behind {
+            self.entry.count_behind(false);
+        }
+        was_behind
+    }
+
     /// What the viewer watches.
     pub fn entry(&self) -> &Arc<TopicEntry> {
         &self.entry
@@ -102,6 +122,7 @@ impl Drop for Place {
 
 impl Drop for Presence {
     fn drop(&mut self) {
+        self.catch_up();
         let hub = &self.place.0;
         if let Some(encoding) = self.encoding {
             self.entry.encodings.remove(encoding);

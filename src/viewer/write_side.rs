@@ -97,8 +97,6 @@ pub struct Viewer {
     since: Instant,
     bytes: u64,
     greeted: bool,
-    /// It has missed a flush because it took nothing.
-    behind: bool,
 }
 
 /// A viewer's end.
@@ -131,7 +129,6 @@ impl Viewer {
             since,
             bytes: 0,
             greeted: false,
-            behind: false,
         };
         (viewer, new.early)
     }
@@ -233,8 +230,7 @@ impl Viewer {
 
     /// It could not be sent a flush. When it takes more, it is sent whatever it lacks by then.
     pub fn miss(&mut self) {
-        if !self.behind && self.outbox.is_sending() {
-            self.behind = true;
+        if self.outbox.is_sending() && self.guest.presence.fall_behind() {
             let why = self.outbox.obstacle();
             tracing::debug!(parent: &self.guest.span, id = self.id, why, "viewer is slow");
         }
@@ -242,7 +238,7 @@ impl Viewer {
 
     /// It was sent what it lacked.
     pub fn catch_up(&mut self, catchup: &Catchup) {
-        if std::mem::replace(&mut self.behind, false) {
+        if self.guest.presence.catch_up() {
             let by = catchup.resumed;
             tracing::debug!(parent: &self.guest.span, id = self.id, by = by.label(), "viewer has caught up");
         }
