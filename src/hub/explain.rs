@@ -251,7 +251,7 @@ impl Flow {
         let pause = self.debounce;
         match self.max_wait {
             _ if self.after_durable => "until it is durable (--show-after-durable)".to_owned(),
-            _ if pause == Duration::ZERO => "for nothing: it leaves at once".to_owned(),
+            _ if pause == Duration::ZERO => "to leave at once".to_owned(),
             Some(most) if most <= pause => format!("{most:?}"),
             Some(most) => format!("for a pause of {pause:?}, {most:?} at most"),
             None => format!("for a pause of {pause:?}, however long (--max-wait off)"),
