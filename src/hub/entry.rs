@@ -8,6 +8,7 @@ use tokio::sync::{Notify, RwLock, watch};
 use tokio::time::Instant;
 
 use super::authors::Authors;
+use super::clock::millis;
 use super::durability::Durability;
 use super::encodings::Encodings;
 use super::latest::Latest;
@@ -21,14 +22,16 @@ use crate::state::name::TopicName;
 use crate::state::revision::Revision;
 use crate::state::session::Session;
 use crate::state::topic::{Origin, Topic};
-use crate::wire::SourceState;
 use crate::wire::frame::Frame;
+use crate::wire::{ShownState, SourceState};
 
 /// A topic and what the hub keeps beside it.
 pub struct TopicEntry {
     pub(super) name: TopicName,
     state: Mutex<State>,
     pub(super) changed: Notify,
+    /// Everybody who watches, and those of them who count as viewers.
+    watching: AtomicUsize,
     viewers: AtomicUsize,
     /// How many of them have missed a flush because they took nothing.
     behind: AtomicUsize,
@@ -60,6 +63,8 @@ pub(super) struct State {
     pub(super) authors: Authors,
     pub(super) last_push: Option<Instant>,
     pub(super) latest: Latest,
+    /// When what is shown changed last, if that is known.
+    pub(super) changed: Option<Instant>,
 }
 
 impl TopicEntry {
@@ -83,11 +88,13 @@ impl TopicEntry {
             authors: Authors::default(),
             last_push: None,
             latest: Latest::default(),
+            changed: None,
         };
         TopicEntry {
             name,
             state: Mutex::new(state),
             changed: Notify::new(),
+            watching: AtomicUsize::new(0),
             viewers: AtomicUsize::new(0),
             behind: AtomicUsize::new(0),
             encodings: Encodings::default(),
@@ -107,7 +114,7 @@ impl TopicEntry {
         &self.name
     }
 
-    /// How many viewers watch it.
+    /// How many viewers watch it; host panels are none.
     pub fn viewers(&self) -> usize {
         self.viewers.load(Ordering::Relaxed)
     }
@@ -119,10 +126,7 @@ impl TopicEntry {
 
     /// Counts one more that has missed a flush, or one less.
     pub(super) fn count_behind(&self, falls: bool) {
-        match falls {
-            true => self.behind.fetch_add(1, Ordering::Relaxed),
-            false => self.behind.fetch_sub(1, Ordering::Relaxed),
-        };
+        count(&self.behind, falls);
     }
 
     /// The session that is shown and its revision; none before the first write.
@@ -144,6 +148,16 @@ impl TopicEntry {
     /// The revision of what is shown.
     pub fn revision(&self) -> Revision {
         self.state().topic.shown_revision()
+    }
+
+    /// What is known of what its viewers see.
+    pub fn shown_state(&self) -> ShownState {
+        let state = self.state();
+        let changed = state.changed.filter(|_| state.topic.has_shown());
+        ShownState {
+            changed_ms: changed.map(|at| millis(at.elapsed())),
+            frozen: state.topic.is_frozen(),
+        }
     }
 
     /// How long ago the last flush was.
@@ -224,18 +238,28 @@ impl TopicEntry {
 
     /// Whether somebody waits for its first session.
     pub(super) fn is_used(&self) -> bool {
-        self.viewers() > 0 || self.sources.are_attached()
+        self.watching.load(Ordering::Relaxed) > 0 || self.sources.are_attached()
     }
 
-    /// Counts one more viewer, or one less. It is counted under the lock, so that either it is
-    /// seen to wait, or it sees that the topic has ended.
-    pub(super) fn count_viewer(&self, joins: bool) {
+    /// Counts one more who watches, or one less. It is counted under the lock, so that either it
+    /// is seen to wait, or it sees that the topic has ended.
+    pub(super) fn count_watching(&self, joins: bool) {
         let _state = self.state();
-        match joins {
-            true => self.viewers.fetch_add(1, Ordering::Relaxed),
-            false => self.viewers.fetch_sub(1, Ordering::Relaxed),
-        };
+        count(&self.watching, joins);
     }
+
+    /// Counts one more viewer, or one less.
+    pub(super) fn count_viewer(&self, joins: bool) {
+        count(&self.viewers, joins);
+    }
+}
+
+/// Counts one more, or one less.
+pub(super) fn count(number: &AtomicUsize, joins: bool) {
+    match joins {
+        true => number.fetch_add(1, Ordering::Relaxed),
+        false => number.fetch_sub(1, Ordering::Relaxed),
+    };
 }
 
 /// Its durability.
@@ -254,6 +278,8 @@ impl TopicEntry {
         let mut state = self.state();
         let kept = state.durability.durable().map(|kept| kept.revision);
         state.tell_lost(kept.unwrap_or_default());
+        // What was frozen may be lost too.
+        state.topic.show_all();
         let (revision, back) = state.durability.lose();
         let is_left = back.is_some();
         let (session, origins) = back.map(|back| (back.session, back.origins)).unzip();
@@ -261,6 +287,7 @@ impl TopicEntry {
             .topic
             .adopt(revision, session, origins.unwrap_or_default());
         state.authors = Authors::Several;
+        state.changed = Some(Instant::now());
         self.wake(&mut state);
         self.show_durable(&mut state);
         let turn = match (is_left, state.topic.is_dirty()) {
@@ -272,7 +299,7 @@ impl TopicEntry {
     }
 
     /// Shows what is durable, if nothing else may be.
-    fn show_durable(&self, state: &mut State) {
+    pub(super) fn show_durable(&self, state: &mut State) {
         if self.after_durable && state.topic.show_only(state.durability.durable().cloned()) {
             self.wake(state);
         }

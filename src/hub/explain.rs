@@ -100,8 +100,7 @@ impl Hub {
         let (parts, verdict) = match written {
             Ok(receipt) => match &receipt.found {
                 Found::Changed(parts) => (parts.clone(), became(entry, receipt.revision)),
-                Found::Same => (change.parts(), Verdict::Unchanged),
-                Found::Ignored(pointers) => (change.parts(), Verdict::ignored(pointers)),
+                Found::Nothing(ignored) => (change.parts(), Verdict::nothing(ignored)),
             },
             Err(error) => {
                 let parts = error.parts().unwrap_or_else(|| change.parts());
@@ -159,7 +158,11 @@ impl State {
     /// Notes that a change was accepted.
     pub(super) fn tell_accepted(&mut self, options: &WriteOptions, found: &Found, at: Revision) {
         if let Found::Changed(parts) = found {
-            let accepted = line(options, parts.clone(), Verdict::Waiting);
+            let verdict = match self.topic.is_frozen() {
+                true => Verdict::Held,
+                false => Verdict::Waiting,
+            };
+            let accepted = line(options, parts.clone(), verdict);
             let revision = Some(at);
             self.latest.push(Line {
                 revision,
@@ -211,8 +214,11 @@ impl Author {
 }
 
 impl Verdict {
-    fn ignored(pointers: &[String]) -> Verdict {
-        Verdict::Ignored(cut(&pointers.join(", ")).into_owned())
+    fn nothing(ignored: &[String]) -> Verdict {
+        match ignored.is_empty() {
+            true => Verdict::Unchanged,
+            false => Verdict::Ignored(cut(&ignored.join(", ")).into_owned()),
+        }
     }
 
     fn refused(rule: &str) -> Verdict {
@@ -225,6 +231,7 @@ impl Verdict {
             Verdict::Ignored(_) => "ignored",
             Verdict::Refused(_) => "refused",
             Verdict::Waiting => "waiting",
+            Verdict::Held => "held",
             Verdict::Sent(_) => "sent",
         }
     }
@@ -237,6 +244,7 @@ impl Verdict {
             }
             Verdict::Refused(rule) => Some(rule.clone()),
             Verdict::Waiting => Some(flow.wait()),
+            Verdict::Held => Some("the viewers are frozen".to_owned()),
             Verdict::Sent(left) => {
                 let replaced = "it changed again before it left";
                 left.replaced.then(|| replaced.to_owned())

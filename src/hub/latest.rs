@@ -31,6 +31,8 @@ pub(super) enum Verdict {
     Refused(String),
     /// It was accepted, and has not left yet.
     Waiting,
+    /// It was accepted, and does not leave while the viewers are frozen.
+    Held,
     /// It has left for the viewers.
     Sent(Departure),
 }
@@ -104,8 +106,8 @@ impl Line {
             && self.at.saturating_duration_since(before.at) < STREAM
     }
 
-    fn waits_for(&self, to: Revision) -> bool {
-        self.verdict == Verdict::Waiting && self.revision <= Some(to)
+    fn waits(&self) -> bool {
+        matches!(self.verdict, Verdict::Waiting | Verdict::Held)
     }
 }
 
@@ -124,7 +126,8 @@ impl Latest {
     /// Changes up to a revision have left. Returns the lines about them.
     pub fn leave(&mut self, departure: &Departure, now: Instant) -> Vec<Line> {
         let mut left = Vec::new();
-        while let Some(at) = self.0.iter().position(|line| line.waits_for(departure.to)) {
+        let leaves = |line: &Line| line.waits() && line.revision <= Some(departure.to);
+        while let Some(at) = self.0.iter().position(leaves) {
             left.extend(self.0.remove(at));
         }
         for at in 0..left.len() {
@@ -146,17 +149,31 @@ impl Latest {
     /// Changes after a revision could not be kept: they were taken back.
     pub fn lose(&mut self, kept: Revision, rule: &str, now: Instant) {
         for line in &mut self.0 {
-            let stood = matches!(line.verdict, Verdict::Waiting | Verdict::Sent(_));
+            let stood = line.waits() || matches!(line.verdict, Verdict::Sent(_));
             if stood && line.revision > Some(kept) {
                 (line.at, line.verdict) = (now, Verdict::Refused(rule.to_owned()));
             }
         }
     }
 
-    /// What became of the change that made a revision, as far as is known.
+    /// The viewers are not frozen any more.
+    pub fn let_go(&mut self) {
+        let held = self
+            .0
+            .iter_mut()
+            .filter(|line| line.verdict == Verdict::Held);
+        held.for_each(|line| line.verdict = Verdict::Waiting);
+    }
+
+    /// What became of the change that made a revision, or of a later one of the same stream, as far
+    /// as is known.
     pub fn verdict(&self, revision: Revision) -> Option<&Verdict> {
-        let mut lines = self.0.iter();
-        let line = lines.find(|line| line.revision == Some(revision))?;
+        let from = |line: &&Line| line.revision >= Some(revision);
+        let line = self
+            .0
+            .iter()
+            .filter(from)
+            .min_by_key(|line| line.revision)?;
         Some(&line.verdict)
     }
 
@@ -198,7 +215,8 @@ mod tests {
             self.latest.push(Line {
                 by: Author::of(&by),
                 parts: Parts::of([field]),
-                revision: (verdict == Verdict::Waiting).then(|| revision(self.revision)),
+                revision: matches!(verdict, Verdict::Waiting | Verdict::Held)
+                    .then(|| revision(self.revision)),
                 verdict,
                 changes: 1,
                 at: self.now,
@@ -225,6 +243,7 @@ mod tests {
                 Verdict::Sent(left) if left.replaced => "replaced",
                 Verdict::Sent(_) => "sent",
                 Verdict::Waiting => "waiting",
+                Verdict::Held => "held",
                 Verdict::Refused(_) => "refused",
                 _ => "same",
             };
@@ -247,6 +266,18 @@ mod tests {
         assert_eq!(room.leave(2), 1);
         assert_eq!(room.leave(2), 0);
         assert_eq!(room.lines(), [("bb", 1, "sent"), ("a", 1, "sent")]);
+    }
+
+    #[test]
+    fn what_is_held_waits_when_it_is_let_go() {
+        let mut room = room();
+        room.accepted("a", "speed");
+        room.told("bb", "gain", Verdict::Held);
+        assert_eq!(room.lines(), [("bb", 1, "held"), ("a", 1, "waiting")]);
+        assert_eq!(room.leave(1), 1, "what was written before leaves");
+        room.latest.let_go();
+        assert_eq!(room.lines(), [("a", 1, "sent"), ("bb", 1, "waiting")]);
+        assert_eq!(room.leave(2), 1);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Hub;
-use super::entry::TopicEntry;
+use super::entry::{TopicEntry, count};
 use super::receipt::WriteError;
 use super::sources::Sources;
 use crate::state::name::TopicName;
@@ -15,6 +15,8 @@ pub struct SourceGuard {
     hub: Hub,
     name: TopicName,
     sources: Arc<Sources>,
+    /// It goes in order: whoever writes once and leaves is not missed.
+    left: bool,
 }
 
 /// A place among those who watch, viewers and readers of `/sync` alike, taken while this lives.
@@ -26,6 +28,7 @@ pub struct Presence {
     place: Place,
     encoding: Option<Encoding>,
     is_behind: bool,
+    is_counted: bool,
 }
 
 impl Hub {
@@ -42,16 +45,22 @@ impl Hub {
     /// Counts a viewer of a topic until the value is dropped; none when all places are taken.
     /// The topic may have ended: then the viewer is to be told so.
     pub fn enter(&self, entry: &Arc<TopicEntry>) -> Option<Presence> {
-        let (place, entry) = (self.place()?, entry.clone());
-        entry.count_viewer(true);
-        self.0.viewers.fetch_add(1, Ordering::Relaxed);
+        let mut presence = self.enter_uncounted(entry)?;
         self.0.counts.viewers.fetch_add(1, Ordering::Relaxed);
-        self.mark_change();
+        presence.set_counted(true);
+        Some(presence)
+    }
+
+    /// The same for a host that looks on at its own topic, and is no viewer.
+    pub fn enter_uncounted(&self, entry: &Arc<TopicEntry>) -> Option<Presence> {
+        let (place, entry) = (self.place()?, entry.clone());
+        entry.count_watching(true);
         Some(Presence {
             entry,
             place,
             encoding: None,
             is_behind: false,
+            is_counted: false,
         })
     }
 
@@ -70,7 +79,15 @@ impl Hub {
             hub: self.clone(),
             name: name.clone(),
             sources,
+            left: false,
         })
+    }
+}
+
+impl SourceGuard {
+    /// Ends in order. A source that is only dropped has been lost.
+    pub fn leave(mut self) {
+        self.left = true;
     }
 }
 
@@ -83,22 +100,34 @@ impl Presence {
         }
     }
 
-    /// It has missed a flush because it took nothing. Returns whether that is new.
-    pub fn fall_behind(&mut self) -> bool {
-        let is_new = !std::mem::replace(&mut self.is_behind, true);
-        if is_new {
-            self.entry.count_behind(true);
+    /// It has missed a flush because it took nothing, or was sent what it lacked.
+    pub fn set_behind(&mut self, behind: bool) {
+        let behind = behind && self.is_counted;
+        if self.is_behind != behind {
+            self.is_behind = behind;
+            self.entry.count_behind(behind);
         }
-        is_new
     }
 
-    /// It was sent what it lacked. Returns whether it had missed anything.
-    pub fn catch_up(&mut self) -> bool {
-        let was_behind = std::mem::take(&mut self.is_behind);
-        if was_behind {
-            self.entry.count_behind(false);
+    /// Counts no more as a viewer, although it is still connected.
+    pub fn uncount(&mut self) {
+        self.set_counted(false);
+    }
+
+    /// Whether it counts as a viewer.
+    pub fn is_counted(&self) -> bool {
+        self.is_counted
+    }
+
+    fn set_counted(&mut self, counts: bool) {
+        if self.is_counted != counts {
+            self.set_behind(false);
+            self.is_counted = counts;
+            let hub = &self.place.0;
+            self.entry.count_viewer(counts);
+            count(&hub.0.viewers, counts);
+            hub.mark_change();
         }
-        was_behind
     }
 
     /// What the viewer watches.
@@ -109,7 +138,7 @@ impl Presence {
 
 impl Drop for SourceGuard {
     fn drop(&mut self) {
-        self.sources.detach();
+        self.sources.detach(self.left);
         self.hub.forget_if_unused(&self.name);
     }
 }
@@ -122,14 +151,12 @@ impl Drop for Place {
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        self.catch_up();
-        let hub = &self.place.0;
         if let Some(encoding) = self.encoding {
             self.entry.encodings.remove(encoding);
         }
-        self.entry.count_viewer(false);
-        hub.0.viewers.fetch_sub(1, Ordering::Relaxed);
-        hub.forget_if_unused(self.entry.name());
-        hub.mark_change();
+        self.uncount();
+        self.entry.count_watching(false);
+        self.place.0.forget_if_unused(self.entry.name());
+        self.place.0.mark_change();
     }
 }

@@ -46,10 +46,8 @@ pub struct Receipt {
 pub(super) enum Found {
     /// These parts of the session.
     Changed(Parts),
-    /// Nothing.
-    Same,
     /// Nothing, apart from what these pointers have dropped.
-    Ignored(Vec<String>),
+    Nothing(Vec<String>),
 }
 
 /// What a deletion has come to.
