@@ -6,10 +6,10 @@ use std::net::IpAddr;
 use indexmap::IndexSet;
 
 use super::change::Write;
-use super::explain::{Told, sent_to};
 use super::latest::Departure;
 use super::notices::cut;
 use super::receipt::{Receipt, WriteError};
+use super::told::{Told, sent_to};
 use crate::state::name::TopicName;
 use crate::state::revision::Revision;
 use crate::state::topic::Change;

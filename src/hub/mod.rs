@@ -35,6 +35,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 mod text;
+mod told;
 mod topics;
 mod write;
 

@@ -90,7 +90,7 @@ impl WriteError {
         match self {
             WriteError::Refused(refusal) => refusal.rule(),
             WriteError::Stale(revision) => {
-                format!("If-Match names another revision than {revision}, the present one")
+                format!("If-Match is stale: the topic is at revision {revision} by now")
             }
             other => other.to_string(),
         }

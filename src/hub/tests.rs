@@ -229,7 +229,7 @@ async fn what_changes_nothing_is_told_and_why() {
         .await;
     written.expect_err("it has changed");
     let told = told(&room);
-    assert!(told[0].contains("refused: If-Match names another revision than"));
+    assert!(told[0].contains("refused: If-Match is stale: the topic is at revision"));
     assert_eq!(
         told[1..3],
         [

@@ -109,7 +109,7 @@ fn a_lost_race_and_what_changes_nothing_are_told_too() {
     let stale = Response::to(daemon.connect(), "PATCH", CONFIG, &headers, body);
     assert_eq!(stale.status, 412);
     daemon.logged(&format!(
-        "main: speed from this machine · refused: If-Match names another revision than {revision}, the present one"
+        "main: speed from this machine · refused: If-Match is stale: the topic is at revision {revision} by now"
     ));
     let told = changes(&daemon);
     let verdicts: Vec<&str> = told

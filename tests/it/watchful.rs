@@ -524,7 +524,12 @@ fn no_token_is_in_any_line_whatever_the_door() {
             0,
             "each had its line"
         );
-        for told in ["request refused", "message refused", "fields", "stopping"] {
+        for told in [
+            "request refused",
+            "message refused",
+            "from this machine",
+            "stopping",
+        ] {
             daemon.logged(told);
         }
         for token in tokens {
