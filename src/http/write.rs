@@ -160,10 +160,15 @@ async fn write(
 ) -> Result<(Receipt, Arc<Writer>), Problem> {
     let name = name.parse()?;
     let size = request.body.as_ref().map_or(0, Bytes::len);
-    let read = move || read(&request).map_err(|refused| (refused, request.author()));
+    let read = move || {
+        let asked = read(&request);
+        let author = asked.is_err().then(|| request.author());
+        (asked, author)
+    };
     let (change, options) = match off_thread(size, read).await? {
-        Ok(asked) => asked,
-        Err((refused, author)) => {
+        (Ok(asked), _) => asked,
+        (Err(refused), author) => {
+            let author = author.unwrap_or_default();
             app.hub.refused(&name, &author, refused.told());
             if refused.is_refusal() {
                 app.hub.announce(&name).await;
