@@ -83,8 +83,10 @@ impl Hub {
             replaced: false,
         };
         let now = Instant::now();
-        let left = entry.state().latest.leave(&departure, now);
-        if log::is_verbose() && !left.is_empty() {
+        let (mut left, is_read) = (Vec::new(), log::is_verbose());
+        let keep = |line: &Line| left.extend(is_read.then(|| line.clone()));
+        entry.state().latest.leave(&departure, now, keep);
+        if !left.is_empty() {
             let told: Vec<Told> = left.iter().map(|line| self.tell(line, now)).collect();
             log::sent(entry.name(), &told, &departure);
         }

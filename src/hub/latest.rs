@@ -123,27 +123,23 @@ impl Latest {
         self.0.push_back(line);
     }
 
-    /// Changes up to a revision have left. Returns the lines about them.
-    pub fn leave(&mut self, departure: &Departure, now: Instant) -> Vec<Line> {
-        let mut left = Vec::new();
+    /// Changes up to a revision have left. Each of their lines is told.
+    pub fn leave(&mut self, departure: &Departure, now: Instant, mut tell: impl FnMut(&Line)) {
         let leaves = |line: &Line| line.waits() && line.revision <= Some(departure.to);
+        let mut left = VecDeque::new();
         while let Some(at) = self.0.iter().position(leaves) {
             left.extend(self.0.remove(at));
         }
-        for at in 0..left.len() {
-            let (line, later) = (&left[at], &left[at + 1..]);
-            let replaced = later.iter().any(|later| line.parts.are_among(&later.parts));
-            let line = &mut left[at];
-            (line.at, line.verdict) = (
-                now,
-                Verdict::Sent(Departure {
-                    replaced,
-                    ..departure.clone()
-                }),
-            );
+        while let Some(mut line) = left.pop_front() {
+            let replaced = left.iter().any(|later| line.parts.are_among(&later.parts));
+            line.at = now;
+            line.verdict = Verdict::Sent(Departure {
+                replaced,
+                ..departure.clone()
+            });
+            tell(&line);
+            self.push(line);
         }
-        left.iter().cloned().for_each(|line| self.push(line));
-        left
     }
 
     /// Changes after a revision could not be kept: they were taken back.
@@ -234,7 +230,9 @@ mod tests {
                 behind: 1,
                 replaced: false,
             };
-            self.latest.leave(&departure, self.now).len()
+            let mut told = 0;
+            self.latest.leave(&departure, self.now, |_| told += 1);
+            told
         }
 
         /// Newest first: the source, how many changes, and what became of them.
