@@ -108,7 +108,7 @@ test("the panel lists the viewers and can send one away", async (t) => {
   await says(phone, "live");
   const entry = panel.locator(".viewer", { hasText: "iPhone" });
   await entry.waitFor();
-  await entry.locator(".state", { hasText: "current" }).waitFor();
+  await entry.locator(".state", { hasText: "up to date" }).waitFor();
   assert.match(String(await entry.textContent()), /127\.0\.0\.1/);
   await entry.getByRole("button", { name: /^Disconnect/ }).click();
   await says(phone, "disconnected by the host");
