@@ -99,6 +99,7 @@ pub use state::revision::Revision;
 pub use state::session::{Config, Session, ShapeError};
 pub use state::topic::Refusal;
 pub use store::StoreError;
+pub use viewer::ViewerInfo;
 pub use wire::MessageError;
 
 /// What the tests, the benchmarks and the fuzzers of this repository need besides. Nothing is

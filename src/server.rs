@@ -25,7 +25,7 @@ use crate::state::name::{NameError, TopicName};
 use crate::state::session::{Session, ShapeError};
 use crate::state::topic::Change;
 use crate::store::{Store, StoreError, StoredTopic};
-use crate::viewer::Viewers;
+use crate::viewer::{ViewerInfo, Viewers};
 use crate::wire::{self, MessageError};
 
 /// Connections that wait to be accepted: a room full of phones that come back at once.
@@ -204,6 +204,38 @@ impl Server {
         let hub = &self.app.hub;
         hub.topic(hub.default_topic())
             .map_or(0, |entry| hub.try_broadcast(&entry, text.into()))
+    }
+
+    /// Everybody who watches, those connected the longest first.
+    pub async fn viewers(&self) -> Vec<ViewerInfo> {
+        self.app.viewers.list().await
+    }
+
+    /// Disconnects a viewer, which is told. Returns whether there was one with this id.
+    pub async fn disconnect(&self, id: u64) -> bool {
+        self.app.viewers.disconnect(id).await
+    }
+
+    /// Freezes what viewers and readers see of every topic, whatever is written, or lets go again:
+    /// then they see the present state.
+    pub fn freeze(&self, frozen: bool) {
+        self.app.hub.freeze(frozen);
+    }
+
+    /// Whether viewers are frozen.
+    pub fn is_frozen(&self) -> bool {
+        self.app.hub.is_frozen()
+    }
+
+    /// Sends every topic's session to all of its viewers again. Returns how many there are.
+    pub fn resend(&self) -> usize {
+        self.app.resend()
+    }
+
+    /// Lets the links lead to the next of this machine's addresses, and after the last to the
+    /// first. Returns them.
+    pub fn next_address(&self) -> Links {
+        self.app.next_address()
     }
 
     /// Takes over what can change meanwhile: who may connect ([`Options::access`]), the

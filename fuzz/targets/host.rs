@@ -63,7 +63,7 @@ async fn talk(pass: HostPass, texts: &[&str], rest: &[u8]) {
     let topic: TopicName = "main".parse().expect("a name");
     let host = Host {
         hub: hub.clone(),
-        _source: hub.attach(&topic).expect("room"),
+        source: hub.attach(&topic).expect("room"),
         address: [127, 0, 0, 1].into(),
         topic: topic.clone(),
         pass,

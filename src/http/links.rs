@@ -30,6 +30,24 @@ impl Links {
         PageLink::new(format!("{page}?topic={topic}{hash}{fragment}"))
     }
 
+    /// The same, led by the address that is so many further on in the list, which is a ring.
+    pub fn turned(mut self, turn: usize) -> Links {
+        let count = self.candidates.len().max(1);
+        self.candidates.rotate_left(turn % count);
+        let Some((page, _)) = self.candidates.first().cloned() else {
+            return self;
+        };
+        let (before, now) = (authority(&self.page).to_owned(), authority(&page));
+        self.socket = self.socket.replacen(&before, now, 1);
+        self.host = PageLink::new(self.host.replacen(&before, now, 1));
+        self.local_ip = now
+            .rsplit_once(':')
+            .map_or(now, |(host, _)| host)
+            .to_owned();
+        self.page = page;
+        self
+    }
+
     /// The links of a daemon that listens on `local`, on a machine with these addresses.
     pub fn new(
         options: &LinkOptions,
@@ -66,6 +84,11 @@ impl Links {
                 .collect(),
         }
     }
+}
+
+/// Host and port of a link of ours, which always has both.
+fn authority(link: &str) -> &str {
+    link.split('/').nth(2).unwrap_or_default()
 }
 
 /// Host, port and reason of each address, best first.

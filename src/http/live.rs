@@ -18,6 +18,8 @@ pub struct Live {
     pub access: Arc<Access>,
     /// Where viewers find the daemon.
     pub links: Links,
+    /// How many addresses further on in the list the links lead than at the start.
+    pub turn: usize,
     /// For `https` and `wss`.
     pub tls: Option<Arc<Certificate>>,
 }
@@ -58,6 +60,7 @@ impl Live {
         let access = Access::new(access, found.names)?;
         Ok(Live {
             links: Links::new(link, found.tls.is_some(), local, &found.addresses, &access),
+            turn: 0,
             access: Arc::new(access),
             tls: found.tls,
         })
@@ -94,17 +97,33 @@ impl Current {
         self.0.send_if_modified(|live| {
             done = live.access.renew(access, found.names).map(|access| {
                 let links = Links::new(link, found.tls.is_some(), local, &found.addresses, &access);
+                let (turn, links) = (live.turn, links.turned(live.turn));
                 let reloaded = Reloaded {
                     certificate: !same(&live.tls, &found.tls),
                     links: links != live.links,
                 };
                 let (access, tls) = (Arc::new(access), found.tls);
-                *live = Arc::new(Live { access, links, tls });
+                *live = Arc::new(Live {
+                    access,
+                    links,
+                    turn,
+                    tls,
+                });
                 reloaded
             });
             done.is_ok()
         });
         done
+    }
+
+    /// Lets the links lead to the next address of the list; returns the new ones.
+    pub fn next_address(&self) -> Links {
+        self.0.send_modify(|live| {
+            let live = Arc::make_mut(live);
+            live.turn += 1;
+            live.links = live.links.clone().turned(1);
+        });
+        self.get().links.clone()
     }
 
     /// Replaces a certificate with a new one, if it is still in use. Returns whether it was.

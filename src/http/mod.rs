@@ -1,6 +1,7 @@
 //! HTTP/1.1 and the upgrades: connections, the gate, one table of routes and what answers them.
 //! No rule of the domain lives here.
 
+mod actions;
 mod answer;
 mod app;
 mod connection;

@@ -13,6 +13,9 @@ use crate::state::name::TopicName;
 use crate::state::revision::Revision;
 use crate::wire::Problem;
 
+/// The longest name that a viewer may give itself, in bytes.
+const LONGEST_ID: usize = 64;
+
 /// The query of a request, empty if there is none.
 pub struct Query(String);
 
@@ -49,6 +52,20 @@ impl Query {
             let detail = format!("there is no topic {:?} yet", name.as_str());
             Problem::not_found(detail).because("there is no such topic yet")
         })
+    }
+
+    /// What a viewer calls itself, so that its next connection can replace this one; anything that
+    /// is no such name counts as none.
+    pub fn id(&self) -> Option<Box<str>> {
+        let id = access::query(&self.0, "id")?;
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        let is_id = (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(is_plain);
+        is_id.then(|| id.into())
+    }
+
+    /// Whether a host looks on at its own topic.
+    pub fn is_panel(&self) -> bool {
+        access::query(&self.0, "panel").is_some_and(|panel| panel == "1")
     }
 
     /// The revision that a viewer has already. Whatever is not a revision of ours counts as an

@@ -18,7 +18,7 @@ use tower_http::compression::CompressionLayer;
 use super::answer::wrong_method;
 use super::app::App;
 use super::gate::{gate, is_upgrade};
-use super::{events, metrics, operations, pages, read, sockets, write};
+use super::{actions, events, metrics, operations, pages, read, sockets, write};
 use crate::access::Need::{self, Host, Nothing, Probe, Viewer};
 
 /// Everything that the daemon answers. A request brings its [`Peer`](super::peer::Peer) along as
@@ -90,7 +90,11 @@ fn requests(table: Table) -> Table {
         .route("/api/topics/{topic}/broadcast", Host, post(write::broadcast))
         .route("/api/topics/{topic}/resend", Host, post(write::resend))
         .route("/api/viewers", Host, get(read::viewers))
-        .route("/api/viewers/{id}", Host, delete(write::disconnect))
+        .route("/api/viewers/{id}", Host, delete(actions::disconnect))
+        .route("/api/freeze", Host, post(actions::freeze))
+        .route("/api/freeze", Host, delete(actions::let_go))
+        .route("/api/resend", Host, post(actions::resend))
+        .route("/api/next-address", Host, post(actions::next_address))
 }
 
 /// Pages are worth compressing; state is compressed where it is shared, on the sockets.

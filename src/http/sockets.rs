@@ -30,12 +30,17 @@ type Answer = Result<Response, Problem>;
 pub async fn viewer(
     State(app): Shared,
     Extension(pass): Extension<ViewerPass>,
+    host: Option<Extension<HostPass>>,
     Extension(peer): Extension<Arc<Peer>>,
     query: Query,
     mut opening: Opening,
 ) -> Answer {
     let entry = query.entry(&app)?;
-    let presence = app.hub.enter(&entry).ok_or_else(|| app.full())?;
+    let presence = match host.is_some() && query.is_panel() {
+        true => app.hub.enter_uncounted(&entry),
+        false => app.hub.enter(&entry),
+    };
+    let presence = presence.ok_or_else(|| app.full())?;
     let device = opening.device().into_boxed_str();
     let (own, encoding) = opening.agree_on_encoding();
     Span::current().record("topic", entry.name().as_str());
@@ -46,6 +51,7 @@ pub async fn viewer(
         own,
         address: peer.address.ip(),
         device,
+        id: query.id(),
         _admission: peer.counted.clone(),
         span: Span::current(),
     };
@@ -78,7 +84,7 @@ pub async fn host(
     let host = Host {
         hub: app.hub.clone(),
         topic,
-        _source: source,
+        source,
         address: peer.ip(),
         pass,
         stop: app.stop.clone(),

@@ -27,6 +27,9 @@ pub struct Status {
     pub default_topic: String,
     /// The topics that have a session.
     pub topics: Vec<TopicStatus>,
+    /// Whether a host has frozen what viewers see.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub frozen: bool,
     /// How the store is doing, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store: Option<StoreStatus>,
@@ -35,6 +38,9 @@ pub struct Status {
     /// How long ago the last flush was.
     #[serde(skip)]
     pub last_push: Option<Duration>,
+    /// For how long viewers have been frozen, if they are.
+    #[serde(skip)]
+    pub frozen_for: Option<Duration>,
 }
 
 /// How a store is doing. Empty while it keeps all changes.
@@ -80,6 +86,8 @@ impl App {
             urls: urls.collect(),
             default_topic: hub.default_topic().to_string(),
             topics: self.topics(),
+            frozen: hub.is_frozen(),
+            frozen_for: hub.frozen(),
             store: hub.store_errors().map(|_| store),
             version: env!("CARGO_PKG_VERSION"),
             last_push: pushes.iter().filter_map(|entry| entry.last_push()).min(),

@@ -132,17 +132,6 @@ pub async fn resend(State(app): Shared, PathPart(name): Name, _: Extension<HostP
     Ok(Json(json!({ "viewers": viewers })).into_response())
 }
 
-pub async fn disconnect(
-    State(app): Shared,
-    PathPart(id): PathPart<u64>,
-    _: Extension<HostPass>,
-) -> Answer {
-    match app.viewers.disconnect(id).await {
-        true => Ok(StatusCode::NO_CONTENT.into_response()),
-        false => Err(Problem::not_found(format!("there is no viewer {id}"))),
-    }
-}
-
 /// Writes what a request asks for, and answers with the whole session.
 async fn whole(
     app: &App,

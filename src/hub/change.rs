@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::time::Instant;
+
 use super::authors::Authors;
 use super::clock::unix_micros;
 use super::entry::{State, TopicEntry};
@@ -83,6 +85,9 @@ impl TopicEntry {
     /// Notes that the session has changed. Returns the frame that was made of the one before.
     fn note(&self, state: &mut State, options: &WriteOptions) -> Option<(Revision, Arc<Frame>)> {
         state.authors.and(&options.writer);
+        if !state.topic.is_frozen() {
+            state.changed = Some(Instant::now());
+        }
         self.wake(state);
         self.turn(state, Turn::Written);
         state.snapshot.take()

@@ -1,7 +1,9 @@
-//! The wall clock, as revisions are made from it.
+//! The wall clock, as revisions are made from it, and how long ago something was.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
 
 use crate::state::revision::Revision;
 
@@ -22,6 +24,12 @@ pub(super) fn unix_micros() -> u64 {
     if micros > LATEST { 0 } else { micros }
 }
 
+/// When a kept state was made, as its revision tells; none if the clock has gone back since.
+pub(super) fn changed_at(kept: Revision) -> Option<Instant> {
+    let age = unix_micros().checked_sub(kept.get())?;
+    Instant::now().checked_sub(Duration::from_micros(age))
+}
+
 /// The revision of a topic that was kept, if it is credible: one that was made by a wrong clock
 /// leaves no room for those after it.
 pub(super) fn credible(kept: Revision) -> Revision {
@@ -29,4 +37,9 @@ pub(super) fn credible(kept: Revision) -> Revision {
         true => Revision::ZERO.next(unix_micros()),
         false => kept,
     }
+}
+
+/// Shown as how long ago, in whole milliseconds.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

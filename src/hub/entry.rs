@@ -8,9 +8,11 @@ use tokio::sync::{Notify, RwLock, watch};
 use tokio::time::Instant;
 
 use super::authors::Authors;
+use super::clock::millis;
 use super::durability::Durability;
 use super::encodings::Encodings;
 use super::life::{Life, Turn};
+
 use super::options::Flow;
 use super::sources::Sources;
 use crate::state::debounce::Debounce;
@@ -20,14 +22,16 @@ use crate::state::name::TopicName;
 use crate::state::revision::Revision;
 use crate::state::session::Session;
 use crate::state::topic::{Origin, Topic};
-use crate::wire::SourceState;
 use crate::wire::frame::Frame;
+use crate::wire::{ShownState, SourceState};
 
 /// A topic and what the hub keeps beside it.
 pub struct TopicEntry {
     pub(super) name: TopicName,
     state: Mutex<State>,
     pub(super) changed: Notify,
+    /// Everybody who watches, and those of them who count as viewers.
+    watching: AtomicUsize,
     viewers: AtomicUsize,
     pub(super) encodings: Encodings,
     pub(super) sources: Arc<Sources>,
@@ -56,6 +60,8 @@ pub(super) struct State {
     /// Who made the changes that wait to be flushed.
     pub(super) authors: Authors,
     pub(super) last_push: Option<Instant>,
+    /// When what is shown changed last, if that is known.
+    pub(super) changed: Option<Instant>,
 }
 
 impl TopicEntry {
@@ -78,11 +84,13 @@ impl TopicEntry {
             snapshot: None,
             authors: Authors::default(),
             last_push: None,
+            changed: None,
         };
         TopicEntry {
             name,
             state: Mutex::new(state),
             changed: Notify::new(),
+            watching: AtomicUsize::new(0),
             viewers: AtomicUsize::new(0),
             encodings: Encodings::default(),
             sources,
@@ -101,7 +109,7 @@ impl TopicEntry {
         &self.name
     }
 
-    /// How many viewers watch it.
+    /// How many viewers watch it; host panels are none.
     pub fn viewers(&self) -> usize {
         self.viewers.load(Ordering::Relaxed)
     }
@@ -125,6 +133,16 @@ impl TopicEntry {
     /// The revision of what is shown.
     pub fn revision(&self) -> Revision {
         self.state().topic.shown_revision()
+    }
+
+    /// What is known of what its viewers see.
+    pub fn shown_state(&self) -> ShownState {
+        let state = self.state();
+        let changed = state.changed.filter(|_| state.topic.has_shown());
+        ShownState {
+            changed_ms: changed.map(|at| millis(at.elapsed())),
+            frozen: state.topic.is_frozen(),
+        }
     }
 
     /// How long ago the last flush was.
@@ -205,18 +223,28 @@ impl TopicEntry {
 
     /// Whether somebody waits for its first session.
     pub(super) fn is_used(&self) -> bool {
-        self.viewers() > 0 || self.sources.are_attached()
+        self.watching.load(Ordering::Relaxed) > 0 || self.sources.are_attached()
     }
 
-    /// Counts one more viewer, or one less. It is counted under the lock, so that either it is
-    /// seen to wait, or it sees that the topic has ended.
-    pub(super) fn count_viewer(&self, joins: bool) {
+    /// Counts one more who watches, or one less. It is counted under the lock, so that either it
+    /// is seen to wait, or it sees that the topic has ended.
+    pub(super) fn count_watching(&self, joins: bool) {
         let _state = self.state();
-        match joins {
-            true => self.viewers.fetch_add(1, Ordering::Relaxed),
-            false => self.viewers.fetch_sub(1, Ordering::Relaxed),
-        };
+        count(&self.watching, joins);
     }
+
+    /// Counts one more viewer, or one less.
+    pub(super) fn count_viewer(&self, joins: bool) {
+        count(&self.viewers, joins);
+    }
+}
+
+/// Counts one more, or one less.
+pub(super) fn count(number: &AtomicUsize, joins: bool) {
+    match joins {
+        true => number.fetch_add(1, Ordering::Relaxed),
+        false => number.fetch_sub(1, Ordering::Relaxed),
+    };
 }
 
 /// Its durability.
@@ -233,6 +261,8 @@ impl TopicEntry {
     /// ends; returns whether it has.
     pub(super) fn lose(&self) -> bool {
         let mut state = self.state();
+        // What was frozen may be lost too.
+        state.topic.show_all();
         let (revision, back) = state.durability.lose();
         let is_left = back.is_some();
         let (session, origins) = back.map(|back| (back.session, back.origins)).unzip();
@@ -240,6 +270,7 @@ impl TopicEntry {
             .topic
             .adopt(revision, session, origins.unwrap_or_default());
         state.authors = Authors::Several;
+        state.changed = Some(Instant::now());
         self.wake(&mut state);
         self.show_durable(&mut state);
         let turn = match (is_left, state.topic.is_dirty()) {
@@ -251,7 +282,7 @@ impl TopicEntry {
     }
 
     /// Shows what is durable, if nothing else may be.
-    fn show_durable(&self, state: &mut State) {
+    pub(super) fn show_durable(&self, state: &mut State) {
         if self.after_durable && state.topic.show_only(state.durability.durable().cloned()) {
             self.wake(state);
         }

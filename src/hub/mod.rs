@@ -18,6 +18,7 @@ mod entry;
 mod events;
 mod failure;
 mod flush;
+mod freeze;
 mod health;
 mod job;
 mod keeper;
@@ -38,12 +39,13 @@ mod write;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
 
 use tokio::sync::{Semaphore, broadcast, mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use clock::millis;
 pub use counts::Counts;
 pub use entry::TopicEntry;
 pub use events::{Event, Invalidated};
@@ -96,6 +98,8 @@ struct Inner {
     health: watch::Sender<Health>,
     store_failure: StoreFailure,
     failure: watch::Sender<Option<Failure>>,
+    /// Since when viewers are shown no changes.
+    frozen: watch::Sender<Option<Instant>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -140,9 +144,4 @@ impl Hub {
     pub fn viewers(&self) -> usize {
         self.0.viewers.load(Ordering::Relaxed)
     }
-}
-
-/// Shown as how long ago, in whole milliseconds.
-pub fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

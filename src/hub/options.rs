@@ -39,7 +39,8 @@ pub struct HubOptions {
 pub struct Flow {
     /// How long a pause in the changes must be before they leave; zero: at once.
     pub debounce: Duration,
-    /// The longest wait while changes keep coming; none: without end.
+    /// The longest wait while changes keep coming; none: without end. A wait shorter than the
+    /// pause takes its place.
     pub max_wait: Option<Duration>,
     /// How many flushes the channel to the viewers holds; at least 16.
     pub capacity: usize,
@@ -96,7 +97,7 @@ impl Default for Flow {
     fn default() -> Flow {
         Flow {
             debounce: Duration::from_millis(250),
-            max_wait: None,
+            max_wait: Some(Duration::from_millis(500)),
             capacity: 64,
             ping: Duration::from_secs(15),
             after_durable: false,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Hub;
-use super::entry::TopicEntry;
+use super::entry::{TopicEntry, count};
 use super::receipt::WriteError;
 use super::sources::Sources;
 use crate::state::name::TopicName;
@@ -15,6 +15,8 @@ pub struct SourceGuard {
     hub: Hub,
     name: TopicName,
     sources: Arc<Sources>,
+    /// It goes in order: whoever writes once and leaves is not missed.
+    left: bool,
 }
 
 /// A place among those who watch, viewers and readers of `/sync` alike, taken while this lives.
@@ -25,6 +27,7 @@ pub struct Presence {
     entry: Arc<TopicEntry>,
     place: Place,
     encoding: Option<Encoding>,
+    is_counted: bool,
 }
 
 impl Hub {
@@ -41,15 +44,21 @@ impl Hub {
     /// Counts a viewer of a topic until the value is dropped; none when all places are taken.
     /// The topic may have ended: then the viewer is to be told so.
     pub fn enter(&self, entry: &Arc<TopicEntry>) -> Option<Presence> {
-        let (place, entry) = (self.place()?, entry.clone());
-        entry.count_viewer(true);
-        self.0.viewers.fetch_add(1, Ordering::Relaxed);
+        let mut presence = self.enter_uncounted(entry)?;
         self.0.counts.viewers.fetch_add(1, Ordering::Relaxed);
-        self.mark_change();
+        presence.set_counted(true);
+        Some(presence)
+    }
+
+    /// The same for a host that looks on at its own topic, and is no viewer.
+    pub fn enter_uncounted(&self, entry: &Arc<TopicEntry>) -> Option<Presence> {
+        let (place, entry) = (self.place()?, entry.clone());
+        entry.count_watching(true);
         Some(Presence {
             entry,
             place,
             encoding: None,
+            is_counted: false,
         })
     }
 
@@ -68,7 +77,15 @@ impl Hub {
             hub: self.clone(),
             name: name.clone(),
             sources,
+            left: false,
         })
+    }
+}
+
+impl SourceGuard {
+    /// Ends in order. A source that is only dropped has been lost.
+    pub fn leave(mut self) {
+        self.left = true;
     }
 }
 
@@ -81,6 +98,26 @@ impl Presence {
         }
     }
 
+    /// Counts no more as a viewer, although it is still connected.
+    pub fn uncount(&mut self) {
+        self.set_counted(false);
+    }
+
+    /// Whether it counts as a viewer.
+    pub fn is_counted(&self) -> bool {
+        self.is_counted
+    }
+
+    fn set_counted(&mut self, counts: bool) {
+        if self.is_counted != counts {
+            self.is_counted = counts;
+            let hub = &self.place.0;
+            self.entry.count_viewer(counts);
+            count(&hub.0.viewers, counts);
+            hub.mark_change();
+        }
+    }
+
     /// What the viewer watches.
     pub fn entry(&self) -> &Arc<TopicEntry> {
         &self.entry
@@ -89,7 +126,7 @@ impl Presence {
 
 impl Drop for SourceGuard {
     fn drop(&mut self) {
-        self.sources.detach();
+        self.sources.detach(self.left);
         self.hub.forget_if_unused(&self.name);
     }
 }
@@ -102,13 +139,12 @@ impl Drop for Place {
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        let hub = &self.place.0;
         if let Some(encoding) = self.encoding {
             self.entry.encodings.remove(encoding);
         }
-        self.entry.count_viewer(false);
-        hub.0.viewers.fetch_sub(1, Ordering::Relaxed);
-        hub.forget_if_unused(self.entry.name());
-        hub.mark_change();
+        self.uncount();
+        self.entry.count_watching(false);
+        self.place.0.forget_if_unused(self.entry.name());
+        self.place.0.mark_change();
     }
 }

@@ -16,7 +16,8 @@ pub struct Sources(Mutex<Attached>);
 
 struct Attached {
     count: usize,
-    ever: bool,
+    /// The last one of them broke off, and nobody has been heard of since.
+    lost: bool,
     last_heard: Instant,
 }
 
@@ -24,24 +25,30 @@ impl Sources {
     pub(super) fn new() -> Sources {
         Sources(Mutex::new(Attached {
             count: 0,
-            ever: false,
+            lost: false,
             last_heard: Instant::now(),
         }))
     }
 
     /// A host was heard of.
     pub(super) fn touch(&self) {
-        self.attached().last_heard = Instant::now();
+        let mut attached = self.attached();
+        attached.last_heard = Instant::now();
+        // What is shown is of another host by now.
+        attached.lost = false;
     }
 
     pub(super) fn attach(&self) {
         let mut attached = self.attached();
         attached.count += 1;
-        attached.ever = true;
+        attached.lost = false;
     }
 
-    pub(super) fn detach(&self) {
-        self.attached().count -= 1;
+    /// One is attached no more: it has `left` in order, or broke off.
+    pub(super) fn detach(&self, left: bool) {
+        let mut attached = self.attached();
+        attached.count -= 1;
+        attached.lost = !left;
     }
 
     pub(super) fn are_attached(&self) -> bool {
@@ -52,7 +59,7 @@ impl Sources {
     pub(super) fn state(&self) -> (Duration, SourceState) {
         let attached = self.attached();
         let silence = attached.last_heard.elapsed();
-        let state = match (attached.count, attached.ever) {
+        let state = match (attached.count, attached.lost) {
             (1.., _) => SourceState::Alive,
             (0, true) => SourceState::Ended,
             (0, false) if silence < SILENT => SourceState::Alive,

@@ -6,7 +6,7 @@ use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::clock::{credible, unix_micros};
+use super::clock::{changed_at, credible, unix_micros};
 use super::durability::Durability;
 use super::entry::TopicEntry;
 use super::job::{Job, Permit};
@@ -79,6 +79,7 @@ impl Hub {
         let durability = topic.version().map(Durability::restored);
         let sources = Arc::new(Sources::new());
         let entry = TopicEntry::new(name, topic, durability, &self.0.flow, sources);
+        entry.state().changed = changed_at(revision);
         let entry = Arc::new(entry);
         if whole || !is_last {
             self.keep_restored(&entry, whole);
@@ -134,6 +135,7 @@ impl Inner {
             health: watch::Sender::default(),
             store_failure: options.store_failure,
             failure: Default::default(),
+            frozen: Default::default(),
             tasks,
             stop,
         }

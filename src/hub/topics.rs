@@ -68,6 +68,9 @@ impl Hub {
     /// From now on it exists.
     pub(super) fn list(&self, topics: &mut Topics, entry: &Arc<TopicEntry>) {
         entry.begin();
+        if self.is_frozen() {
+            entry.freeze_empty();
+        }
         topics.insert(entry.name().clone(), entry.clone());
         let flusher = self.clone().flush_when_due(entry.clone());
         self.0.tasks.spawn(flusher);

@@ -27,7 +27,7 @@ pub struct Host {
     /// What it writes.
     pub topic: TopicName,
     /// Counts it among the topic's sources while it is connected.
-    pub _source: SourceGuard,
+    pub source: SourceGuard,
     /// Where it connects from.
     pub address: IpAddr,
     /// Lets it write. When it is revoked the connection ends with 1008.
@@ -53,6 +53,7 @@ impl Host {
         loop {
             match self.serve(&mut socket).await {
                 Ok(()) => {}
+                Err(End::Gone) if socket.has_left() => return self.source.leave(),
                 Err(End::Gone) => return,
                 Err(End::Close(code, reason)) => return socket.close(code, reason).await,
             }

@@ -38,6 +38,8 @@ pub struct HostSocket<S> {
     ping: Duration,
     next_ping: Instant,
     unanswered: u8,
+    /// Whether the host said goodbye.
+    left: bool,
 }
 
 type Listener = Box<dyn FnMut(&[u8]) + Send>;
@@ -64,14 +66,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> HostSocket<S> {
             ping,
             next_ping: Instant::now() + ping,
             unanswered: 0,
+            left: false,
         }
     }
 
     /// The next message; none when the host is gone, or does not answer pings.
     pub async fn next(&mut self) -> Option<Incoming> {
-        if let Some(ahead) = self.ahead.take() {
-            return Some(ahead);
+        let next = match self.ahead.take() {
+            Some(ahead) => Some(ahead),
+            None => self.read().await,
+        };
+        if let Some(Ok(Message::Close(frame))) = &next {
+            // Without a code, or with 1000, its work is done (RFC 6455 §7.4.1).
+            let code = frame.as_ref().map(|frame| frame.code);
+            self.left = code.is_none_or(|code| code == CloseCode::Normal);
         }
+        next
+    }
+
+    /// Whether the host closed the connection itself, because its work was done.
+    pub fn has_left(&self) -> bool {
+        self.left
+    }
+
+    async fn read(&mut self) -> Option<Incoming> {
         loop {
             tokio::select! {
                 biased;

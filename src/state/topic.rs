@@ -205,8 +205,10 @@ pub struct Topic {
 enum Shown {
     /// The present state.
     Present,
-    /// Only this state, which is or was the topic's; none: nothing yet.
-    Only(Option<Version>),
+    /// Only what is durable, which follows the present state; none: nothing yet.
+    Durable(Option<Version>),
+    /// What was shown when the host froze it; none: nothing.
+    Frozen(Option<Version>),
 }
 
 impl Topic {
@@ -297,19 +299,47 @@ impl Topic {
         self.revision
     }
 
-    /// From now on only this state is shown, which the topic has or had; none: nothing yet.
-    /// Returns whether that differs from what was shown before.
+    /// From now on only this durable state is shown, which the topic has or had; none: nothing
+    /// yet. Does nothing while the topic is frozen. Returns whether that differs from what was
+    /// shown before.
     pub fn show_only(&mut self, version: Option<Version>) -> bool {
         let before = self.shown_revision();
-        self.shown = Shown::Only(version);
+        if !self.is_frozen() {
+            self.shown = Shown::Durable(version);
+        }
         self.shown_revision() != before
     }
 
-    /// What may be shown: the present state, unless [`Topic::show_only`] said otherwise.
+    /// From now on only this state is shown, whatever is written: the one that is shown now, or
+    /// nothing.
+    pub fn freeze(&mut self, shown: Option<Version>) {
+        self.shown = Shown::Frozen(shown);
+    }
+
+    /// Shows the present state from now on.
+    pub fn show_all(&mut self) {
+        self.shown = Shown::Present;
+    }
+
+    /// Whether writes are not shown, since [`Topic::freeze`].
+    pub fn is_frozen(&self) -> bool {
+        matches!(self.shown, Shown::Frozen(_))
+    }
+
+    /// What may be shown: the present state, unless [`Topic::show_only`] or [`Topic::freeze`]
+    /// said otherwise.
     pub fn shown(&self) -> Option<Version> {
         match &self.shown {
             Shown::Present => self.version(),
-            Shown::Only(version) => version.clone(),
+            Shown::Durable(version) | Shown::Frozen(version) => version.clone(),
+        }
+    }
+
+    /// Whether there is anything that may be shown.
+    pub fn has_shown(&self) -> bool {
+        match &self.shown {
+            Shown::Present => self.session.is_some(),
+            Shown::Durable(version) | Shown::Frozen(version) => version.is_some(),
         }
     }
 
@@ -317,8 +347,8 @@ impl Topic {
     pub fn shown_revision(&self) -> Revision {
         match &self.shown {
             Shown::Present => self.revision,
-            Shown::Only(Some(version)) => version.revision,
-            Shown::Only(None) => self.flushed,
+            Shown::Durable(Some(version)) | Shown::Frozen(Some(version)) => version.revision,
+            Shown::Durable(None) | Shown::Frozen(None) => self.flushed,
         }
     }
 
@@ -585,10 +615,15 @@ impl Shown {
     fn needs(&self, field: &str, revision: Revision) -> bool {
         match self {
             Shown::Present => false,
-            Shown::Only(Some(shown)) if revision <= shown.revision => {
+            Shown::Durable(Some(shown)) | Shown::Frozen(Some(shown))
+                if revision <= shown.revision =>
+            {
                 is_last(&shown.origins, field, revision)
             }
-            Shown::Only(_) => true,
+            // Any of the states in between may be the next durable one.
+            Shown::Durable(_) => true,
+            // What follows is the present state.
+            Shown::Frozen(_) => false,
         }
     }
 }

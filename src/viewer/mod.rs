@@ -48,6 +48,7 @@ mod tls;
 mod wire;
 mod write_side;
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -79,6 +80,8 @@ pub struct Viewers {
     shards: Arc<[mpsc::Sender<Command>]>,
     /// How many viewers have joined: they go to the shards in turn.
     joined: Arc<AtomicUsize>,
+    /// Its keys are random, so that nobody can crowd one shard.
+    hashes: RandomState,
 }
 
 /// How many commands may wait for a shard before readers have to.
@@ -105,6 +108,7 @@ impl Viewers {
         Viewers {
             shards: (0..cores).map(start).collect(),
             joined: Arc::default(),
+            hashes: RandomState::new(),
         }
     }
 
@@ -112,7 +116,11 @@ impl Viewers {
     pub async fn join(&self, mut viewer: NewViewer) {
         let guest = &mut viewer.guest;
         guest.presence.receives(guest.encoding);
-        let turn = self.joined.fetch_add(1, Ordering::Relaxed) % self.shards.len();
+        // Connections of the same viewer meet in one shard.
+        let turn = match &guest.id {
+            Some(id) => self.hashes.hash_one(id) as usize,
+            None => self.joined.fetch_add(1, Ordering::Relaxed),
+        } % self.shards.len();
         let join = Command::Join(Box::new(viewer), Instant::now());
         if let Err(SendError(Command::Join(viewer, _))) = self.shards[turn].send(join).await {
             // The shard has ended, and has closed all others.

@@ -42,6 +42,8 @@ pub struct Shard {
     viewers: Slab<Viewer>,
     /// The keys of each topic's viewers, in lists that are quick to walk.
     topics: HashMap<TopicName, Vec<usize>>,
+    /// The keys of those that gave themselves an id.
+    known: HashMap<(TopicName, Box<str>), usize>,
     joined: u64,
     next_heartbeat: Instant,
     start: Instant,
@@ -64,6 +66,7 @@ impl Shard {
             commands,
             viewers: Slab::new(),
             topics: HashMap::new(),
+            known: HashMap::new(),
             joined: 0,
             next_heartbeat: start + HEARTBEAT,
             start,
@@ -142,6 +145,7 @@ impl Shard {
         let socket = viewer.socket.clone();
         let key = self.viewers.insert(viewer);
         list.push(key);
+        self.replace_older(key);
         self.welcome(key);
         let mut reader = Reader {
             key,
@@ -158,6 +162,15 @@ impl Shard {
         self.common.tasks.spawn(read);
     }
 
+    /// Ends the connection that the same viewer had before.
+    fn replace_older(&mut self, key: usize) {
+        let name = known_name(&self.viewers[key]);
+        let older = name.and_then(|name| self.known.insert(name, key));
+        if let Some(older) = older.and_then(|older| self.viewers.get_mut(older)) {
+            older.replace();
+        }
+    }
+
     fn welcome(&mut self, key: usize) {
         let viewer = &mut self.viewers[key];
         if self.stopping {
@@ -172,6 +185,11 @@ impl Shard {
     fn remove(&mut self, key: usize) {
         let viewer = self.viewers.remove(key);
         viewer.gone();
+        if let Some(name) = known_name(&viewer)
+            && self.known.get(&name) == Some(&key)
+        {
+            self.known.remove(&name);
+        }
         let name = viewer.guest.presence.entry().name();
         let Some(list) = self.topics.get_mut(name) else {
             return;
@@ -186,8 +204,9 @@ impl Shard {
     }
 
     fn list(&self) -> Vec<ViewerInfo> {
-        let viewers = self.viewers.iter();
-        viewers.map(|(_, viewer)| viewer.info()).collect()
+        let viewers = self.viewers.iter().map(|(_, viewer)| viewer);
+        let counted = viewers.filter(|viewer| viewer.guest.presence.is_counted());
+        counted.map(Viewer::info).collect()
     }
 
     fn disconnect(&mut self, id: u64) -> bool {
@@ -200,7 +219,14 @@ impl Shard {
     }
 }
 
-/// When to come back, in milliseconds: spread, so that viewers do not all come at once.
+/// What a viewer is known by to its own next connection.
+fn known_name(viewer: &Viewer) -> Option<(TopicName, Box<str>)> {
+    let id = viewer.guest.id.clone()?;
+    Some((viewer.guest.presence.entry().name().clone(), id))
+}
+
+/// When to come back, in milliseconds: spread, so that viewers do not all come at once. A host
+/// that starts its daemon again by hand has a small room back within half a second.
 fn back_in(key: usize, viewers: usize) -> u64 {
-    500 + (key as u64 * 7_919) % (1_000 + viewers as u64)
+    100 + (key as u64 * 7_919) % (400 + viewers as u64)
 }

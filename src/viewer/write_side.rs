@@ -50,6 +50,8 @@ pub struct Guest {
     pub address: IpAddr,
     /// What kind of device it is, according to its user agent.
     pub device: Box<str>,
+    /// What it calls itself, to replace its own older connection.
+    pub id: Option<Box<str>>,
     /// Its connection, in the log.
     pub span: tracing::Span,
     /// Its place in the count of its address, given back when the viewer is dropped.
@@ -74,6 +76,8 @@ pub struct ViewerInfo {
     pub revision: Option<String>,
     /// Whether that is the topic's revision.
     pub current: bool,
+    /// For how long it has lacked something, in milliseconds; 0 if it lacks nothing.
+    pub behind_ms: u64,
     /// How many bytes it was sent.
     pub bytes: u64,
 }
@@ -97,8 +101,8 @@ pub struct Viewer {
     since: Instant,
     bytes: u64,
     greeted: bool,
-    /// It has missed a flush because it took nothing.
-    behind: bool,
+    /// Since when it has missed flushes, because it took nothing.
+    behind: Option<Instant>,
 }
 
 /// A viewer's end.
@@ -131,7 +135,7 @@ impl Viewer {
             since,
             bytes: 0,
             greeted: false,
-            behind: false,
+            behind: None,
         };
         (viewer, new.early)
     }
@@ -226,6 +230,7 @@ impl Viewer {
             revision: catchup.revision.unwrap_or_default().to_string(),
             resumed,
             heartbeat_ms: millis(HEARTBEAT),
+            shown: self.guest.presence.entry().shown_state(),
         };
         let bytes = Frame::json(hello.text()).bytes(self.guest.encoding).clone();
         self.send(&bytes);
@@ -233,8 +238,8 @@ impl Viewer {
 
     /// It could not be sent a flush. When it takes more, it is sent whatever it lacks by then.
     pub fn miss(&mut self) {
-        if !self.behind && self.outbox.is_sending() {
-            self.behind = true;
+        if self.behind.is_none() && self.outbox.is_sending() {
+            self.behind = Some(Instant::now());
             let why = self.outbox.obstacle();
             tracing::debug!(parent: &self.guest.span, id = self.id, why, "viewer is slow");
         }
@@ -242,7 +247,7 @@ impl Viewer {
 
     /// It was sent what it lacked.
     pub fn catch_up(&mut self, catchup: &Catchup) {
-        if std::mem::replace(&mut self.behind, false) {
+        if self.behind.take().is_some() {
             let by = catchup.resumed;
             tracing::debug!(parent: &self.guest.span, id = self.id, by = by.label(), "viewer has caught up");
         }
@@ -283,6 +288,13 @@ impl Viewer {
         if was_open {
             self.report(away, notices);
         }
+    }
+
+    /// Its own newer connection takes its place: this one is no viewer any more, even if its
+    /// socket takes its time to end.
+    pub fn replace(&mut self) {
+        self.guest.presence.uncount();
+        self.leave("replaced", close::REPLACED, 0);
     }
 
     /// Closes it with the code of the rule that it broke.
@@ -352,6 +364,7 @@ impl Viewer {
             connected_ms: millis(self.since.elapsed()),
             revision: self.revision.map(|revision| revision.to_string()),
             current: self.revision == entry.session().map(|(revision, _)| revision),
+            behind_ms: self.behind.map_or(0, |since| millis(since.elapsed())),
             bytes: self.bytes,
         }
     }
@@ -384,6 +397,7 @@ mod tests {
             own: true,
             address: peer.ip(),
             device: "".into(),
+            id: None,
             span: tracing::Span::none(),
             _admission: Arc::new(()),
         }

@@ -32,6 +32,8 @@ pub mod close {
     pub const TRY_LATER: u16 = 1013;
     /// The topic was deleted.
     pub const TOPIC_GONE: u16 = 4404;
+    /// A newer connection of the same viewer took its place.
+    pub const REPLACED: u16 = 4409;
 }
 
 /// What a viewer receives. The first two are all that any viewer has to understand; the others
@@ -81,6 +83,9 @@ pub enum ToViewer<'a> {
         resumed: Resumed,
         /// How often a heartbeat comes, in milliseconds.
         heartbeat_ms: u64,
+        /// What the heartbeats say too.
+        #[serde(flatten)]
+        shown: ShownState,
     },
     /// The connection is alive.
     Heartbeat {
@@ -90,6 +95,9 @@ pub enum ToViewer<'a> {
         host_seen_ms: u64,
         /// What the host does.
         source: SourceState,
+        /// What is known of what viewers see.
+        #[serde(flatten)]
+        shown: ShownState,
     },
     /// The daemon is about to close.
     Bye {
@@ -197,15 +205,27 @@ impl Resumed {
     }
 }
 
+/// What is known of what a topic's viewers see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShownState {
+    /// How long ago it changed, in milliseconds; none while nothing is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changed_ms: Option<u64>,
+    /// A host has frozen it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub frozen: bool,
+}
+
 /// What a topic's hosts do at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SourceState {
-    /// Something can still change the topic and did lately.
+    /// Something can still change the topic, or did lately.
     Alive,
-    /// The host has not been heard of for a while.
+    /// The host has not been heard of for a while; it may have written once and left.
     Silent,
-    /// The only source has come to its end.
+    /// The source that was attached last broke off, or came to its end.
     Ended,
 }
 

@@ -11,7 +11,7 @@ use onlooker::internals::revision::Revision;
 use onlooker::internals::session::{FieldName, Session};
 use onlooker::internals::topic::{Change, Origin, Update, Version, Writer};
 use onlooker::internals::wire::{
-    self, Ack, HostMessage, Own, Problem, Resumed, SERVER, SourceState,
+    self, Ack, HostMessage, Own, Problem, Resumed, SERVER, ShownState, SourceState,
 };
 
 /// A golden frame.
@@ -60,6 +60,14 @@ impl Golden {
             .as_str()
             .parse()
             .expect(key)
+    }
+
+    fn shown(&self) -> ShownState {
+        let frame = self.frame();
+        ShownState {
+            changed_ms: member(&frame, "changedMs").map(|_| self.number("changedMs")),
+            frozen: member(&frame, "frozen").is_some(),
+        }
     }
 
     fn revision(&self) -> Revision {
@@ -115,6 +123,7 @@ impl Golden {
                     .find(|resumed| format!("{resumed:?}").to_lowercase() == self.text("resumed"))
                     .expect("resumed"),
                 heartbeat_ms: self.number("heartbeatMs"),
+                shown: self.shown(),
             }
             .text(),
             "heartbeat" => Own::Heartbeat {
@@ -124,6 +133,7 @@ impl Golden {
                     .into_iter()
                     .find(|source| format!("{source:?}").to_lowercase() == self.text("source"))
                     .expect("source"),
+                shown: self.shown(),
             }
             .text(),
             "bye" => Own::Bye {

@@ -589,6 +589,10 @@ fn refusals(examiner: &mut Examiner) {
         ("GET", "/api/topics/{topic:absent}/fields"),
         ("POST", "/api/topics/{topic:absent}/broadcast"),
         ("POST", "/api/topics/{topic:absent}/resend"),
+        ("POST", "/api/freeze"),
+        ("DELETE", "/api/freeze"),
+        ("POST", "/api/resend"),
+        ("POST", "/api/next-address"),
         ("DELETE", "/api/viewers/{id:999999}"),
         ("GET", "/assets/{name:nothing.js}"),
     ] {

@@ -1,5 +1,7 @@
 //! `onlooker serve` and `onlooker demo`: from start to orderly stop.
 
+use std::time::Duration;
+
 use super::arguments::{RunArgs, ServeArgs};
 use super::failure::Failure;
 use super::output::Output;
@@ -10,12 +12,15 @@ use super::runtime_dir::TokenFile;
 use super::signals::{Signal, Signals};
 use super::written::Written;
 use crate::options::{HostToken, Options, Page};
-use crate::program::config::{FILE_VARIABLE, Loaded, keys, meant};
+use crate::program::config::{FILE_VARIABLE, Loaded, Place, keys, meant};
 use crate::program::terminal::log;
 use crate::server::Server;
 
 /// Shorter tokens that people make up can be guessed.
 const GOOD_TOKEN: usize = 22;
+
+/// A wave follows the slider that moves it.
+const DEMO_WAIT: Duration = Duration::from_millis(100);
 
 pub fn serve(args: ServeArgs) -> Result<(), Failure> {
     let (written, running) = args.split();
@@ -25,9 +30,13 @@ pub fn serve(args: ServeArgs) -> Result<(), Failure> {
 pub fn demo(args: RunArgs) -> Result<(), Failure> {
     let (written, running) = args.split();
     start(written, &running, |loaded: &mut Loaded| {
+        let is_chosen = *loaded.place("max_wait") != Place::Default;
         let options = &mut loaded.settings.options;
         options.page = Page::Demo;
         options.sources.clear();
+        if !is_chosen {
+            options.flow.max_wait = Some(DEMO_WAIT);
+        }
     })
 }
 

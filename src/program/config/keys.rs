@@ -126,7 +126,7 @@ keys! {
     "Flow" {
         /// How long a pause in the changes must be before they are sent; 0 sends at once.
         debounce: DURATION = options.flow.debounce;
-        /// Longest wait while changes keep coming.
+        /// Longest wait while changes keep coming, or off; by default twice the debounce if that is longer.
         max_wait: DURATION_OR_OFF = options.flow.max_wait;
         /// How often a viewer is pinged; it is dropped after two unanswered pings.
         ping: DURATION = options.flow.ping;

@@ -65,12 +65,22 @@ impl Loaded {
                 },
             }
         })?;
+        loaded.let_pauses_end();
         Ok(loaded)
     }
 
     pub fn place(&self, name: &str) -> &Place {
         let found = self.places.iter().find(|(key, _)| key.name == name);
         found.map_or(&Place::Default, |(_, place)| place)
+    }
+
+    /// A pause that was asked for must not be cut short by a wait that nobody asked for.
+    fn let_pauses_end(&mut self) {
+        let is_ours = *self.place("max_wait") == Place::Default;
+        let flow = &mut self.settings.options.flow;
+        if let Some(wait) = flow.max_wait.as_mut().filter(|_| is_ours) {
+            *wait = (*wait).max(flow.debounce.saturating_mul(2));
+        }
     }
 
     /// Makes options of keys that are not options themselves.

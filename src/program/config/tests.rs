@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::time::Duration;
 
 use super::file::File;
 use super::keys::{KEYS, Key};
@@ -35,6 +36,20 @@ fn flag_variable_file_default_is_the_order() {
     assert_eq!(loaded.place("topic"), &Place::Environment);
     assert_eq!(loaded.place("qr"), &Place::File("o.toml".into(), 3));
     assert_eq!(loaded.place("bind"), &Place::Default);
+}
+
+#[test]
+fn a_pause_is_cut_short_only_by_a_wait_that_was_asked_for() {
+    let wait = |text: &str| file(text).unwrap().settings.options.flow.max_wait;
+    assert_eq!(wait(""), Some(Duration::from_millis(500)));
+    assert_eq!(wait("debounce = \"2s\""), Some(Duration::from_secs(4)));
+    assert_eq!(
+        wait("debounce = \"20ms\""),
+        Some(Duration::from_millis(500))
+    );
+    let asked = wait("debounce = \"2s\"\nmax_wait = \"100ms\"");
+    assert_eq!(asked, Some(Duration::from_millis(100)));
+    assert_eq!(wait("debounce = \"2s\"\nmax_wait = \"off\""), None);
 }
 
 #[test]

@@ -72,6 +72,8 @@ mod tests {
             urls: Vec::new(),
             default_topic: "main".to_owned(),
             topics: Vec::new(),
+            frozen: false,
+            frozen_for: None,
             store: None,
             version: "",
             last_push: None,

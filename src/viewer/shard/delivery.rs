@@ -47,8 +47,10 @@ impl Shard {
         let mut given = 0;
         for (count, &key) in keys.iter().enumerate() {
             // A name may stand for a deleted topic and for the one that came after it.
-            if Arc::ptr_eq(self.viewers[key].guest.presence.entry(), entry) {
-                given += usize::from(self.offer(key, burst));
+            let presence = &self.viewers[key].guest.presence;
+            let (is_its, counts) = (Arc::ptr_eq(presence.entry(), entry), presence.is_counted());
+            if is_its && self.offer(key, burst) {
+                given += usize::from(counts);
             }
             if count % TURN == TURN - 1 {
                 tokio::task::yield_now().await;

@@ -115,6 +115,7 @@ fn heartbeat(entry: &TopicEntry) -> Frame {
         revision: entry.revision().to_string(),
         host_seen_ms: millis(host_seen),
         source,
+        shown: entry.shown_state(),
     };
     Frame::json(heartbeat.text())
 }
