@@ -151,7 +151,7 @@ function showFrozen(next) {
   frozen = next;
   setText(byId("freeze"), frozen ? "Let go" : "Freeze");
   byId("freeze").classList.toggle("primary", frozen);
-  setText(byId("resent"), frozen ? "frozen: viewers keep what they see" : "");
+  setText(byId("resent"), frozen ? "viewers are frozen" : "");
 }
 
 /** The QR code and its address: fetched with the token, because with a viewer token the code is the host's secret. */

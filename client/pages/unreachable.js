@@ -120,7 +120,7 @@ function nobody({ address, online }) {
       { what: "Another Wi-Fi?", how: "Join the one that the host is in." },
       { what: "A guest network?", how: "It keeps devices apart: use the main one, or a phone’s hotspot for both." },
       { what: "A VPN, here or on the host?", how: "Switch it off, or allow the local network in it." },
-      { what: "No permission?", how: "Allow this browser the local network in the phone’s settings (on an iPhone: Privacy & Security, Local Network)." },
+      { what: "No access to the local network?", how: "Allow it to this browser in the phone’s settings (on an iPhone: Privacy & Security, Local Network)." },
       { what: "Another address by now?", how: "Scan the code again, or enter what the host shows beside it." },
     ],
   };

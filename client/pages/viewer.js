@@ -120,6 +120,8 @@ async function offerHelp() {
     const explanation = explain(await probe(topic, token));
     if (help !== mine) return;
     showExplanation(explanation);
+    // Where nothing was ever shown, there is nothing to name.
+    byId("title").hidden = !seen.session;
     unreachable.hidden = elsewhere.hidden = false;
   }
   help = setTimeout(offerHelp, HELP_AGAIN);
@@ -129,6 +131,7 @@ function stopHelping() {
   clearTimeout(help);
   help = undefined;
   unreachable.hidden = elsewhere.hidden = true;
+  byId("title").hidden = false;
 }
 
 /**

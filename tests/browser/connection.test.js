@@ -95,17 +95,14 @@ test("how old it is comes from the daemon, goes on with the time, and starts ove
   await reads(page, "#about", "updated 30 s ago");
 });
 
-test("a source that was attached and broke off is frozen; the state stays", async (t) => {
-  const daemon = await startDaemon(t, ["serve"]);
-  const host = new WebSocket(`${daemon.origin.replace("http", "ws")}/host`, [`onlooker.token.${Buffer.from(daemon.hostToken).toString("base64url")}`]);
-  t.after(() => host.close());
-  await new Promise((open) => host.addEventListener("open", open));
+test("a source that was attached and has ended is frozen; the state stays", async (t) => {
+  const daemon = await startDaemon(t, ["serve", "-"], { piped: true });
   const page = await newPage(t, browser);
   await page.goto(daemon.origin);
-  host.send(JSON.stringify({ type: "session_update", payload: session }));
+  daemon.pipe(`${JSON.stringify(session)}\n`);
   await reads(page, "#name", "Steady");
   await says(page, "live");
-  host.close(4000, "broke off");
+  daemon.pipe(null);
   await page.waitForFunction(() => /^frozen since \d\d:\d\d$/.test(document.querySelector("#connection")?.textContent ?? ""), undefined, { timeout: LIMIT });
   await reads(page, "#detail", "the source ended or broke off");
   await reads(page, "#name", "Steady");

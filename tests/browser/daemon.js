@@ -23,7 +23,7 @@ export const HOST_TOKEN = "browser-tests-host-token-0123456789abcdef";
  * @property {string} hostToken
  * @property {string} viewerLink the page, with the viewer token in its fragment if there is one
  * @property {(signal?: NodeJS.Signals) => Promise<void>} stop
- * @property {(text: string) => void} pipe writes to its standard input, if that is a pipe
+ * @property {(text: string | null) => void} pipe writes to its standard input, if that is a pipe; null ends it
  * @property {(method: string, path: string, body?: unknown) => Promise<any>} api
  */
 
@@ -52,7 +52,7 @@ export async function startDaemon(test, args, { port = 0, piped = false } = {}) 
   const ready = JSON.parse(first[0]);
   const origin = `http://127.0.0.1:${ready.port}`;
   const api = hostApi(origin, ready.hostToken);
-  const pipe = (/** @type {string} */ text) => void child.stdin?.write(text);
+  const pipe = (/** @type {string | null} */ text) => void (text === null ? child.stdin?.end() : child.stdin?.write(text));
   return { origin, port: ready.port, hostToken: ready.hostToken, viewerLink: ready.urls[0], stop, pipe, api };
 }
 
