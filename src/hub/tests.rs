@@ -764,3 +764,115 @@ async fn a_change_is_counted_also_when_its_writer_leaves_before_it_is_kept() {
     let counts = room.hub.counts();
     assert_eq!((counts.writes(), counts.refusals()), (2, 3));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_source_is_missed_only_if_it_broke_off_and_until_somebody_writes() {
+    let room = Room::without_store(&HubOptions::default());
+    let state = || room.entry().host().1;
+    let attach = || room.hub.attach(&room.topic).expect("there is room");
+    attach().leave();
+    assert_eq!(state(), SourceState::Alive);
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    assert_eq!(state(), SourceState::Silent, "it wrote once and left");
+    drop(attach());
+    assert_eq!(state(), SourceState::Ended);
+    let (first, second) = (attach(), attach());
+    assert_eq!(state(), SourceState::Alive);
+    drop(first);
+    second.leave();
+    assert_eq!(state(), SourceState::Silent);
+    drop(attach());
+    room.write("1").await.expect("it is taken");
+    assert_eq!(state(), SourceState::Alive, "another host goes on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_long_ago_something_changed_is_told() {
+    let room = Room::without_store(&HubOptions::default());
+    let changed = || room.entry().shown_state().changed_ms;
+    assert_eq!(changed(), None, "nothing is shown");
+    room.write("1").await.expect("it is taken");
+    tokio::time::advance(Duration::from_secs(60)).await;
+    room.write("1").await.expect("it changes nothing");
+    assert_eq!(changed(), Some(60_000));
+    room.hub.freeze(true);
+    room.write("2").await.expect("it is taken");
+    let frozen = room.entry().shown_state();
+    assert_eq!((frozen.changed_ms, frozen.frozen), (Some(60_000), true));
+    room.hub.freeze(false);
+    let shown = room.entry().shown_state();
+    assert_eq!((shown.changed_ms, shown.frozen), (Some(0), false));
+}
+
+#[tokio::test]
+async fn how_long_ago_something_changed_is_known_after_a_restart() {
+    let room = Room::new();
+    room.write("1").await.expect("it is kept");
+    let again = Room::on(room.disk.after_kill().expect("memory"));
+    let changed = again.entry().shown_state().changed_ms;
+    assert!(changed.is_some(), "its revision tells");
+}
+
+#[tokio::test]
+async fn what_is_frozen_is_shown_until_the_host_lets_go() {
+    let room = Room::without_store(&HubOptions::default());
+    room.write("1").await.expect("it is taken");
+    room.hub.flush(&room.entry()).await;
+    let shown = room.entry().revision();
+    room.hub.freeze(true);
+    room.hub.freeze(true);
+    let written = room.write("2").await.expect("it is taken");
+    assert_eq!(room.data().as_deref(), Some("1"));
+    assert_eq!(room.entry().revision(), shown);
+    let late = name("late");
+    let write = room.hub.write(&late, data("3"), WriteOptions::default());
+    assert!(write.await.expect("it is taken").created);
+    let late = room.hub.topic(&late).expect("it is there");
+    assert!(late.session().is_none(), "it begins when the host lets go");
+    let mut events = room.hub.subscribe();
+    room.hub.flush(&room.entry()).await;
+    room.hub.freeze(false);
+    assert_eq!(room.data().as_deref(), Some("2"));
+    assert!(late.session().is_some());
+    room.hub.flush(&room.entry()).await;
+    let Ok(Event::Flush(flushed)) = events.recv().await else {
+        panic!("one flush");
+    };
+    assert_eq!((flushed.from, flushed.to), (shown, written.revision));
+    assert!(events.is_empty(), "nothing left while it was frozen");
+}
+
+#[tokio::test]
+async fn what_the_store_loses_is_not_shown_on_because_it_is_frozen() {
+    let room = Room::new();
+    room.write("1").await.expect("it is kept");
+    room.disk.fail_after(0);
+    let lost = room.begin(data("2")).await;
+    room.hub.freeze(true);
+    lost.await.expect("no panic").expect_err("the disk fails");
+    assert_eq!(room.data().as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn a_host_that_looks_on_keeps_a_topic_and_is_no_viewer() {
+    let room = Room::without_store(&HubOptions::default());
+    let topic = name("stage");
+    drop(room.hub.attach(&topic));
+    let entry = || room.hub.topic(&topic);
+    let source = room.hub.attach(&topic).expect("there is room");
+    let panel = room.hub.enter_uncounted(&entry().expect("it waits"));
+    let mut viewer = room
+        .hub
+        .enter(&entry().expect("it waits"))
+        .expect("there is room");
+    drop(source);
+    assert_eq!((room.hub.viewers(), viewer.entry().viewers()), (1, 1));
+    viewer.uncount();
+    viewer.uncount();
+    assert_eq!((room.hub.viewers(), viewer.entry().viewers()), (0, 0));
+    drop(viewer);
+    assert_eq!(room.hub.viewers(), 0);
+    assert!(entry().is_some(), "the panel waits for its first session");
+    drop(panel);
+    assert!(entry().is_none());
+}

@@ -28,6 +28,8 @@ enum Step {
     Keep,
     KeepNext,
     Lose,
+    /// A host freezes what viewers see, or lets go.
+    Freeze(bool),
     /// The daemon starts again with what was durable, and maybe with an earlier clock.
     Restart(bool),
     Flush,
@@ -114,6 +116,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Keep),
         2 => Just(Step::KeepNext),
         1 => Just(Step::Lose),
+        2 => any::<bool>().prop_map(Step::Freeze),
         1 => any::<bool>().prop_map(Step::Restart),
         4 => Just(Step::Flush),
         2 => Just(Step::Join),
@@ -192,6 +195,7 @@ impl Room {
             Step::Keep => self.keep(self.pending.len()),
             Step::KeepNext => self.keep(self.pending.len().min(1)),
             Step::Lose => self.lose(),
+            Step::Freeze(frozen) => self.freeze(frozen),
             Step::Restart(back) => self.restart(back),
             Step::Join => {
                 self.viewers.push(Viewer {
@@ -257,6 +261,19 @@ impl Room {
         self.show();
     }
 
+    fn freeze(&mut self, frozen: bool) {
+        match frozen {
+            true if !self.topic.is_frozen() => self.topic.freeze(self.topic.shown()),
+            true => {}
+            false => self.let_go(),
+        }
+    }
+
+    fn let_go(&mut self) {
+        self.topic.show_all();
+        self.show();
+    }
+
     fn show(&mut self) {
         if self.after_durable {
             self.topic.show_only(self.durable.clone());
@@ -290,7 +307,7 @@ impl Room {
             };
             self.topic.adopt(next, session, origins);
             self.durable = self.topic.version();
-            self.show();
+            self.let_go();
         }
     }
 
@@ -400,6 +417,7 @@ fn run(whitelist: Whitelist, store: bool, after_durable: bool, steps: &[Step]) {
     room.show();
     steps.iter().for_each(|step| room.take(step));
     room.keep(room.pending.len());
+    room.let_go();
     room.flush();
     for index in 0..room.viewers.len() {
         room.viewers[index].connected = true;
@@ -687,6 +705,27 @@ fn what_is_shown_later_is_told_however_much_was_written_since() {
         panic!("the fields are known");
     };
     assert_eq!(fields, [("speed".into(), json("2"))]);
+}
+
+#[test]
+fn what_is_frozen_stays_and_all_that_was_written_follows() {
+    let mut room = room_with(r#"{"config":{"speed":1,"on":true}}"#);
+    let first = room.topic.revision();
+    room.topic.freeze(room.topic.shown());
+    for value in 0..10_000 {
+        set(&mut room, "speed", &format!("0.{value}1"), 2);
+    }
+    assert_eq!(room.topic.since(Some(first)), None);
+    assert!(!room.topic.show_only(room.topic.version()), "it is frozen");
+    let Some(Update::Snapshot(newcomer)) = room.topic.since(None) else {
+        panic!("a newcomer sees what the others see");
+    };
+    assert_eq!(newcomer.revision, first);
+    room.topic.show_all();
+    let Some(Update::Delta { fields, .. }) = room.topic.since(Some(first)) else {
+        panic!("the fields are known");
+    };
+    assert_eq!(fields, [("speed".into(), json("0.99991"))]);
 }
 
 /// A path can name what no document may hold: the session would not be read back.

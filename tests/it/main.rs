@@ -22,6 +22,7 @@ mod kills;
 #[cfg(target_os = "linux")]
 mod narrow;
 mod papers;
+mod presence;
 mod reload;
 mod rfc6455;
 mod site;
