@@ -1,6 +1,6 @@
 // Requests to the daemon, with the host token.
 
-import { recall, remember } from "./dom.js";
+import { parse, recall, remember } from "./dom.js";
 
 const KEPT = "onlooker.host-token";
 /** Browsers keep 64 KiB alive; a character has up to three bytes. */
@@ -47,20 +47,11 @@ export function createApi(token, sourceId) {
     try {
       const answer = await fetch(path, { method, headers, body: sent, keepalive });
       const text = await answer.text();
-      return { ok: answer.ok, status: answer.status, body: text ? parseOr(text) : null };
+      return { ok: answer.ok, status: answer.status, body: text ? parse(text) : null };
     } catch {
       return { ok: false, status: 0, body: null };
     }
   };
-}
-
-/** @param {string} text JSON, or something else @returns {any} null for that */
-export function parseOr(text) {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }
 
 /**

@@ -15,6 +15,9 @@ import { clock, counted, instant, setText } from "./dom.js";
 
 /** @typedef {{ tone: "live" | "pause" | "wait" | "stop", text: string, detail: string }} Sentence */
 
+/** Whether what is shown may be out of date, unless the host wants it so. @param {Sentence} said */
+export const isStale = ({ tone }) => tone === "wait" || tone === "stop";
+
 /** How long a page says "reconnecting…" before it says how old its state is. */
 export const FROZEN_AFTER = 15_000;
 

@@ -58,6 +58,15 @@ export function setText(node, text) {
   return true;
 }
 
+/** @param {string} text @returns {any} null for what is not JSON */
+export function parse(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
 /**
  * What this tab keeps under a name, across reloads.
  * @param {string} name

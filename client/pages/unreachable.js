@@ -1,7 +1,6 @@
 // Why this page cannot connect: what it tried, and what a person can try. Everything it needs is loaded with the page.
 
-import { parseOr } from "./api.js";
-import { h } from "./dom.js";
+import { h, parse } from "./dom.js";
 
 /** How long (ms) a request may take before nothing answers. */
 const PATIENCE = 4_000;
@@ -71,12 +70,12 @@ async function request(path, options) {
 
 /** @param {Answer} answer what a refusal says in words */
 function detailOf({ status, text }) {
-  return status >= 400 ? String(parseOr(text)?.detail ?? "") : "";
+  return status >= 400 ? String(parse(text)?.detail ?? "") : "";
 }
 
 /** @param {Answer} answer the daemon's status, which names only topics with a session @returns {string[] | null} */
 function topicsOf({ text }) {
-  const status = parseOr(text);
+  const status = parse(text);
   return status && [...new Set([status.defaultTopic, ...status.topics.map((/** @type {{ topic: string }} */ entry) => entry.topic)])];
 }
 

@@ -1,6 +1,6 @@
 // The viewer page: shows what the host shows, and says plainly when it cannot.
 
-import { FROZEN_AFTER, ageLine, connectionLine } from "./connection.js";
+import { FROZEN_AFTER, ageLine, connectionLine, isStale } from "./connection.js";
 import { byId, oncePerFrame, setText } from "./dom.js";
 import { createTiles } from "./tiles.js";
 import { createTree } from "./tree.js";
@@ -39,7 +39,7 @@ let shown;
 const showLink = connectionLine(byId("connection"), (said) => {
   bar.dataset.tone = said.tone;
   setText(byId("detail"), said.detail);
-  content.dataset.stale = String(/wait|stop/.test(said.tone) && Boolean(seen?.session));
+  content.dataset.stale = String(isStale(said) && Boolean(seen?.session));
   setTitle(said.text);
 });
 

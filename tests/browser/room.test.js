@@ -75,6 +75,23 @@ test("a slider that is dragged is seen moving before it is let go", async (t) =>
   assert.equal(JSON.parse(String(writes.at(-1))).value, Number(shown), "the last value is written, always");
 });
 
+test("a panel that is left with a slider still moving writes its last value", async (t) => {
+  const daemon = await startDaemon(t, await sessionFile(t, session, fields));
+  const page = await newPage(t, browser);
+  await page.goto(daemon.origin);
+  await says(page, "live");
+  const panel = await newPage(t, browser);
+  await panel.goto(`${daemon.origin}/host#h=${daemon.hostToken}`);
+  await panel.getByRole("slider", { name: "speed" }).evaluate((input) => {
+    for (const speed of ["2", "3", "4"]) {
+      /** @type {HTMLInputElement} */ (input).value = speed;
+      input.dispatchEvent(new Event("input", { bubbles: true }));
+    }
+    location.assign("about:blank");
+  });
+  await reads(page, SPEED, "4");
+});
+
 test("a host panel is not counted, and a reloaded phone is one viewer", async (t) => {
   const daemon = await startDaemon(t, await sessionFile(t, session));
   const panel = await newPage(t, browser);
