@@ -47,8 +47,9 @@ export function nextLink(link, state, now) {
   }
   const lostAt = link.lostAt || (link.wasLive ? ("heardAt" in state && state.heardAt) || now : 0);
   if (state.status !== "waiting") return { ...link, kind: "connecting", lostAt };
-  // A revoked link is revoked, however many attempts fail with something else.
-  const reason = link.reason === "revoked" ? link.reason : state.reason;
+  // A revoked link stays revoked and a deleted topic deleted, however many attempts fail with something else.
+  const final = link.reason === "revoked" || link.reason === "deleted";
+  const reason = final ? link.reason : state.reason;
   // A viewer that was disconnected stays away: dialing again would undo what the host just did.
   return { ...link, kind: reason === "kicked" ? "closed" : "waiting", lostAt, reason };
 }

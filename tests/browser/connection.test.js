@@ -70,6 +70,22 @@ test("restarted by hand, a daemon that stopped in order is live again, and has s
   assert.ok(!said.some((text) => /reconnecting|frozen/.test(text)), said.join(", "));
 });
 
+test("a deleted topic stays deleted, until there is one again", async (t) => {
+  const daemon = await startDaemon(t, await sessionFile(t, session));
+  await daemon.api("PUT", "/api/topics/other", { ...session, name: "Other" });
+  const page = await newPage(t, browser);
+  await countDials(page);
+  await page.goto(`${daemon.origin}/?topic=other`);
+  await says(page, "live");
+  await daemon.api("DELETE", "/api/topics/other");
+  await says(page, "the host deleted this topic");
+  await page.waitForFunction(() => /** @type {any} */ (window).dials >= 3, undefined, { timeout: 60_000 });
+  await says(page, "the host deleted this topic");
+  await daemon.api("PUT", "/api/topics/other", { ...session, name: "Other again" });
+  await reads(page, "#name", "Other again");
+  await says(page, "live");
+});
+
 test("how old it is comes from the daemon, goes on with the time, and starts over with a change", async (t) => {
   const daemon = await startDaemon(t, await sessionFile(t, session));
   const page = await newPage(t, browser);

@@ -54,9 +54,11 @@ test("the link keeps since when it shows old state, and why", () => {
   const kicked = nextLink(live, { status: "waiting", attempt: 1, retryAt: null, reason: "kicked", code: null, heardAt: at }, at);
   assert.equal(kicked.kind, "closed");
   assert.equal(nextLink(kicked, { status: "closed" }, at).reason, "kicked");
-  const revoked = nextLink(live, { status: "waiting", attempt: 0, retryAt: at, reason: "revoked", code: null, heardAt: at }, at);
-  const refused = nextLink(revoked, { status: "waiting", attempt: 1, retryAt: at, reason: "unreachable", code: 1006, heardAt: at }, at);
-  assert.equal(refused.reason, "revoked");
+  for (const reason of ["revoked", "deleted"]) {
+    const final = nextLink(live, { status: "waiting", attempt: 0, retryAt: at, reason, code: null, heardAt: at }, at);
+    const refused = nextLink(final, { status: "waiting", attempt: 1, retryAt: at, reason: "unreachable", code: 1006, heardAt: at }, at);
+    assert.equal(refused.reason, reason);
+  }
 });
 
 test("an age is told in words that stay true until they change", () => {
