@@ -1,6 +1,7 @@
 // The host panel: the QR code, the controls, and who is watching.
 
 import { createApi, keepHostToken, takeHostToken, topicPath, whyNot } from "./api.js";
+import { createChanges } from "./changes.js";
 import { connectionLine } from "./connection.js";
 import { createControls } from "./controls.js";
 import { byId, clock, counted, h, setText } from "./dom.js";
@@ -34,6 +35,7 @@ let link = "";
 const showLink = connectionLine(byId("connection"), () => {});
 const controls = createControls(byId("controls"), (field, value) => api("PUT", `${topicPath(topic)}/config/${encodeURIComponent(field)}`, { value }));
 const showRoster = createRoster(byId("viewers"), disconnect);
+const refreshChanges = createChanges(byId("changes"), byId("no-changes"), sourceId, () => api("GET", `${topicPath(topic)}/changes`));
 const projector = byId("projector", HTMLDialogElement);
 
 open();
@@ -64,6 +66,7 @@ function watchTopic(next) {
   controls.declare({});
   showName(topic);
   setText(byId("last-write"), "\u00a0");
+  refreshChanges();
   watching = watch({ topic, token, panel: true }, follow);
   loadCode();
 }
@@ -78,6 +81,7 @@ function follow(next, event) {
   showLink(next.link);
   if (next.link.kind === "live" && !wasLive) setTimeout(poll, SOON);
   if (!event || event.type === "state") return;
+  refreshChanges();
   showName(next.session?.name || topic);
   if (event.type === "session") loadFields();
   controls.show(next.session?.config ?? {}, next.revision);
@@ -189,6 +193,7 @@ let nextPoll;
 async function poll() {
   clearTimeout(nextPoll);
   if (document.hidden) return;
+  refreshChanges();
   const answer = await api("GET", "/api/viewers");
   const address = urls[0];
   if (answer.ok && (await loadStatus())) {

@@ -87,6 +87,7 @@ fn requests(table: Table) -> Table {
         .route("/api/topics/{topic}/config/{field}", Viewer, get(read::field))
         .route("/api/topics/{topic}/config/{field}", Host, put(write::field))
         .route("/api/topics/{topic}/fields", Viewer, get(read::fields))
+        .route("/api/topics/{topic}/changes", Host, get(read::changes))
         .route("/api/topics/{topic}/broadcast", Host, post(write::broadcast))
         .route("/api/topics/{topic}/resend", Host, post(write::resend))
         .route("/api/viewers", Host, get(read::viewers))

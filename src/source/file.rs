@@ -36,6 +36,10 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// its extension, unless it says otherwise.
 pub async fn run(path: PathBuf, hub: Hub, topic: TopicName, stop: CancellationToken) {
     let _source = hub.attach(&topic);
+    let from = WriteOptions {
+        source: path.file_name().map(|name| name.to_string_lossy().into()),
+        ..WriteOptions::default()
+    };
     let mut disk = Disk::new(&path, hub.limits().session);
     let mut doubt = Doubt::default();
     loop {
@@ -53,11 +57,14 @@ pub async fn run(path: PathBuf, hub: Hub, topic: TopicName, stop: CancellationTo
         match doubt.judge(look, Instant::now()) {
             Verdict::Write(fingerprint, session) => {
                 let change = Change::Replace(session.clone());
-                let written = hub.write(&topic, change, WriteOptions::default()).await;
+                let written = hub.write(&topic, change, from.clone()).await;
                 let content = (fingerprint, session);
                 doubt.written(content, written.map(drop), &path, Instant::now());
             }
-            Verdict::Report(text) => tracing::warn!("{text}; viewers keep the last good state"),
+            Verdict::Report(text) => {
+                hub.refused(&topic, &from, rule(&text, &path));
+                tracing::warn!("{text}; viewers keep the last good state");
+            }
             Verdict::Nothing => {}
         }
         tokio::select! {
@@ -65,6 +72,13 @@ pub async fn run(path: PathBuf, hub: Hub, topic: TopicName, stop: CancellationTo
             () = sleep(PAUSE) => {}
         }
     }
+}
+
+/// What is wrong with the file, without its path.
+fn rule<'a>(text: &'a str, path: &Path) -> &'a str {
+    let path = path.to_string_lossy();
+    let rest = text.strip_prefix(&*path).unwrap_or(text);
+    rest.trim_start_matches(':').trim_start()
 }
 
 /// What is wrong with the file, or may be wrong.

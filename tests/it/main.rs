@@ -10,6 +10,7 @@ mod cli;
 mod config;
 mod corners;
 mod encodings;
+mod explain;
 mod files;
 mod frames;
 mod gate;

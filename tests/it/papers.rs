@@ -483,6 +483,7 @@ fn good_answers(examiner: &mut Examiner) {
         "/api/topics",
         "/api/status",
         "/api/topics/{topic:main}/fields",
+        "/api/topics/{topic:main}/changes",
         "/qr.svg",
         "/qr.png?topic=main",
         "/",
@@ -593,6 +594,7 @@ fn refusals(examiner: &mut Examiner) {
         ("DELETE", "/api/freeze"),
         ("POST", "/api/resend"),
         ("POST", "/api/next-address"),
+        ("GET", "/api/topics/{topic:absent}/changes"),
         ("DELETE", "/api/viewers/{id:999999}"),
         ("GET", "/assets/{name:nothing.js}"),
     ] {

@@ -77,7 +77,7 @@ pub struct RunArgs {
     /// Print one JSON line when ready: {"event":"ready","urls":[…],"port":…,"hostToken":"…"}
     #[arg(long, help_heading = "Output")]
     pub json: bool,
-    /// Say more: who comes and goes; -vv also each flush
+    /// Say more: who comes and goes, and what became of each change; -vv also each flush
     #[arg(short, long, action = clap::ArgAction::Count, help_heading = "Output")]
     pub verbose: u8,
     /// Say nothing but errors
