@@ -1,6 +1,8 @@
 //! Why a daemon does not start, in the program's words: the library names options, the program
 //! adds flags.
 
+use std::path::Path;
+
 use clap::Command;
 
 use super::arguments::CommandLine;
@@ -8,6 +10,7 @@ use super::failure::{Exit, Failure};
 use crate::program::config::keys::Key;
 use crate::program::config::{Shape, meant};
 use crate::server::StartError;
+use crate::source::document::Format;
 
 /// Why it does not start, or is not changed, and the code to end with.
 pub fn failure(error: &StartError) -> Failure {
@@ -19,7 +22,10 @@ pub fn failure(error: &StartError) -> Failure {
             ),
         ),
         StartError::InputMissing { path, .. } => {
-            let hint = mistyped(&path.to_string_lossy());
+            let hint = match mistyped(&path.to_string_lossy()) {
+                none if none.is_empty() => near(path),
+                hint => hint,
+            };
             Failure::with(Exit::InputMissing, format!("{error}{hint}"))
         }
         StartError::Invalid(invalid) => {
@@ -50,6 +56,37 @@ fn mistyped(word: &str) -> String {
     }
 }
 
+/// How many names of a folder are compared.
+const MANY_NAMES: usize = 10_000;
+
+/// Which file may be meant by the name of one that is not there: one that is nearly called so,
+/// or that has the same name and an extension that is read.
+pub fn near(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let entries = std::fs::read_dir(folder.unwrap_or(Path::new(".")));
+    let entries = entries.into_iter().flatten().take(MANY_NAMES).flatten();
+    let files = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut names: Vec<String> = files
+        .filter(|name| Format::named(Path::new(name)).is_some())
+        .collect();
+    names.sort();
+    let stem = path.file_stem();
+    let same_stem = || {
+        names
+            .iter()
+            .find(|name| Path::new(name).file_stem() == stem)
+    };
+    match meant(&*name, &names).or_else(same_stem) {
+        Some(found) if !path.exists() => {
+            format!("; did you mean {}?", path.with_file_name(found).display())
+        }
+        _ => String::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +108,32 @@ mod tests {
         );
         assert!(missing("status").text.contains("comes before all flags"));
         assert!(missing("measurements.json").text.ends_with("no such file"));
+    }
+
+    #[test]
+    fn a_mistyped_file_is_recognised() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["state.yaml", "wave.json", "wave.png"] {
+            std::fs::write(at(name), "").unwrap();
+        }
+        for (name, meant) in [
+            ("stat.yaml", "state.yaml"),
+            ("state.yml", "state.yaml"),
+            ("wave", "wave.json"),
+            ("wave.toml", "wave.json"),
+        ] {
+            let expected = format!("; did you mean {}?", at(meant).display());
+            assert_eq!(near(&at(name)), expected, "{name}");
+        }
+        for other in [
+            "measurements.json",
+            "wave.json",
+            "wave.png",
+            "no/state.yaml",
+        ] {
+            assert_eq!(near(&at(other)), "", "{other}");
+        }
     }
 
     #[test]
