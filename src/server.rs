@@ -381,7 +381,8 @@ async fn check(options: &Options) -> Result<(), StartError> {
     options.check()?;
     let files = check_topics(options)?;
     // A file on a network drive may take its time.
-    let checking = tokio::task::spawn_blocking(move || files.iter().try_for_each(check_file));
+    let checking =
+        tokio::task::spawn_blocking(move || files.iter().try_for_each(|path| check_file(path)));
     let checked = checking.await;
     checked.map_err(|error| io_error("looking at the sources")(error.into()))??;
     match &options.page {
@@ -414,7 +415,7 @@ fn check_topics(options: &Options) -> Result<Vec<PathBuf>, StartError> {
     Ok(topics.into_iter().filter_map(file).collect())
 }
 
-fn check_file(path: &PathBuf) -> Result<(), StartError> {
+fn check_file(path: &Path) -> Result<(), StartError> {
     let found = input::check(path).map_err(|reason| missing(path, reason))?;
     match found.is_file() {
         true => Ok(()),
@@ -515,6 +516,27 @@ mod tests {
         server.stop().await;
         for secret in ["swordfish", "open-sesame"] {
             assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_program_is_told_the_same_of_its_sources() {
+        for (path, told) in [
+            ("http://localhost/a.json", "is a URL"),
+            ("/", "is a folder, not a file"),
+            ("no-such.yaml", "there is no such file"),
+        ] {
+            let options = Options {
+                sources: vec![Source::File(path.into())],
+                ..Options::default()
+            };
+            let error = Server::start(options).await.err();
+            let text = error.as_ref().map(ToString::to_string).unwrap_or_default();
+            assert!(
+                matches!(error, Some(StartError::InputMissing { .. })),
+                "{text}"
+            );
+            assert!(text.starts_with(&format!("{path}: {told}")), "{text}");
         }
     }
 

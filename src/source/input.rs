@@ -110,7 +110,7 @@ fn no_state(extension: &str) -> Option<String> {
         |(extensions, ..): &&(&str, _, _)| extensions.split(' ').any(|known| known == extension);
     let (_, what, way_out) = NO_STATES.iter().find(is_it)?;
     Some(format!(
-        "is {what} (.{extension}), which cannot be a state: {way_out}. What can be read: {READABLE}"
+        "{what} cannot be a state: {way_out}. What can be read: {READABLE}"
     ))
 }
 
@@ -119,12 +119,12 @@ fn url(path: &Path) -> Option<String> {
     let (scheme, _) = text.split_once("://")?;
     match scheme.to_ascii_lowercase().as_str() {
         "http" | "https" => Some(format!(
-            "is a URL, and only files are watched: save it (curl -o state.json {text}) and name that file, \
-             or pipe in lines of JSON: curl -N {text} | onlooker -"
+            "is a URL, and only files are watched: save it, curl -o state.json {text}, and name that file; \
+             a stream of JSON lines can be piped in, curl -N {text} | onlooker -"
         )),
         "ws" | "wss" => Some(format!(
-            "is a socket, and only files are watched: onlooker view {text} shows what another \
-             daemon sends, and | onlooker - behind it takes that as a source"
+            "is a socket, and only files are watched: what a daemon sends can be piped in, \
+             onlooker view {text} | onlooker -"
         )),
         "file" => Some("is a URL: name the file by its path".to_owned()),
         _ => None,
@@ -171,10 +171,10 @@ mod tests {
     #[test]
     fn what_cannot_be_a_state_is_told_a_way_out() {
         for (name, what, way_out) in [
-            ("photo.PNG", "is an image (.png)", "--viewer"),
+            ("photo.PNG", "an image cannot", "--viewer"),
             ("clip.mp4", "a video", "--viewer"),
             ("talk.pdf", "a document", "--viewer"),
-            ("table.xlsx", "a workbook (.xlsx)", "save the sheet as CSV"),
+            ("table.xlsx", "a workbook", "save the sheet as CSV"),
             ("index.html", "a page", "--viewer"),
             ("make.ts", "a program", "| onlooker -"),
             ("feed.xml", "XML", "JSON or YAML"),

@@ -173,7 +173,7 @@ fn field(text: &str) -> Result<(String, Json), Failure> {
 /// A pipe will do as well, which has no extension: `onlooker push <(command)`.
 fn session(path: &str) -> Result<String, Failure> {
     let missing = |reason: String| {
-        let hint = refusal::near(Path::new(path));
+        let hint = refusal::near(Path::new(path)).unwrap_or_default();
         Failure::with(Exit::InputMissing, format!("{path}: {reason}{hint}"))
     };
     input::check(Path::new(path)).map_err(missing)?;

@@ -22,9 +22,10 @@ pub fn failure(error: &StartError) -> Failure {
             ),
         ),
         StartError::InputMissing { path, .. } => {
-            let hint = match mistyped(&path.to_string_lossy()) {
-                none if none.is_empty() => near(path),
-                hint => hint,
+            let hint = if path.exists() {
+                String::new()
+            } else {
+                intended(path)
             };
             Failure::with(Exit::InputMissing, format!("{error}{hint}"))
         }
@@ -43,16 +44,19 @@ pub fn failure(error: &StartError) -> Failure {
     }
 }
 
-/// A mistyped command is taken for a source: says which one may be meant.
-fn mistyped(word: &str) -> String {
+/// A mistyped command is taken for a source: says which one may be meant, or which file.
+fn intended(path: &Path) -> String {
     let shape = CommandLine::shape();
-    let near = meant(word, shape.get_subcommands().map(Command::get_name));
-    match near {
+    let word = path.to_string_lossy();
+    let near_command = meant(&word, shape.get_subcommands().map(Command::get_name));
+    match near_command {
         Some(name) if name == word => {
             format!("; the command {name} comes before all flags: onlooker {name} …")
         }
-        Some(name) => format!("; did you mean the command onlooker {name}?"),
-        None => String::new(),
+        near_command => near(path).unwrap_or_else(|| match near_command {
+            Some(name) => format!("; did you mean the command onlooker {name}?"),
+            None => String::new(),
+        }),
     }
 }
 
@@ -61,17 +65,16 @@ const MANY_NAMES: usize = 10_000;
 
 /// Which file may be meant by the name of one that is not there: one that is nearly called so,
 /// or that has the same name and an extension that is read.
-pub fn near(path: &Path) -> String {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
+pub fn near(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_string_lossy();
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
-    let entries = std::fs::read_dir(folder.unwrap_or(Path::new(".")));
-    let entries = entries.into_iter().flatten().take(MANY_NAMES).flatten();
-    let files = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let mut names: Vec<String> = files
-        .filter(|name| Format::named(Path::new(name)).is_some())
-        .collect();
+    let entries = std::fs::read_dir(folder.unwrap_or(Path::new("."))).ok()?;
+    let files = entries.take(MANY_NAMES).flatten();
+    let names = files.map(|file| file.file_name().to_string_lossy().into_owned());
+    let is_read = |name: &String| Format::named(Path::new(name)).is_some();
+    let mut names: Vec<String> = names.filter(is_read).collect();
     names.sort();
     let stem = path.file_stem();
     let same_stem = || {
@@ -79,12 +82,9 @@ pub fn near(path: &Path) -> String {
             .iter()
             .find(|name| Path::new(name).file_stem() == stem)
     };
-    match meant(&*name, &names).or_else(same_stem) {
-        Some(found) if !path.exists() => {
-            format!("; did you mean {}?", path.with_file_name(found).display())
-        }
-        _ => String::new(),
-    }
+    let found = meant(&name, &names).or_else(same_stem)?;
+    let found = path.with_file_name(found);
+    (!path.exists()).then(|| format!("; did you mean {}?", found.display()))
 }
 
 #[cfg(test)]
@@ -124,7 +124,7 @@ mod tests {
             ("wave.toml", "wave.json"),
         ] {
             let expected = format!("; did you mean {}?", at(meant).display());
-            assert_eq!(near(&at(name)), expected, "{name}");
+            assert_eq!(near(&at(name)), Some(expected), "{name}");
         }
         for other in [
             "measurements.json",
@@ -132,7 +132,7 @@ mod tests {
             "wave.png",
             "no/state.yaml",
         ] {
-            assert_eq!(near(&at(other)), "", "{other}");
+            assert_eq!(near(&at(other)), None, "{other}");
         }
     }
 

@@ -34,9 +34,11 @@ pub fn blank(text: &str) -> Result<Vec<u8>, Misfit> {
 
 /// The length of the comment that begins here: 0 for something else, none for one without an end.
 fn comment(rest: &[u8]) -> Option<usize> {
-    let until = |end: &[u8]| rest.windows(end.len()).position(|found| found == end);
     match rest {
-        [b'/', b'/', ..] => Some(until(b"\n").unwrap_or(rest.len())),
+        [b'/', b'/', ..] => {
+            let end = rest.iter().position(|byte| *byte == b'\n');
+            Some(end.unwrap_or(rest.len()))
+        }
         [b'/', b'*', inside @ ..] => {
             let end = inside.windows(2).position(|found| found == b"*/")?;
             Some(end + 4)
