@@ -129,7 +129,7 @@ pub struct ViewArgs {
 
 #[derive(Args)]
 pub struct PushArgs {
-    /// JSON or TOML file to replace the session with; - streams NDJSON from stdin, a write per line
+    /// File to replace the session with, in any format that is watched; - streams NDJSON from stdin, a write per line
     #[arg(value_name = "FILE")]
     pub file: Option<String>,
     /// Topic to write to [default: the daemon's default topic]
