@@ -83,6 +83,12 @@ pub struct RunArgs {
     /// Say nothing but errors
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
     pub quiet: bool,
+    /// Open the page in this machine's browser
+    #[arg(long, help_heading = "Output")]
+    pub open: bool,
+    /// Leave the terminal's keys alone
+    #[arg(long, help_heading = "Output")]
+    pub no_keys: bool,
 }
 
 #[derive(Args)]
