@@ -14,7 +14,7 @@ struct Seen {
     terminal: Terminal,
     port: u16,
     token: String,
-    _home: tempfile::TempDir,
+    home: tempfile::TempDir,
 }
 
 impl Seen {
@@ -27,7 +27,7 @@ impl Seen {
             terminal,
             port: port.expect("a port"),
             token: ready["hostToken"].as_str().unwrap_or_default().to_owned(),
-            _home: home,
+            home,
         }
     }
 
@@ -159,6 +159,58 @@ fn what_opens_nothing_is_said_with_the_link() {
     terminal.shows("nothing was opened (there is no desktop here): open http://127.0.0.1:");
 }
 
+/// A desktop whose opener tells us what it was given.
+fn desktop(home: &Path, args: &[&str]) -> (Command, std::path::PathBuf) {
+    use std::os::unix::fs::OpenOptionsExt;
+    let told = home.join("told");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &told,
+        rustix::fs::FileType::Fifo,
+        0o600.into(),
+        0,
+    )
+    .expect("a pipe with a name");
+    let script = format!("#!/bin/sh\necho \"$1\" > '{}'\n", told.display());
+    let mut options = std::fs::OpenOptions::new();
+    let opener = options.write(true).create_new(true).mode(0o700);
+    let mut opener = opener.open(home.join("xdg-open")).expect("a file");
+    std::io::Write::write_all(&mut opener, script.as_bytes()).expect("written");
+    let mut command = onlooker(home, args);
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{}:{path}", home.display()));
+    command.env("DISPLAY", ":0").env_remove("WSL_DISTRO_NAME");
+    (command, told)
+}
+
+#[test]
+fn a_browser_is_led_to_the_panel_without_being_given_its_token() {
+    let home = tempfile::tempdir().expect("a directory of our own");
+    let (mut command, told) = desktop(home.path(), &["--open"]);
+    let mut terminal = Terminal::with(&mut command);
+    let ready = terminal.ready();
+    let page = ready["urls"][0].as_str().expect("a link");
+    assert_eq!(std::fs::read_to_string(&told).expect("text").trim(), page);
+    terminal.shows("h help");
+    terminal.press("p");
+    let given = std::fs::read_to_string(&told).expect("text");
+    let token = ready["hostToken"].as_str().expect("a token");
+    assert!(!given.contains(token));
+    let rest = given.trim().strip_prefix("http://").expect("a link");
+    let (address, path) = rest.split_once('/').expect("a path");
+    let ask = |path: &str| {
+        let tcp = TcpStream::connect(address).expect("it waits for the browser");
+        Response::to(tcp, "GET", path, &[], "")
+    };
+    assert_eq!(ask("/host").status, 404);
+    let led = ask(&format!("/{path}"));
+    assert_eq!(led.status, 303);
+    assert_eq!(
+        led.header("Location"),
+        Some(format!("{page}host#h={token}").as_str())
+    );
+}
+
 #[test]
 fn what_is_typed_is_not_shown() {
     let mut seen = Seen::with_keys();
@@ -226,11 +278,12 @@ fn shell(lines: &str) -> (Terminal, tempfile::TempDir) {
 #[test]
 fn ctrl_z_gives_the_terminal_back_and_fg_takes_it_again() {
     let (mut terminal, _home) =
-        shell("\"$@\"; read line; echo \"<$line>\"; fg >/dev/null; echo over");
+        shell("\"$@\"; echo your turn; read line; echo \"<$line>\"; fg >/dev/null; echo over");
     terminal.shows("h help");
     terminal.press("h");
     terminal.shows("Ctrl-C");
     terminal.press("\x1a");
+    terminal.shows("your turn");
     terminal.press("a line\n");
     terminal.shows("<a line>");
     terminal.shows("Ctrl-C");
@@ -315,7 +368,7 @@ fn the_usual_port_may_be_in_use() {
 #[test]
 fn between_two_daemons_nobody_chooses() {
     let mut first = Seen::with(&[]);
-    let home = first._home.path();
+    let home = first.home.path();
     let mut second = Terminal::with(&mut onlooker(home, &[]));
     let port = second.ready()["port"].as_u64().expect("a port");
     for args in [

@@ -96,6 +96,8 @@ struct Part {
     links: Vec<(String, String)>,
     /// How many links were left out.
     more: usize,
+    /// Whether it is what most people look for.
+    is_first: bool,
 }
 
 impl Sheet {
@@ -128,19 +130,26 @@ impl Sheet {
         let parts = self.parts(paper.found).into_iter();
         let (narrow, wide): (Vec<_>, Vec<_>) =
             parts.partition(|part| code.is_none() || part.widest() <= beside);
-        let mut column = vec![title(paper.found.subject, beside, paint)];
-        let put = |column: &mut Vec<String>, parts: Vec<Part>, columns: usize| {
+        let put = |lines: &mut Vec<String>, parts: &[Part], columns: usize, gap: usize| {
             for part in parts {
-                column.extend(vec![String::new(); gap]);
-                column.extend(part.lines(columns, paint));
+                lines.extend(vec![String::new(); gap]);
+                lines.extend(part.lines(columns, paint));
             }
         };
-        put(&mut column, narrow, beside);
-        let mut rows = match code {
-            Some(code) => join(code, &column),
-            None => column,
+        let column = |gap: usize| {
+            let mut column = vec![title(paper.found.subject, beside, paint)];
+            put(&mut column, &narrow, beside, gap);
+            column
         };
-        put(&mut rows, wide, all);
+        let mut rows = match code {
+            // Beside the code, air costs nothing.
+            Some(code) => {
+                let airy = Some(column(1)).filter(|airy| airy.len() <= code.lines.len());
+                join(code, &airy.unwrap_or_else(|| column(gap)))
+            }
+            None => column(gap),
+        };
+        put(&mut rows, &wide, all, gap);
         let rows = rows.iter().map(|row| format!("{MARGIN}{row}"));
         let air = || vec![String::new(); gap];
         let rows = air().into_iter().chain(rows).chain(air());
@@ -176,8 +185,12 @@ impl Sheet {
             Part::new("other addresses", self.addresses, candidates),
             Part::new(warning, 1, [plain(&links.host)]),
         ];
-        let parts = parts.into_iter().filter(|part| !part.links.is_empty());
-        parts.collect()
+        let mut parts = parts.into_iter().filter(|part| !part.links.is_empty());
+        let first = parts.next().map(|part| Part {
+            is_first: true,
+            ..part
+        });
+        first.into_iter().chain(parts).collect()
     }
 }
 
@@ -191,8 +204,12 @@ impl Part {
         let mut links: Vec<_> = links.into_iter().collect();
         let more = links.len().saturating_sub(most);
         links.truncate(most);
-        let label = label.into();
-        Part { label, links, more }
+        Part {
+            label: label.into(),
+            links,
+            more,
+            is_first: false,
+        }
     }
 
     /// How wide its widest link is.
@@ -205,7 +222,10 @@ impl Part {
         let start = self.widest() + 2;
         let room = columns.saturating_sub(start);
         let link = |(link, note): &(String, String)| {
-            let mut line = paint.bold(link);
+            let mut line = match self.is_first {
+                true => paint.bold(link),
+                false => link.clone(),
+            };
             let note = short(note, room);
             if !note.is_empty() {
                 fit::pad(&mut line, start);

@@ -23,7 +23,7 @@ pub struct Facts<'a> {
 pub fn line(facts: &Facts, columns: usize, paint: Paint) -> String {
     // A line as wide as the terminal would wrap, and could not be taken back.
     let columns = columns.saturating_sub(1);
-    let mut line = fit::cut(&parts(facts).join(" · "), columns);
+    let mut line = fit::cut(&format!("  {}", parts(facts).join(" · ")), columns);
     let hints = match facts.keys {
         true => keys::hints(columns.saturating_sub(fit::width(&line) + 3)),
         false => String::new(),
@@ -130,7 +130,8 @@ mod tests {
     }
 
     fn line(facts: &Facts, columns: usize) -> String {
-        super::line(facts, columns, Paint { on: false })
+        let line = super::line(facts, columns + 2, Paint { on: false });
+        line.strip_prefix("  ").unwrap_or_default().to_owned()
     }
 
     #[test]
@@ -190,7 +191,7 @@ mod tests {
         assert_eq!(line(&facts, 24), "no devices · no sessio…");
         assert_eq!(line(&facts, 38), "no devices · no session yet    h help");
         for columns in [37, 60, 80, 200] {
-            assert!(fit::width(&line(&facts, columns)) < columns);
+            assert!(fit::width(&super::line(&facts, columns, Paint { on: false })) < columns);
         }
         assert!(line(&facts, 200).ends_with("r resend"));
     }
