@@ -394,6 +394,12 @@ fn no_token(error: getrandom::Error) -> StartError {
     io_error("making a token")(error.into())
 }
 
+/// The topics that the sources of these options feed.
+pub(crate) fn source_topics(options: &Options) -> Vec<TopicName> {
+    let topics = with_topics(&options.sources, &options.topic).into_iter();
+    topics.map(|(_, topic)| topic).collect()
+}
+
 /// The first source feeds the default topic, every other one a topic named by its file.
 fn with_topics(sources: &[Source], default: &TopicName) -> Vec<(Source, TopicName)> {
     let topic = |(index, source): (usize, &Source)| {

@@ -31,6 +31,8 @@ mod statesync;
 mod stdin;
 mod store;
 mod sync;
+#[cfg(target_os = "linux")]
+mod terminal;
 mod tidy;
 mod viewers;
 mod watchful;

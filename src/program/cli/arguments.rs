@@ -83,12 +83,18 @@ pub struct RunArgs {
     /// Say nothing but errors
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
     pub quiet: bool,
+    /// Open the page in this machine's browser
+    #[arg(long, help_heading = "Output")]
+    pub open: bool,
+    /// Leave the terminal's keys alone
+    #[arg(long, help_heading = "Output")]
+    pub no_keys: bool,
 }
 
 #[derive(Args)]
 #[command(next_help_heading = "Daemon")]
 pub struct PlaceArgs {
-    /// The daemon's port [default: 9876]
+    /// The daemon's port [default: 9876, or where the only one is]
     #[arg(long, value_name = "PORT")]
     port: Option<String>,
     /// The address the daemon listens on [default: this machine]
@@ -272,6 +278,12 @@ config` shows what is in effect. A file named like a command is reached as ./sta
 On SIGHUP, a daemon with a terminal shuts down cleanly. One without a terminal reloads its
 configuration and certificate, and logs what has changed and what needs a restart.
 Under nohup (on Linux) it does neither.
+
+On a terminal, h lists the keys: open the page, copy its link, show the code, freeze viewers and
+more. Where anything is redirected, or with --no-keys, there are none.
+
+When 9876 is in use and no port was named, the next free one up to 9885 is taken. The other
+commands find a daemon that is the only one of its user.
 
 Log lines are onlooker's own; RUST_LOG=tungstenite=debug adds those of the library it names.
 

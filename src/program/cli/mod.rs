@@ -1,8 +1,10 @@
 //! The command line: which command was given, what it answers, and the code it ends with.
 
 mod arguments;
+mod browser;
 #[cfg(feature = "completions")]
 mod completions;
+mod console;
 mod daemon;
 mod failure;
 mod flags;

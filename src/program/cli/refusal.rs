@@ -44,6 +44,16 @@ pub fn failure(error: &StartError) -> Failure {
     }
 }
 
+/// Every port that may be chosen without being named is taken.
+pub fn all_in_use(first: u16, last: u16) -> Failure {
+    Failure::with(
+        Exit::AddressInUse,
+        format!(
+            "the ports {first} to {last} are all in use: stop one of those programs, or choose another port with --port (0 picks a free one)"
+        ),
+    )
+}
+
 /// A mistyped command is taken for a source: says which one may be meant, or which file.
 fn intended(path: &Path) -> String {
     let shape = CommandLine::shape();
