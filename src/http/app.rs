@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::check::Reports;
 use super::live::Current;
 use super::options::Page;
 use crate::hub::Hub;
@@ -29,6 +30,8 @@ pub struct App {
     pub tasks: TaskTracker,
     /// Once cancelled, nothing new is accepted.
     pub stop: CancellationToken,
+    /// Where phones' reports of `/check` go, if anybody wants them.
+    pub reports: Option<Reports>,
     /// How many connections each address has.
     pub addresses: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
 }

@@ -3,6 +3,7 @@
 
 mod answer;
 mod app;
+mod check;
 mod connection;
 mod device;
 mod events;
@@ -31,6 +32,7 @@ mod write;
 mod write_request;
 
 pub use app::App;
+pub use check::{Reported, Reports};
 pub use connection::serve;
 pub use links::Links;
 pub use live::{Current, Found, Live, Reloaded};

@@ -24,7 +24,7 @@ use super::failure::Failure;
 use super::{pin, runtime_dir};
 use crate::access::Token;
 use crate::discovery::address;
-use crate::options::{AccessOptions, HostToken};
+use crate::options::{AccessOptions, HostToken, Options};
 
 /// How long the daemon may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -74,13 +74,24 @@ impl Daemon {
         configured: fn(&AccessOptions) -> Option<Token>,
     ) -> Result<Daemon, Failure> {
         let options = args.place.load()?.settings.options;
-        let host = address::url_host(address::from_here(options.bind));
         let typed = args.token.as_deref().map(Token::new);
+        let token = typed.or_else(|| configured(&options.access));
+        Daemon::with(&options, token)
+    }
+
+    /// The one on this machine that has these options, with the token that may watch it.
+    pub fn of(options: &Options) -> Result<Daemon, Failure> {
+        Daemon::with(options, options.access.viewer_token.clone())
+    }
+
+    /// The one that has these options; without a token, it is shown the kept one.
+    fn with(options: &Options, token: Option<Token>) -> Result<Daemon, Failure> {
+        let host = address::url_host(address::from_here(options.bind));
         let tls = options.tls.as_ref();
         let tls = tls.map(|files| pin::connector(&files.cert)).transpose();
         Ok(Daemon {
             authority: format!("{host}:{}", options.port),
-            token: match typed.or_else(|| configured(&options.access)) {
+            token: match token {
                 Some(token) => Some(token),
                 None => kept_token(options.port)?,
             },
