@@ -62,8 +62,14 @@ function setVerdict(verdict, text) {
 function row({ check: name, verdict, found, wayOut, command }) {
   return h("li", { class: "line", "data-verdict": verdict, "data-check": name },
     h("p", { class: "line-name" }, name, h("span", { class: "visually-hidden" }, `: ${verdict}`)),
-    h("p", { class: "line-found" }, found),
-    ...(wayOut ? [h("p", {}, wayOut, ...(command ? [h("code", {}, command)] : []))] : []));
+    h("p", { class: "line-found" }, ...unbroken(found)),
+    ...(wayOut ? [h("p", { class: "line-way" }, ...unbroken(wayOut))] : []),
+    ...(command ? [h("code", {}, command)] : []));
+}
+
+/** Flags are not broken at their hyphens. @param {string} sentence */
+function unbroken(sentence) {
+  return sentence.split(/(--[a-z-]+)/).map((part, at) => (at % 2 ? h("span", { class: "flag" }, part) : part));
 }
 
 /**

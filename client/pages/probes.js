@@ -129,13 +129,14 @@ async function whyNoSocket({ topic, token }) {
 
 /** @param {Opened | null} opened */
 async function firstFrame(opened) {
-  if (!opened) return wrong("there is no socket to bring one", "First see to the upgrade.");
+  if (!opened) return note("not tried: there is no socket", "First see to the upgrade.");
   const { socket, frames } = opened;
   const hello = await inTime(frames[0]);
-  const state = hello?.revision && hello.resumed === "snapshot" ? await inTime(frames[1]) : null;
+  const hasState = hello?.type === "hello" && Number(hello.revision) > 0;
+  const state = hasState ? await inTime(frames[1]) : null;
   socket.close();
   if (hello?.type !== "hello") return wrong("the socket is open, and nothing comes through it", "Something in between holds the data back: a proxy or a virus scanner. Serve with --tls-cert, which it cannot look into.");
-  if (!hello.revision) return good("nothing shown yet: the host has written nothing");
+  if (!hasState) return good("nothing shown yet: the host has written nothing");
   if (state?.type !== "session_update") return wrong("the socket is open, and the state does not come through it", "The connection is too slow for this state, or something in between holds it back.");
   return good(`${state.payload?.name || hello.topic}, ${sizeText(state.size)}`);
 }
@@ -222,7 +223,7 @@ async function localNetwork() {
   } catch {
     // Most browsers do not know it.
   }
-  if (!permission) return good("this browser asks for no permission");
+  if (!permission || !isSecureContext) return good("this page needs no permission");
   if (permission.state === "denied") return note("this browser keeps pages away from the local network", "Pages of other sites cannot connect to this host: allow \"local network access\" for them in the browser's site settings.");
   return good(permission.state === "granted" ? "allowed" : "the browser will ask when a page of another site connects");
 }

@@ -18,7 +18,7 @@ use super::streams::{self, print};
 use crate::http::Reported;
 use crate::options::{AccessOptions, HostToken, Invalid, Options};
 use crate::program::doctor::facts::{Serving, Wanted};
-use crate::program::doctor::phones::Report;
+use crate::program::doctor::phones::{Phone, Report};
 use crate::program::doctor::text::{Column, paragraph};
 use crate::program::doctor::{gather, judge};
 use crate::program::terminal::{self, Paint, banner, neutral};
@@ -148,6 +148,7 @@ async fn hear(
 ) -> Result<(), Failure> {
     let start = Instant::now();
     let end = desk.wait.map(|wait| start + wait);
+    let mut last = String::new();
     let mut hint = desk.is_terminal.then_some(start + HINT_AFTER);
     loop {
         let shown = topic.set(&report.session()).await;
@@ -165,7 +166,8 @@ async fn hear(
         let Some((phone, news)) = report.take(reported) else {
             continue;
         };
-        desk.show(&desk.phone(&phone.device, news, phone.done))?;
+        desk.show(&desk.phone(phone, news, phone.id != last))?;
+        last.clone_from(&phone.id);
         if phone.done && end.is_some() {
             return Ok(());
         }
@@ -241,7 +243,10 @@ impl Desk {
             none if none.is_empty() => String::new(),
             wrong => format!("In the way here, see above: {wrong}. "),
         };
-        text.push_str("Now the phone's half: scan this with the phone that does not connect, or type the address there.");
+        text.push_str(match self.is_terminal {
+            true => "Now the phone's half: scan this with the phone that does not connect, or type the address there.",
+            false => "Now the phone's half: open this address on the phone that does not connect.",
+        });
         if wanted != 0 && port != wanted {
             text.push_str(&format!(" This check has port {port}, since {wanted} is taken: if a firewall lets only {wanted} in, the phone gets no answer here."));
         }
@@ -258,10 +263,18 @@ impl Desk {
         }
     }
 
-    fn phone(&self, device: &str, news: &[CheckLine], done: bool) -> String {
-        let device = self.paint().bold(&neutral(device));
-        let end = if done { "\n" } else { "" };
-        format!("  {device}\n{}{end}", self.column(14).text(news))
+    /// What is new from a phone. `turns`: what was told before came from another one.
+    fn phone(&self, phone: &Phone, news: &[CheckLine], turns: bool) -> String {
+        let device = neutral(&phone.device);
+        let title = format!("  {}\n", self.paint().bold(&device));
+        let title = if turns { &*title } else { "" };
+        let wrong = phone.wrong().collect::<Vec<_>>().join(", ");
+        let end = match (phone.done, wrong.is_empty()) {
+            (false, _) => String::new(),
+            (true, true) => format!("\n  {device}: nothing is in the way\n\n"),
+            (true, false) => format!("\n  {device}: in the way: {wrong}\n\n"),
+        };
+        format!("{title}{}{end}", self.column(14).text(news))
     }
 
     fn end(&self, report: &Report) -> Result<(), Failure> {

@@ -20,12 +20,19 @@ pub struct Report {
 /// One that has reported.
 #[derive(Serialize)]
 pub struct Phone {
-    id: String,
+    pub id: String,
     pub device: String,
     #[serde(skip)]
     address: IpAddr,
     pub lines: Vec<CheckLine>,
     pub done: bool,
+}
+
+impl Phone {
+    /// The checks that something was wrong with.
+    pub fn wrong(&self) -> impl Iterator<Item = &'static str> {
+        wrong(&self.lines)
+    }
 }
 
 impl Report {
@@ -71,7 +78,9 @@ impl Report {
     pub fn wrong(&self) -> Vec<String> {
         let host = wrong(&self.host).map(str::to_owned);
         let phones = self.phones.iter().flat_map(|phone| {
-            wrong(&phone.lines).map(move |name| format!("{name} ({})", phone.device))
+            phone
+                .wrong()
+                .map(move |name| format!("{name} ({})", phone.device))
         });
         host.chain(phones).collect()
     }

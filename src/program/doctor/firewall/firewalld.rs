@@ -24,10 +24,11 @@ pub fn judge(zone: &str, packet: &Packet) -> Fate {
             format!("sudo firewall-cmd --zone={name} --list-rich-rules"),
         )
     } else {
-        Fate::Dropped(
-            format!("firewalld: the zone {name} does not let TCP {port} in"),
-            format!("sudo firewall-cmd --zone={name} --add-port={port}/tcp"),
-        )
+        Fate::Dropped {
+            found: format!("firewalld: the zone {name} does not let TCP {port} in"),
+            way_out: "let the port in; a second time with --permanent to keep it",
+            command: format!("sudo firewall-cmd --zone={name} --add-port={port}/tcp"),
+        }
     }
 }
 
@@ -66,11 +67,14 @@ mod tests {
         }
         assert!(matches!(fate("ACCEPT", "", ""), Fate::Let(_)));
         for ports in ["", "22/tcp", "9876/udp", "80-90/tcp"] {
-            let Fate::Dropped(found, way) = fate("default", ports, "") else {
+            let Fate::Dropped { found, command, .. } = fate("default", ports, "") else {
                 panic!("{ports}");
             };
             assert!(found.contains("the zone public"), "{found}");
-            assert_eq!(way, "sudo firewall-cmd --zone=public --add-port=9876/tcp");
+            assert_eq!(
+                command,
+                "sudo firewall-cmd --zone=public --add-port=9876/tcp"
+            );
         }
         let rule = "\trule family=\"ipv4\" source address=\"192.168.1.0/24\" accept\n";
         assert!(matches!(fate("default", "", rule), Fate::Unknown(..)));

@@ -19,8 +19,13 @@ pub struct Packet<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
     Let(String),
-    /// What drops it, and the command that lets it in.
-    Dropped(String, String),
+    Dropped {
+        /// By what.
+        found: String,
+        /// How to let it in.
+        way_out: &'static str,
+        command: String,
+    },
     /// Why that is not known, and the command to look.
     Unknown(String, String),
 }

@@ -63,7 +63,7 @@ pub fn judge(list: &str, packet: &Packet) -> Option<Fate> {
     fates.max_by_key(|fate| match fate {
         Fate::Let(_) => 0,
         Fate::Unknown(..) => 1,
-        Fate::Dropped(..) => 2,
+        Fate::Dropped { .. } => 2,
     })
 }
 
@@ -113,8 +113,8 @@ impl<'a> Rules<'a> {
             _ if way.seen >= MOST_RULES => {
                 unknown(format!("nft: {place} has too many rules"), entrance)
             }
-            End::Dropped if !way.may_accept => Fate::Dropped(
-                match way.by {
+            End::Dropped if !way.may_accept => Fate::Dropped {
+                found: match way.by {
                     Some(handle) => {
                         format!("nft: the rule with handle {handle} in {place} drops TCP {port}")
                     }
@@ -122,8 +122,9 @@ impl<'a> Rules<'a> {
                         "nft: {place} drops what no rule accepts, and none accepts TCP {port}"
                     ),
                 },
-                format!("sudo nft insert rule {place} tcp dport {port} accept"),
-            ),
+                way_out: "let the port in; in /etc/nftables.conf, too, to keep it",
+                command: format!("sudo nft insert rule {place} tcp dport {port} accept"),
+            },
             End::Accepted if !way.may_drop => Fate::Let(format!("nft: {place} lets TCP {port} in")),
             _ => unknown(
                 format!(

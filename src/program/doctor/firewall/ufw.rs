@@ -37,7 +37,11 @@ pub fn judge(status: &str, packet: &Packet) -> Option<Fate> {
 }
 
 fn dropped(found: String, packet: &Packet) -> Fate {
-    Fate::Dropped(found, format!("sudo ufw allow {}/tcp", packet.port))
+    Fate::Dropped {
+        found,
+        way_out: "let the port in",
+        command: format!("sudo ufw allow {}/tcp", packet.port),
+    }
 }
 
 /// `9000:9999/tcp on wlan0   ALLOW IN   Anywhere`
@@ -142,11 +146,11 @@ mod tests {
             assert_eq!(fate(rules, "deny"), Some(expected), "{rules}");
         }
         let denied = fate("9876/tcp                   DENY IN     Anywhere", "allow");
-        let Some(Fate::Dropped(found, way)) = denied else {
+        let Some(Fate::Dropped { found, command, .. }) = denied else {
             panic!("{denied:?}");
         };
         assert_eq!(found, "ufw: 9876/tcp DENY");
-        assert_eq!(way, "sudo ufw allow 9876/tcp");
+        assert_eq!(command, "sudo ufw allow 9876/tcp");
     }
 
     #[test]
@@ -162,7 +166,7 @@ mod tests {
         for rules in others {
             let dropped = fate(rules, "deny");
             assert!(
-                matches!(&dropped, Some(Fate::Dropped(found, _)) if found.contains("none allows TCP 9876")),
+                matches!(&dropped, Some(Fate::Dropped { found, .. }) if found.contains("none allows TCP 9876")),
                 "{rules}: {dropped:?}"
             );
             assert!(

@@ -60,9 +60,11 @@ fn by_looks(looks: &Looks, packet: &Packet) -> CheckLine {
 fn line(fate: Fate) -> CheckLine {
     match fate {
         Fate::Let(found) => CheckLine::good(CHECK, found),
-        Fate::Dropped(found, command) => {
-            CheckLine::wrong(CHECK, found, "let the port in").typing(command)
-        }
+        Fate::Dropped {
+            found,
+            way_out,
+            command,
+        } => CheckLine::wrong(CHECK, found, way_out).typing(command),
         Fate::Unknown(why, command) => {
             let found = format!("could not be judged: {why}");
             CheckLine::note(CHECK, found, "look yourself").typing(command)

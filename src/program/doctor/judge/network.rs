@@ -74,17 +74,26 @@ fn advertised(facts: &Facts, place: &str) -> CheckLine {
 }
 
 fn nowhere(facts: &Facts) -> CheckLine {
-    let names = facts.candidates().iter().map(|one| one.interface.as_str());
+    let others = facts.candidates().iter();
+    let others = others.filter(|one| one.reach != Reach::Loopback);
+    let names = others.map(|one| one.interface.as_str());
     let mut names: Vec<&str> = names.collect();
     names.dedup();
-    let command = "onlooker --advertise ADDRESS";
+    let command = match names.first() {
+        Some(name) if facts.wanted.interface.is_some() => format!("onlooker --interface {name}"),
+        _ => "onlooker --advertise ADDRESS".to_owned(),
+    };
     match (&facts.addresses, &facts.wanted.interface) {
         (Err(reason), _) => CheckLine::wrong("address", reason, "name the address yourself"),
         (_, Some(interface)) => CheckLine::wrong(
             "address",
             format!(
                 "no interface {interface:?} with an address; there are {}",
-                names.join(", ")
+                if names.is_empty() {
+                    "none".to_owned()
+                } else {
+                    names.join(", ")
+                }
             ),
             "name one of those, or leave --interface out",
         ),
@@ -180,12 +189,18 @@ pub fn route(facts: &Facts) -> Option<CheckLine> {
 
 /// A VPN through which everything goes: many of them cut off the local network.
 pub fn vpn(facts: &Facts) -> Option<CheckLine> {
+    if facts.code() == Code::Nowhere {
+        return None;
+    }
     let network = &facts.network;
     let default = network
         .routes
         .as_ref()
         .and_then(|routes| routes.default.as_ref());
-    let is_vpn = |name: &&String| facts.reach_of(name) == Some(Reach::Vpn);
+    // If the code itself leads into the VPN, the line about the address says so.
+    let is_vpn = |name: &&String| {
+        facts.reach_of(name) == Some(Reach::Vpn) && facts.interface() != Some(name.as_str())
+    };
     let through = [default, network.outgoing.as_ref()];
     let through = through.into_iter().flatten().find(is_vpn)?;
     Some(CheckLine::note(

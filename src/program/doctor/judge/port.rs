@@ -59,7 +59,7 @@ fn taken(wanted: &Wanted, process: Option<&Process>) -> CheckLine {
 fn what(serving: &Serving) -> String {
     let topics = match serving.topics.as_deref() {
         None => return String::new(),
-        Some([]) => "nothing yet".to_owned(),
+        Some([]) => return " and has nothing to show yet".to_owned(),
         Some([first, second, third, _, ..]) => format!("{first}, {second}, {third} and more"),
         Some(topics) => topics.join(", "),
     };

@@ -53,7 +53,7 @@ fn is_let(fate: &Fate) -> bool {
 }
 
 fn is_dropped(fate: &Fate) -> bool {
-    matches!(fate, Fate::Dropped(..))
+    matches!(fate, Fate::Dropped { .. })
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn the_policy_decides_where_no_rule_does() {
         json!([{"match": {"op": "==", "left": {"payload": {"protocol": "udp", "field": "dport"}}, "right": 9876}}, accept()]),
     ];
     assert!(is_let(&fate("accept", &usual)));
-    let Fate::Dropped(found, way) = fate("drop", &usual) else {
+    let Fate::Dropped { found, command, .. } = fate("drop", &usual) else {
         panic!("it is dropped");
     };
     assert_eq!(
@@ -81,7 +81,7 @@ fn the_policy_decides_where_no_rule_does() {
         "nft: inet filter input drops what no rule accepts, and none accepts TCP 9876"
     );
     assert_eq!(
-        way,
+        command,
         "sudo nft insert rule inet filter input tcp dport 9876 accept"
     );
 }
@@ -103,7 +103,7 @@ fn a_rule_for_the_port_decides() {
         let reject = json!({"reject": {"type": "tcp reset"}});
         assert!(is_dropped(&fate("accept", &rule(reject))), "{right}");
     }
-    let Fate::Dropped(found, _) = fate("accept", &[json!([dport(json!(9876)), drop()])]) else {
+    let Fate::Dropped { found, .. } = fate("accept", &[json!([dport(json!(9876)), drop()])]) else {
         panic!("it is dropped");
     };
     assert_eq!(
