@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::check::Reports;
 use super::live::Current;
 use super::options::Page;
+use super::reports::Reports;
 use crate::hub::Hub;
 use crate::viewer::Viewers;
 use crate::wire::Problem;

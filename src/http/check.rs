@@ -1,9 +1,7 @@
 //! `/check`: the page on which a phone tries its connection, and what it reports of that to a host
 //! that asked (`onlooker doctor`).
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
@@ -12,92 +10,19 @@ use axum::extract::State;
 use axum::response::Response;
 use hyper::StatusCode;
 use hyper::header::{HeaderMap, USER_AGENT};
-use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::app::App;
 use super::device;
 use super::pages;
 use super::peer::Peer;
+use super::reports::Reported;
 use crate::wire::{PhoneReport, Problem};
 
 /// More is no report.
 const LARGEST: usize = 8 * 1024;
 /// How long one may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// What one address may report in a minute, and all of them together: a phone reports each line
-/// when it is found.
-const REPORTS_OF_ONE: u32 = 60;
-const REPORTS_OF_ALL: u32 = 600;
-const MINUTE: Duration = Duration::from_secs(60);
-
-/// A phone's report, and whose it is.
-#[derive(Clone, Debug)]
-pub struct Reported {
-    /// The phone in a few words: `iPhone · Safari`.
-    pub device: String,
-    /// Where it came from.
-    pub address: IpAddr,
-    /// What it says.
-    pub report: PhoneReport,
-}
-
-/// Where phones' reports go, and how many there were.
-pub struct Reports {
-    to: mpsc::Sender<Reported>,
-    minute: Mutex<Minute>,
-}
-
-struct Minute {
-    began: Instant,
-    by: BTreeMap<IpAddr, u32>,
-    all: u32,
-}
-
-impl Reports {
-    /// Hands reports over to whoever receives them.
-    pub fn new(to: mpsc::Sender<Reported>) -> Reports {
-        let minute = Mutex::new(Minute::new());
-        Reports { to, minute }
-    }
-
-    fn take(&self, reported: Reported) -> Result<(), Problem> {
-        let mut minute = self.minute.lock().unwrap_or_else(PoisonError::into_inner);
-        if !minute.allows(reported.address) {
-            return Err(Problem::new(429, "too many reports: wait a minute"));
-        }
-        let full = |_| Problem::unavailable("the host takes no more reports now");
-        self.to.try_send(reported).map_err(full)
-    }
-}
-
-impl Minute {
-    fn new() -> Minute {
-        Minute {
-            began: Instant::now(),
-            by: BTreeMap::new(),
-            all: 0,
-        }
-    }
-
-    fn allows(&mut self, address: IpAddr) -> bool {
-        if self.began.elapsed() >= MINUTE {
-            *self = Minute::new();
-        }
-        // Before the count of one, so that there are never more addresses than reports.
-        if self.all >= REPORTS_OF_ALL {
-            return false;
-        }
-        let of_one = self.by.entry(address).or_insert(0);
-        if *of_one >= REPORTS_OF_ONE {
-            return false;
-        }
-        *of_one += 1;
-        self.all += 1;
-        true
-    }
-}
 
 /// The page, which learns whether somebody wants its reports.
 pub async fn page(State(app): State<Arc<App>>) -> Response {
@@ -113,7 +38,7 @@ pub async fn report(
 ) -> Result<StatusCode, Problem> {
     let body = timeout(PATIENCE, to_bytes(body, LARGEST)).await;
     let body = body.map_err(|_| Problem::new(408, "the report took too long"))?;
-    let body = body.map_err(|_| Problem::new(413, "a report has 8 KiB at most"))?;
+    let body = body.map_err(|_| Problem::new(413, "a report is whole, and has 8 KiB at most"))?;
     let report = PhoneReport::read(&body).ok_or_else(|| {
         Problem::bad_request("expected a report: an object with id, lines and done")
     })?;
@@ -128,29 +53,4 @@ pub async fn report(
     let nobody = || Problem::not_found("nobody wants reports here");
     app.reports.as_ref().ok_or_else(nobody)?.take(reported)?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn one_address_cannot_use_up_what_all_may_report() {
-        let (one, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
-        let mut minute = Minute::new();
-        let allowed = (0..100).filter(|_| minute.allows(one)).count();
-        assert_eq!(allowed, REPORTS_OF_ONE as usize);
-        assert!(minute.allows(other));
-        tokio::time::advance(MINUTE).await;
-        assert!(minute.allows(one));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn all_together_may_report_so_much() {
-        let mut minute = Minute::new();
-        let addresses = (0..2000u32).map(|at| IpAddr::from(at.to_be_bytes()));
-        let allowed = addresses.filter(|at| minute.allows(*at)).count();
-        assert_eq!(allowed, REPORTS_OF_ALL as usize);
-        assert!(minute.by.len() <= allowed);
-    }
 }

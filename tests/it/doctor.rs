@@ -2,10 +2,14 @@
 //! makes, and no packet leaves it. This needs Linux with `ip`, `nft`, `unshare` and `python3` (Debian:
 //! iproute2, nftables, util-linux), and root or user namespaces.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead, BufReader, Read};
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::harness::{Daemon, Response};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_onlooker");
 
@@ -61,7 +65,7 @@ impl Machine {
             command.args(["--user", "--map-root-user"]);
         }
         // What /sys shows is the network in which it was mounted.
-        let setup = "mount -t sysfs none /sys; ip link set lo up";
+        let setup = "PATH=$PATH:/usr/sbin; mount -t sysfs none /sys; ip link set lo up";
         let script = format!(
             "{setup}\n{}\necho there; exec sleep 300",
             commands.join("\n")
@@ -82,7 +86,10 @@ impl Machine {
         }
         command.arg(format!("--net=/proc/{pid}/ns/net"));
         command.arg(format!("--mount=/proc/{pid}/ns/mnt"));
-        command.args(["sh", "-c", script, "sh", PROGRAM]).args(args);
+        let script = format!("PATH=$PATH:/usr/sbin; {script}");
+        command
+            .args(["sh", "-c", &script, "sh", PROGRAM])
+            .args(args);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ONLOOKER_")) {
             command.env_remove(name);
         }
@@ -429,4 +436,111 @@ fn a_program_gets_one_document() {
     );
     assert!(port["wayOut"].is_string(), "{port}");
     assert!(told.stderr.contains("good   clock"), "{}", told.stderr);
+}
+
+/// A doctor that waits for a phone, on loopback.
+struct Waiting {
+    process: Process,
+    out: BufReader<ChildStdout>,
+    port: u16,
+}
+
+impl Waiting {
+    fn start(home: &Path) -> Waiting {
+        let mut command = Command::new(PROGRAM);
+        command.args([
+            "doctor",
+            "--port",
+            "0",
+            "--bind",
+            "127.0.0.1",
+            "--wait",
+            "1m",
+        ]);
+        command.current_dir(home).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("the program starts");
+        let mut out = BufReader::new(child.stdout.take().expect("piped"));
+        let mut text = String::new();
+        while !text.contains("/check\n") {
+            assert!(out.read_line(&mut text).expect("text") > 0, "{text}");
+        }
+        let port = text
+            .rsplit(':')
+            .next()
+            .and_then(|rest| rest.split('/').next());
+        let port = port.and_then(|port| port.parse().ok()).expect("a port");
+        Waiting {
+            process: Process(child),
+            out,
+            port,
+        }
+    }
+
+    /// The status for a report.
+    fn report(&self, body: &str) -> u16 {
+        let tcp = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).expect("it listens");
+        Response::to(tcp, "POST", "/check", &[], body).status
+    }
+
+    /// What it says until it ends, and the code with which it does.
+    fn ended(mut self) -> (String, Option<i32>) {
+        let mut text = String::new();
+        self.out.read_to_string(&mut text).expect("text");
+        (text, self.process.0.wait().expect("it is our child").code())
+    }
+}
+
+fn phone(id: &str, found: &str, done: bool) -> String {
+    let line = json!({"check": "request", "verdict": "wrong", "found": found, "wayOut": found});
+    json!({"id": id, "lines": [line], "done": done}).to_string()
+}
+
+#[test]
+fn a_stranger_s_report_cannot_do_harm() {
+    let home = tempfile::tempdir().expect("a directory of our own");
+    let doctor = Waiting::start(home.path());
+    for bad in [
+        "",
+        "[]",
+        "{\"id\":\"a b\",\"lines\":[],\"done\":true}",
+        &"[".repeat(8000),
+    ] {
+        assert_eq!(doctor.report(bad), 400, "{bad}");
+    }
+    assert_eq!(doctor.report(&" ".repeat(9000)), 413);
+    let many = (0..25).map(|at| doctor.report(&phone(&format!("p{at}"), "seen", false)));
+    assert!(many.into_iter().all(|status| status == 204));
+    let flood = (0..100).map(|_| doctor.report(&phone("a", "x", false)));
+    assert_eq!(
+        flood.filter(|status| *status == 429).count(),
+        100 - (60 - 25)
+    );
+}
+
+#[test]
+fn what_a_phone_says_is_safe_to_print() {
+    let home = tempfile::tempdir().expect("a directory of our own");
+    let doctor = Waiting::start(home.path());
+    // Clears the screen, rings, forges a line, turns the direction.
+    let found = "\x1b[2J\x07\n  good   all\u{202e}";
+    assert_eq!(doctor.report(&phone("a", found, true)), 204);
+    let (text, code) = doctor.ended();
+    assert_eq!(code, Some(3));
+    let safe = "␛[2J␇␊  good   all\u{fffd}";
+    let expected = format!(
+        "\n  program\n  wrong  request         {safe}\n                         → {safe}\n\n  program: in the way: request\n\n"
+    );
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn only_a_doctor_takes_reports() {
+    let daemon = Daemon::start();
+    let body = phone("a", "x", true);
+    let stranger = Response::to(daemon.connect(), "POST", "/check", &[], &body);
+    assert_eq!(stranger.status, 401);
+    assert_eq!(daemon.ask("POST", "/check", &body).status, 405);
+    let page = daemon.ask("GET", "/check", "");
+    assert!(page.status == 200 && !page.body.contains("data-reported"));
 }

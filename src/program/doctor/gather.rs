@@ -74,11 +74,21 @@ fn machine() -> Machine {
     Machine {
         container: system::container(),
         is_wsl: system::is_wsl(),
-        files: rlimit::getrlimit(rlimit::Resource::NOFILE)
-            .ok()
-            .map(|(_, hard)| hard),
+        files: most_files(),
         year: 1970 + since.map_or(0, |since| since.as_secs() / YEAR),
     }
+}
+
+/// The limit to which the daemon raises its own.
+#[cfg(unix)]
+fn most_files() -> Option<u64> {
+    let (_, hard) = rlimit::getrlimit(rlimit::Resource::NOFILE).ok()?;
+    Some(hard)
+}
+
+#[cfg(not(unix))]
+fn most_files() -> Option<u64> {
+    None
 }
 
 fn network(facts: &Facts) -> Network {
