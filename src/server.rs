@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::Token;
 use crate::discovery::address::{self, AddressError};
 use crate::http::tls::Certificate;
-use crate::http::{self, App, Current, Found, Live};
+use crate::http::{self, App, Current, Found, Live, Reported, Reports};
 pub use crate::http::{Links, Reloaded, Status, TopicStatus};
 use crate::hub::{Hub, Receipt, WriteError, WriteOptions};
 use crate::options::{Invalid, Options, Page, Source};
@@ -115,7 +115,16 @@ impl Server {
     ///
     /// # Errors
     /// Says what is in the way and how to get around it.
-    pub async fn start(mut options: Options) -> Result<Server, StartError> {
+    pub async fn start(options: Options) -> Result<Server, StartError> {
+        Server::start_for(options, None).await
+    }
+
+    /// The same, for a program that wants to know what phones find out at `/check`. A receiver that
+    /// does not keep up misses some of it.
+    pub(crate) async fn start_for(
+        mut options: Options,
+        reports: Option<mpsc::Sender<Reported>>,
+    ) -> Result<Server, StartError> {
         check(&options).await?;
         if options.page == Page::Demo {
             options.fields.get_or_insert_with(demo::fields);
@@ -124,7 +133,8 @@ impl Server {
         let local = listener.local_addr();
         let local = local.map_err(io_error("reading the port"))?;
         let (flushers, close_viewers) = (TaskTracker::new(), CancellationToken::new());
-        let app = build(&options, local, &flushers, &close_viewers).await?;
+        let reports = reports.map(Reports::new);
+        let app = build(&options, local, reports, (&flushers, &close_viewers)).await?;
         app.tasks.spawn(http::serve(app.clone(), listener));
         app.tasks.spawn(http::renew_certificate(app.clone()));
         let server = Server {
@@ -344,8 +354,8 @@ fn json(value: &impl Serialize) -> Result<Json, SetError> {
 async fn build(
     options: &Options,
     local: SocketAddr,
-    flushers: &TaskTracker,
-    close_viewers: &CancellationToken,
+    reports: Option<Reports>,
+    (flushers, close_viewers): (&TaskTracker, &CancellationToken),
 ) -> Result<Arc<App>, StartError> {
     let live = Live::new(
         (&options.access, &options.link),
@@ -364,6 +374,7 @@ async fn build(
         local,
         tasks,
         stop,
+        reports,
         addresses: Arc::default(),
     }))
 }

@@ -9,7 +9,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const program = process.env.ONLOOKER ?? resolve(here, "../../target/debug/onlooker");
+export const program = process.env.ONLOOKER ?? resolve(here, "../../target/debug/onlooker");
 
 /** A host token a test may restart a daemon with, so that the links of open pages stay good. */
 export const HOST_TOKEN = "browser-tests-host-token-0123456789abcdef";

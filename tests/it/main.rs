@@ -9,6 +9,8 @@ mod attack;
 mod cli;
 mod config;
 mod corners;
+#[cfg(target_os = "linux")]
+mod doctor;
 mod encodings;
 mod explain;
 mod files;
