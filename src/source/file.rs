@@ -200,7 +200,7 @@ impl Doubt {
             _ => fingerprint,
         };
         match written {
-            Ok(()) if self.reported.take().is_some() => tracing::info!("{path} is good again"),
+            Ok(()) if self.reported.take().is_some() => tracing::info!("{path} is good now"),
             Ok(()) | Err(WriteError::Stopping) => {}
             Err(_) if self.reported == Some(fault) => {}
             Err(error) => {
@@ -332,7 +332,7 @@ mod tests {
             let again = doubt.judge(Look::Same, last);
             assert_eq!(again, Verdict::Write(1, session()));
             doubt.written((1, session()), Ok(()), path, last);
-            assert_eq!(doubt.reported, None, "good again");
+            assert_eq!(doubt.reported, None, "good now");
             assert_eq!(doubt.judge(Look::Same, last + RETRY), Verdict::Nothing);
         }
     }

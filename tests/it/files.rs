@@ -151,7 +151,7 @@ fn a_deleted_file_leaves_its_state_and_may_come_back() {
     );
     house.write("state.json", &session("2", "[1]"));
     expect_speed(&mut viewer, 2);
-    daemon.logged("state.json is good again");
+    daemon.logged("state.json is good now");
     assert_eq!(daemon.log_count("is not there"), 1);
 }
 
@@ -179,7 +179,7 @@ fn a_fault_is_said_once_with_its_place() {
     daemon.logged("duplicate key \"/data\" (line 1, column 16)");
     house.write("state.json", &session("2", "[1]"));
     expect_speed(&mut viewer, 2);
-    daemon.logged("is good again");
+    daemon.logged("is good now");
     assert_eq!(daemon.log_count("NaN is not JSON"), 1, "once per content");
 }
 
@@ -244,7 +244,7 @@ fn what_found_no_room_is_written_when_there_is_some() {
     let daemon = Daemon::watching(&wave, &[stage, "--store", store, "--max-topics", "2"]);
     daemon.logged("stage.json: the limit of 2 topics is reached");
     assert_eq!(daemon.ask("DELETE", "/api/topics/other", "").status, 204);
-    daemon.logged("stage.json is good again");
+    daemon.logged("stage.json is good now");
     assert_eq!(
         daemon.log_count("limit of 2 topics is reached"),
         1,

@@ -38,10 +38,7 @@ pub fn json(text: &str, tabs: bool, max: usize) -> Result<Json, Misfit> {
             count += 1;
         }
         if count < names.len() {
-            let reason = format!(
-                "{count} cells, where the first row has {} names",
-                names.len()
-            );
+            let reason = format!("the row has {count} of {} cells", names.len());
             return Err((start, reason));
         }
         draft.close('}');
@@ -202,11 +199,7 @@ mod tests {
     #[test]
     fn faults_have_a_place() {
         for (text, at, reason) in [
-            (
-                "a,b\n1,2\n\n3",
-                "3",
-                "1 cells, where the first row has 2 names",
-            ),
+            ("a,b\n1,2\n\n3", "3", "the row has 1 of 2 cells"),
             (
                 "a,b\r\n1,2,3",
                 "3",

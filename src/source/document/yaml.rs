@@ -17,6 +17,10 @@ use schema::{check_tag, scalar};
 use super::draft::{Draft, Misfit};
 use crate::state::json::{Json, MAX_DEPTH};
 
+/// More than people write. The reader keeps the name of each: two million of them, in 16 MiB,
+/// would take 700 MiB.
+const MOST_ANCHORS: usize = 10_000;
+
 /// The JSON that a text means.
 pub fn json(text: &str, max: usize) -> Result<Json, Misfit> {
     let offset = |marker: &Marker| marker.byte_offset().unwrap_or_default();
@@ -27,6 +31,13 @@ pub fn json(text: &str, max: usize) -> Result<Json, Misfit> {
     };
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| (offset(error.marker()), error.info()))?;
+        if event
+            .anchor_id()
+            .is_some_and(|anchor| anchor > MOST_ANCHORS)
+        {
+            let reason = format!("more than {MOST_ANCHORS} anchors (&)");
+            return Err((offset(&span.start), reason));
+        }
         let is_empty = span.start.index() == span.end.index();
         reader.take(event, is_empty, offset(&span.start))?;
     }
@@ -277,6 +288,15 @@ mod tests {
         let (at, reason) = json(&tower, 1 << 20).unwrap_err();
         assert_eq!(reason, "nesting deeper than 128 levels");
         assert!(tower[at..].starts_with("*a127]"), "{}", &tower[at..]);
+    }
+
+    #[test]
+    fn anchors_are_counted() {
+        let anchors =
+            |count: usize| -> String { (0..count).map(|n| format!("- &a{n} 1\n")).collect() };
+        assert!(json(&anchors(MOST_ANCHORS), 1 << 20).is_ok());
+        let reason = json(&anchors(MOST_ANCHORS + 1), 1 << 20).unwrap_err().1;
+        assert_eq!(reason, "more than 10000 anchors (&)");
     }
 
     fn fault_of(text: &str) -> (String, String) {
