@@ -34,13 +34,18 @@ async function check() {
   const lines = [];
   for (const [at, { check: name, probe }] of all.entries()) {
     rows[at].dataset.verdict = "running";
-    const line = { check: name, ...(await probe()) };
+    const line = { check: name, ...(await probe().catch(untried)) };
     lines.push(line);
     rows[at].replaceWith(row(line));
     await report(lines, lines.length === all.length);
   }
   conclude(lines);
   again.hidden = false;
+}
+
+/** What an older browser does not know says nothing about the connection. @param {unknown} error @returns {import("./probes.js").Finding} */
+function untried(error) {
+  return { verdict: "note", found: `could not be tried: ${error}`, wayOut: "Try another browser, or update this one." };
 }
 
 /** @param {Line[]} lines */
@@ -83,7 +88,7 @@ async function report(lines, done) {
   const headers = { "content-type": "application/json" };
   if (token) headers.authorization = `Bearer ${token}`;
   const body = JSON.stringify({ id, lines, done });
-  await fetch("/check", { method: "POST", headers, body, signal: AbortSignal.timeout(4_000) }).catch(() => null);
+  await fetch("/check", { method: "POST", headers, body, signal: AbortSignal.timeout?.(4_000) }).catch(() => null);
 }
 
 /** Shows the host's half and the other phones', as the host has them. */

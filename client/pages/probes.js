@@ -55,9 +55,9 @@ export function probes(place) {
   ];
 }
 
-/** @param {string} path @param {Record<string, string>} [headers] */
+/** Older phones have no time limits. @param {string} path @param {Record<string, string>} [headers] */
 function ask(path, headers = {}) {
-  return fetch(path, { headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+  return fetch(path, { headers, cache: "no-store", signal: AbortSignal.timeout?.(PATIENCE) });
 }
 
 async function request() {

@@ -54,7 +54,8 @@ async fn run(options: &Options, desk: Desk) -> Result<(), Failure> {
             let topic = topic.map_err(|error| Failure::new(error.to_string()))?;
             tokio::select! {
                 heard = hear(&mut report, &mut reports, &topic, &desk) => heard?,
-                _ = signals.next() => {}
+                // What comes next does not begin behind the ^C.
+                _ = signals.next() => desk.show("\n")?,
             }
         }
         server.stop().await;
@@ -244,7 +245,7 @@ impl Desk {
             wrong => format!("In the way here, see above: {wrong}. "),
         };
         text.push_str(match self.is_terminal {
-            true => "Now the phone's half: scan this with the phone that does not connect, or type the address there.",
+            true => "Now the phone's half: scan this with the phone that does not connect, or type the address there. Ctrl-C ends.",
             false => "Now the phone's half: open this address on the phone that does not connect.",
         });
         if wanted != 0 && port != wanted {

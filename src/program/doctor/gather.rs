@@ -147,8 +147,9 @@ async fn firewalld(interface: Option<&str>) -> (Ran, Ran) {
 pub async fn reach(facts: &Facts, port: u16) -> Vec<(IpAddr, Result<(), String>)> {
     let taken = facts.candidates().iter().filter(|candidate| {
         let bind = facts.wanted.bind;
-        bind.is_unspecified() && bind.is_ipv4() == candidate.address.is_ipv4()
-            || bind == candidate.address
+        // A listener at :: takes IPv4, too, unless the system is set up otherwise.
+        let takes = bind.is_ipv6() || candidate.address.is_ipv4();
+        bind.is_unspecified() && takes || bind == candidate.address
     });
     let tries = taken.take(MOST_ADDRESSES).map(|candidate| async move {
         let place = SocketAddr::new(candidate.address, port);

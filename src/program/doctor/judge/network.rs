@@ -25,6 +25,10 @@ pub fn address(facts: &Facts) -> CheckLine {
         )
         .typing("onlooker config | grep bind");
     }
+    if wanted.bind.is_ipv4() && code.address.is_ipv6() {
+        let found = format!("{found}, an IPv6 address, and onlooker listens on IPv4 only");
+        return CheckLine::wrong(CHECK, found, "listen on both").typing("onlooker --bind ::");
+    }
     match code.reach.is_physical() {
         true => CheckLine::good(CHECK, found),
         false if wanted.interface.is_some() => CheckLine::note(

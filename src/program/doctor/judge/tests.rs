@@ -122,13 +122,14 @@ const CASES: &[Case] = &[
     ("bound to loopback", |f| { f.wanted.bind = IpAddr::from([127, 0, 0, 1]); },
         "address", Verdict::Wrong, "listens on 127.0.0.1 only"),
     ("only a tunnel", |f| { addresses(f, &[("tun0", "10.8.0.2", Reach::Vpn), ("lo", "127.0.0.1", Reach::Loopback)]);
-            f.network.routes = Some(routes(Some("eth0"), &["eth0"])); f.wanted.bind = [10, 8, 0, 2].into();
-            f.network.outgoing = None; f.network.routes = None },
+            f.network = Network::default() },
         "address", Verdict::Wrong, "10.8.0.2 (tun0: VPN), which a phone cannot reach"),
     ("only Docker's bridge", |f| { addresses(f, &[("docker0", "172.17.0.1", Reach::Container)]); f.network.routes = None },
         "address", Verdict::Wrong, "172.17.0.1 (docker0: Docker or another container)"),
     ("only itself", |f| { addresses(f, &[("lo", "127.0.0.1", Reach::Loopback)]); },
         "address", Verdict::Wrong, "127.0.0.1 (lo: loopback, this machine only)"),
+    ("IPv6 alone", |f| { addresses(f, &[("wlan0", "fd00::2", Reach::Private)]); },
+        "address", Verdict::Wrong, "an IPv6 address, and onlooker listens on IPv4 only"),
     ("no address at all", |f| addresses(f, &[]),
         "address", Verdict::Wrong, "no address"),
     ("a wrong interface", |f| f.wanted.interface = Some("eth9".into()),
