@@ -11,6 +11,7 @@ mod peer;
 mod process;
 mod recipe;
 mod rounds;
+mod start;
 mod stats;
 mod stream;
 mod wide;
@@ -94,6 +95,8 @@ enum Part {
     Session,
     /// A config of many fields: many changed at once, and one
     Wide,
+    /// From the program's start to its first output
+    Start,
     /// One change a second for a long time
     Soak {
         #[arg(long, default_value_t = 19_000)]
@@ -135,6 +138,7 @@ fn main() -> Result<()> {
         Part::Slow { viewers } => parts::slow(&setting, viewers),
         Part::Session => parts::session(&setting),
         Part::Wide => wide::wide(&setting),
+        Part::Start => start::start(),
         Part::Soak { viewers, seconds } => parts::soak(&setting, viewers, seconds),
         Part::Limit { port } => limit::run(port),
         Part::Recipe { port } => recipe::run(port),

@@ -9,6 +9,7 @@ use crate::message::Message;
 use crate::peer::Peer;
 use crate::process::{Cores, listen_overflows};
 use crate::rounds::{Contender, Outcome, Plan, assemble, measure};
+use crate::start::start;
 use crate::stats::{milliseconds, spread};
 use crate::wide::wide;
 
@@ -50,7 +51,8 @@ pub fn all(setting: &Setting) -> Result<()> {
     storm(setting, 5000, 3)?;
     slow(setting, 1000)?;
     session(setting)?;
-    wide(setting)
+    wide(setting)?;
+    start()
 }
 
 /// One message at a time.

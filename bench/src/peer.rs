@@ -124,7 +124,7 @@ fn serve(port: u16) -> Vec<String> {
 }
 
 /// The release binary, or the one that `ONLOOKER` names.
-fn onlooker() -> PathBuf {
+pub fn onlooker() -> PathBuf {
     std::env::var_os("ONLOOKER").map_or_else(|| here("../target/release/onlooker"), PathBuf::from)
 }
 

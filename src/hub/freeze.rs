@@ -25,6 +25,7 @@ impl Hub {
             }
         }
         drop(topics);
+        self.0.news.send_replace(());
         self.mark_change();
     }
 

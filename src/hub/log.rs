@@ -126,9 +126,12 @@ fn few(told: &Told) -> Option<String> {
     (told.more == 0).then(|| told.fields.join(","))
 }
 
-/// A topic has its first session.
+/// A topic has its first session. That one of our own has it, such as a file's, is no news.
 pub(super) fn made(topic: &TopicName, address: Option<IpAddr>) {
-    tracing::info!(%topic, address = address.map(tracing::field::display), "topic created");
+    match address {
+        Some(address) => tracing::info!(%topic, %address, "topic created"),
+        None => tracing::debug!(%topic, "topic created"),
+    }
 }
 
 /// A topic was deleted, and its viewers were sent away.

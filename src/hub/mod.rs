@@ -101,6 +101,8 @@ struct Inner {
     health: watch::Sender<Health>,
     store_failure: StoreFailure,
     failure: watch::Sender<Option<Failure>>,
+    /// Marked when heartbeats have news that should not wait.
+    news: watch::Sender<()>,
     /// Since when viewers are shown no changes.
     frozen: watch::Sender<Option<Instant>>,
     tasks: TaskTracker,
@@ -131,6 +133,12 @@ impl Hub {
     /// Marks [`Hub::changes`]: something around the topics has changed.
     pub fn mark_change(&self) {
         self.0.changes.send_replace(());
+    }
+
+    /// Is marked when heartbeats have news that should not wait: viewers are frozen, or a source was
+    /// lost.
+    pub fn news(&self) -> watch::Receiver<()> {
+        self.0.news.subscribe()
     }
 
     /// What has happened since the start.

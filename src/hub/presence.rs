@@ -64,6 +64,11 @@ impl Hub {
         })
     }
 
+    /// The sources of a new topic.
+    pub(super) fn sources(&self) -> Arc<Sources> {
+        Arc::new(Sources::new(self.0.news.clone()))
+    }
+
     /// Counts a source that may change a topic, which need not exist yet, until the value is
     /// dropped. When the topic is deleted, the source is attached to the next one of the name.
     ///

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::wire::SourceState;
@@ -12,7 +13,11 @@ const SILENT: Duration = Duration::from_secs(30);
 
 /// Those of a topic, and of the next one of that name: the host of a deleted topic stays
 /// attached to the name.
-pub struct Sources(Mutex<Attached>);
+pub struct Sources {
+    attached: Mutex<Attached>,
+    /// Marked when what heartbeats say of them is different.
+    news: watch::Sender<()>,
+}
 
 struct Attached {
     count: usize,
@@ -22,12 +27,13 @@ struct Attached {
 }
 
 impl Sources {
-    pub(super) fn new() -> Sources {
-        Sources(Mutex::new(Attached {
+    pub(super) fn new(news: watch::Sender<()>) -> Sources {
+        let attached = Mutex::new(Attached {
             count: 0,
             lost: false,
             last_heard: Instant::now(),
-        }))
+        });
+        Sources { attached, news }
     }
 
     /// A host was heard of.
@@ -35,20 +41,28 @@ impl Sources {
         let mut attached = self.attached();
         attached.last_heard = Instant::now();
         // What is shown is of another host by now.
-        attached.lost = false;
+        self.set_lost(&mut attached, false);
     }
 
     pub(super) fn attach(&self) {
         let mut attached = self.attached();
         attached.count += 1;
-        attached.lost = false;
+        self.set_lost(&mut attached, false);
     }
 
     /// One is attached no more: it has `left` in order, or broke off.
     pub(super) fn detach(&self, left: bool) {
         let mut attached = self.attached();
         attached.count -= 1;
-        attached.lost = !left;
+        let is_missed = attached.count == 0 && !left;
+        self.set_lost(&mut attached, is_missed);
+    }
+
+    fn set_lost(&self, attached: &mut Attached, lost: bool) {
+        if attached.lost != lost {
+            attached.lost = lost;
+            self.news.send_replace(());
+        }
     }
 
     pub(super) fn are_attached(&self) -> bool {
@@ -69,6 +83,6 @@ impl Sources {
     }
 
     fn attached(&self) -> MutexGuard<'_, Attached> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.attached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

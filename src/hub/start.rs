@@ -12,7 +12,6 @@ use super::entry::TopicEntry;
 use super::job::{Job, Permit};
 use super::keeper::Keeper;
 use super::options::{HubOptions, StoreFailure};
-use super::sources::Sources;
 use super::{Hub, Inner, QUEUE, Topics};
 use crate::state::fields::Whitelist;
 use crate::state::topic::{Rules, Topic};
@@ -55,7 +54,7 @@ impl Hub {
         }
         let name = &self.0.default_topic;
         if !topics.contains_key(name) {
-            let entry = self.unlisted(name, Arc::new(Sources::new()));
+            let entry = self.unlisted(name, self.sources());
             self.list(&mut topics, &entry);
         }
     }
@@ -77,7 +76,7 @@ impl Hub {
             topic.outrun(unix_micros());
         }
         let durability = topic.version().map(Durability::restored);
-        let sources = Arc::new(Sources::new());
+        let sources = self.sources();
         let entry = TopicEntry::new(name, topic, durability, &self.0.flow, sources);
         entry.state().changed = changed_at(revision);
         let entry = Arc::new(entry);
@@ -136,6 +135,7 @@ impl Inner {
             store_failure: options.store_failure,
             failure: Default::default(),
             frozen: Default::default(),
+            news: Default::default(),
             tasks,
             stop,
         }

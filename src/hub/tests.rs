@@ -893,14 +893,23 @@ async fn a_source_is_missed_only_if_it_broke_off_and_until_somebody_writes() {
     let room = Room::without_store(&HubOptions::default());
     let state = || room.entry().host().1;
     let attach = || room.hub.attach(&room.topic).expect("there is room");
+    let mut news = room.hub.news();
+    let mut is_news = || {
+        let is_news = news.has_changed().expect("the hub is there");
+        news.mark_unchanged();
+        is_news
+    };
     attach().leave();
     assert_eq!(state(), SourceState::Alive);
     tokio::time::sleep(Duration::from_secs(31)).await;
     assert_eq!(state(), SourceState::Silent, "it wrote once and left");
+    assert!(!is_news(), "nor does anybody have to hear of it at once");
     drop(attach());
     assert_eq!(state(), SourceState::Ended);
+    assert!(is_news());
     let (first, second) = (attach(), attach());
     assert_eq!(state(), SourceState::Alive);
+    assert!(is_news());
     drop(first);
     second.leave();
     assert_eq!(state(), SourceState::Silent);

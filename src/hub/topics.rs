@@ -45,7 +45,7 @@ impl Hub {
             return Ok(entry.clone());
         }
         self.has_room(topics)?;
-        let entry = self.unlisted(name, Arc::new(Sources::new()));
+        let entry = self.unlisted(name, self.sources());
         self.list(topics, &entry);
         Ok(entry)
     }

@@ -14,7 +14,6 @@ use super::job::{Intent, Job, Outcome, Permit, Promise};
 use super::life::Life;
 use super::log::WriteLine;
 use super::receipt::{Deleted, Receipt, WriteError, WriteOptions};
-use super::sources::Sources;
 use crate::state::name::TopicName;
 use crate::state::revision::Revision;
 use crate::state::topic::{Applied, Change};
@@ -116,7 +115,7 @@ impl Hub {
             return Err(WriteError::NoTopic(name.to_string()));
         }
         self.has_room(&self.topics_mut())?;
-        Ok(self.unlisted(name, Arc::new(Sources::new())))
+        Ok(self.unlisted(name, self.sources()))
     }
 
     async fn write_to(

@@ -86,12 +86,14 @@ impl Shard {
         let mut ticks = interval(ping.clamp(shortest, longest));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut over = self.common.held.over();
+        let mut news = self.common.hub.news();
         loop {
             tokio::select! {
                 event = events.recv() => self.hear(event, &mut events).await,
                 Some(command) = commands.recv() => self.obey(command),
                 _ = ticks.tick() => self.tick(),
                 Ok(()) = over.changed() => self.give_up(),
+                Ok(()) = news.changed() => self.heartbeat(),
                 () = stop.cancelled() => break,
             }
         }

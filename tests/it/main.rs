@@ -9,6 +9,8 @@ mod attack;
 mod cli;
 mod config;
 mod corners;
+#[cfg(target_os = "linux")]
+mod doctor;
 mod encodings;
 mod explain;
 mod files;
@@ -31,6 +33,8 @@ mod statesync;
 mod stdin;
 mod store;
 mod sync;
+#[cfg(target_os = "linux")]
+mod terminal;
 mod tidy;
 mod viewers;
 mod watchful;

@@ -488,6 +488,7 @@ fn good_answers(examiner: &mut Examiner) {
         "/qr.png?topic=main",
         "/",
         "/host",
+        "/check",
         "/onlooker.js",
         "/assets/{name:viewer.js}",
         "/openapi.json",

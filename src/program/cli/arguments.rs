@@ -1,6 +1,7 @@
 //! The command line's shape: the commands and what each of them takes.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 #[cfg(feature = "completions")]
@@ -9,7 +10,7 @@ use clap_complete::Shell;
 use super::failure::Failure;
 use super::flags::{KeyFlags, help_of};
 use super::written::Written;
-use crate::program::config::Loaded;
+use crate::program::config::{Loaded, duration};
 
 /// Shows one machine's live state to every screen in the room
 #[derive(Parser)]
@@ -37,6 +38,9 @@ pub enum Command {
     Push(PushArgs),
     /// Show how the running daemon is doing
     Status(StatusArgs),
+    /// Find out why a phone does not connect: this machine's half, then the phone's
+    #[command(after_help = DOCTOR)]
+    Doctor(DoctorArgs),
     /// Print the host token of the daemon on this machine
     Token(PlaceArgs),
     /// Draw the QR code of the running daemon's page, or of a text
@@ -83,12 +87,18 @@ pub struct RunArgs {
     /// Say nothing but errors
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
     pub quiet: bool,
+    /// Open the page in this machine's browser
+    #[arg(long, help_heading = "Output")]
+    pub open: bool,
+    /// Leave the terminal's keys alone
+    #[arg(long, help_heading = "Output")]
+    pub no_keys: bool,
 }
 
 #[derive(Args)]
 #[command(next_help_heading = "Daemon")]
 pub struct PlaceArgs {
-    /// The daemon's port [default: 9876]
+    /// The daemon's port [default: 9876, or where the only one is]
     #[arg(long, value_name = "PORT")]
     port: Option<String>,
     /// The address the daemon listens on [default: this machine]
@@ -129,7 +139,7 @@ pub struct ViewArgs {
 
 #[derive(Args)]
 pub struct PushArgs {
-    /// JSON or TOML file to replace the session with; - streams NDJSON from stdin, a write per line
+    /// File to replace the session with, in any format that is watched; - streams NDJSON from stdin, a write per line
     #[arg(value_name = "FILE")]
     pub file: Option<String>,
     /// Topic to write to [default: the daemon's default topic]
@@ -152,6 +162,26 @@ pub struct StatusArgs {
     pub health: bool,
     #[command(flatten)]
     pub daemon: DaemonArgs,
+}
+
+#[derive(Args)]
+pub struct DoctorArgs {
+    #[arg(long, value_name = "PORT", help = help_of("port"))]
+    port: Option<String>,
+    #[arg(long, value_name = "ADDRESS", help = help_of("bind"))]
+    bind: Option<String>,
+    #[arg(long, value_name = "NAME", help = help_of("interface"))]
+    interface: Option<String>,
+    #[arg(long, value_name = "HOST[:PORT]", help = help_of("advertise"))]
+    advertise: Option<String>,
+    #[arg(long, value_name = "FILE", help = CONFIG_HELP)]
+    config: Option<PathBuf>,
+    /// Print one JSON document at the end, both halves in it
+    #[arg(long)]
+    pub json: bool,
+    /// End after the first phone's report, or after this time [default: on a terminal, until Ctrl-C; otherwise at once]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub wait: Option<Duration>,
 }
 
 #[derive(Args)]
@@ -239,6 +269,19 @@ impl RunArgs {
     }
 }
 
+impl DoctorArgs {
+    /// What it says about the configuration.
+    pub fn written(self) -> Written {
+        let flags = [
+            ("port", self.port),
+            ("bind", self.bind),
+            ("interface", self.interface),
+            ("advertise", self.advertise),
+        ];
+        Written::new(flags, self.config)
+    }
+}
+
 impl PlaceArgs {
     /// The configuration, as far as it concerns where the daemon is.
     pub fn load(&self) -> Result<Loaded, Failure> {
@@ -264,6 +307,7 @@ Examples:
   onlooker --port 0 --json a.json   on any free port, which is then printed
   onlooker push --set speed=1.5     change one field of the running daemon
   onlooker view                     print every frame that viewers get
+  onlooker doctor                   a phone does not connect? find out why
 
 Every setting has a flag, a variable (--max-wait: ONLOOKER_MAX_WAIT) and a key in onlooker.toml
 (max_wait); a flag takes precedence over a variable, a variable over the file. `onlooker
@@ -273,10 +317,16 @@ On SIGHUP, a daemon with a terminal shuts down cleanly. One without a terminal r
 configuration and certificate, and logs what has changed and what needs a restart.
 Under nohup (on Linux) it does neither.
 
+On a terminal, h lists the keys: open the page, copy its link, show the code, freeze viewers and
+more. Where anything is redirected, or with --no-keys, there are none.
+
+When 9876 is in use and no port was named, the next free one up to 9885 is taken. The other
+commands find a daemon that is the only one of its user.
+
 Log lines are onlooker's own; RUST_LOG=tungstenite=debug adds those of the library it names.
 
-Exit codes: 0 clean shutdown, 1 failed, 2 wrong usage, 66 input missing, 69 address in
-use, 78 bad configuration.";
+Exit codes: 0 clean shutdown, 1 failed, 2 wrong usage, 3 in the way of phones (doctor),
+66 input missing, 69 address in use, 78 bad configuration.";
 
 const VIEW: &str = "\
 Examples:
@@ -291,6 +341,21 @@ Examples:
   generator | onlooker push -
 
 The revision of each accepted write is printed.";
+
+const DOCTOR: &str = "\
+Examples:
+  onlooker doctor                       look here, then scan the code with the phone
+  sudo onlooker doctor                  firewalls show their rules only to root
+  onlooker doctor --interface wlan0     would this interface do?
+  onlooker doctor --json --wait 60s     both halves for a program
+
+It looks at what `onlooker serve` would do with the same configuration: the port, the
+addresses, routes, firewall and limits of this machine. Then it serves /check: the phone tries
+request, socket and first frame, and both ends show the same report, with a way out for each
+line. Each line is good, a note, or wrong.
+
+Exit codes: 0 nothing is wrong, 3 something is, here or on a phone; 1 failed, 2 wrong usage,
+78 bad configuration.";
 
 const STORE: &str = "\
 Examples:

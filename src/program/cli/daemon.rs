@@ -1,6 +1,7 @@
 //! The running daemon, as the other commands find it and talk to it.
 
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty};
@@ -24,7 +25,8 @@ use super::failure::Failure;
 use super::{pin, runtime_dir};
 use crate::access::Token;
 use crate::discovery::address;
-use crate::options::{AccessOptions, HostToken};
+use crate::options::{AccessOptions, HostToken, Options};
+use crate::program::config::{Loaded, Place};
 
 /// How long the daemon may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,6 +40,8 @@ pub struct Daemon {
     authority: String,
     token: Option<Token>,
     tls: Option<TlsConnector>,
+    /// Where it listens, if it is one of this machine: there may be others.
+    bind: Option<IpAddr>,
 }
 
 /// Why there is no answer.
@@ -73,18 +77,35 @@ impl Daemon {
         args: &DaemonArgs,
         configured: fn(&AccessOptions) -> Option<Token>,
     ) -> Result<Daemon, Failure> {
-        let options = args.place.load()?.settings.options;
-        let host = address::url_host(address::from_here(options.bind));
+        let loaded = args.place.load()?;
+        let port = port(&loaded)?;
+        let options = Options {
+            port,
+            ..loaded.settings.options
+        };
         let typed = args.token.as_deref().map(Token::new);
+        let token = typed.or_else(|| configured(&options.access));
+        Daemon::with(&options, token)
+    }
+
+    /// The one on this machine that has these options, with the token that may watch it.
+    pub fn of(options: &Options) -> Result<Daemon, Failure> {
+        Daemon::with(options, options.access.viewer_token.clone())
+    }
+
+    /// The one that has these options; without a token, it is shown the kept one.
+    fn with(options: &Options, token: Option<Token>) -> Result<Daemon, Failure> {
+        let host = address::url_host(address::from_here(options.bind));
         let tls = options.tls.as_ref();
         let tls = tls.map(|files| pin::connector(&files.cert)).transpose();
         Ok(Daemon {
             authority: format!("{host}:{}", options.port),
-            token: match typed.or_else(|| configured(&options.access)) {
+            token: match token {
                 Some(token) => Some(token),
                 None => kept_token(options.port)?,
             },
             tls: tls.map_err(Failure::new)?,
+            bind: Some(options.bind),
         })
     }
 
@@ -94,6 +115,7 @@ impl Daemon {
             authority,
             token,
             tls: None,
+            bind: None,
         }
     }
 
@@ -201,9 +223,57 @@ impl Daemon {
 
     fn absent(&self, reason: &dyn Display) -> Refusal {
         Refusal::Absent(format!(
-            "no onlooker answers at {}: {reason}; start one with `onlooker serve`, or name its port with --port",
-            self.authority
+            "no onlooker answers at {}: {reason}; start one with `onlooker serve`, or name its port with --port{}",
+            self.authority,
+            self.bind.map(elsewhere).unwrap_or_default()
         ))
+    }
+}
+
+/// The port that is meant: the one that was named, or else the usual one, or else that of the only
+/// daemon that this user runs here.
+pub fn port(loaded: &Loaded) -> Result<u16, Failure> {
+    let options = &loaded.settings.options;
+    let usual = options.port;
+    if *loaded.place("port") != Place::Default {
+        return Ok(usual);
+    }
+    match running(options.bind).as_slice() {
+        ports if ports.contains(&usual) => Ok(usual),
+        [] => Ok(usual),
+        [only] => Ok(*only),
+        several => Err(Failure::new(format!(
+            "onlooker runs here at the ports {}, and not at {usual}: name one of them with --port",
+            listed(several)
+        ))),
+    }
+}
+
+/// Where this user runs a daemon on this machine, as far as tokens tell.
+fn running(bind: IpAddr) -> Vec<u16> {
+    /// This machine answers at once, or not at all.
+    const LOCAL: Duration = Duration::from_millis(250);
+    let here = address::from_here(bind);
+    let answers =
+        |port: &u16| std::net::TcpStream::connect_timeout(&(here, *port).into(), LOCAL).is_ok();
+    runtime_dir::ports().into_iter().filter(answers).collect()
+}
+
+/// `9876, 9877 and 9878`.
+fn listed(ports: &[u16]) -> String {
+    let texts: Vec<String> = ports.iter().map(u16::to_string).collect();
+    match texts.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
+
+/// What to say where no daemon answers: the ports of those that would.
+pub fn elsewhere(bind: IpAddr) -> String {
+    match running(bind).as_slice() {
+        [] => String::new(),
+        ports => format!(" (one answers at port {})", listed(ports)),
     }
 }
 

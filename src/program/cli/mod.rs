@@ -1,9 +1,12 @@
 //! The command line: which command was given, what it answers, and the code it ends with.
 
 mod arguments;
+mod browser;
 #[cfg(feature = "completions")]
 mod completions;
+mod console;
 mod daemon;
+mod doctor;
 mod failure;
 mod flags;
 mod output;
@@ -55,6 +58,7 @@ fn dispatch(line: CommandLine) -> Result<(), Failure> {
         Some(Command::Demo(args)) => serve::demo(args),
         Some(Command::View(args)) => view::view(args),
         Some(Command::Push(args)) => push::push(args),
+        Some(Command::Doctor(args)) => doctor::doctor(args),
         Some(Command::Status(args)) => status::status(&args),
         Some(Command::Token(place)) => papers::token(&place),
         Some(Command::Qr(args)) => papers::qr(args),

@@ -1,52 +1,75 @@
 //! What a running daemon says: to people on stderr, to programs on stdout.
 
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::json;
-use tokio::sync::watch;
 use tracing::Level;
 
 use super::arguments::RunArgs;
 use super::failure::Failure;
-use super::signals::{Signal, Signals};
 use super::streams::print;
 use crate::options::{Options, Page, Source};
 use crate::program::config::{Loaded, Place, Qr};
-use crate::program::terminal;
-use crate::program::terminal::banner;
-use crate::program::terminal::log;
 use crate::program::terminal::screen::Screen;
-use crate::program::terminal::status;
-use crate::server::{Links, Server};
-
-/// The live line is not redrawn more often, however many changes there are.
-const CALM: Duration = Duration::from_millis(100);
-const TICK: Duration = Duration::from_secs(1);
+use crate::program::terminal::{self, banner, log, neutral};
+use crate::server::{Links, Server, source_topics};
+use crate::state::name::TopicName;
 
 pub struct Output {
     pub screen: Screen,
     pub level: Level,
-    json: bool,
-    qr: Qr,
+    /// What the code leads to.
+    pub qr: Qr,
     qr_wanted: bool,
+    json: bool,
+    keys: bool,
     subject: String,
+    /// Those of the sources, which need not have a session yet.
+    topics: Vec<TopicName>,
 }
 
 impl Output {
     pub fn of(loaded: &Loaded, running: &RunArgs) -> Output {
+        let options = &loaded.settings.options;
         Output {
             screen: Screen::stderr(),
             level: log::level(running.verbose, running.quiet),
             json: running.json,
+            // What is typed there may be the state.
+            keys: !running.no_keys && !options.sources.contains(&Source::Stdin),
             qr: loaded.settings.qr,
             qr_wanted: *loaded.place("qr") != Place::Default,
-            subject: subject(&loaded.settings.options),
+            subject: subject(options),
+            topics: source_topics(options),
         }
     }
 
     fn is_quiet(&self) -> bool {
         self.level == Level::ERROR
+    }
+
+    /// Whether revisions are told.
+    pub fn is_verbose(&self) -> bool {
+        self.level > Level::INFO
+    }
+
+    /// Whether there is a terminal that live lines belong on.
+    pub fn is_looked_at(&self) -> bool {
+        self.screen.is_terminal() && !self.is_quiet()
+    }
+
+    /// Whether keys were not declined, and what they do would be seen.
+    pub fn wants_keys(&self) -> bool {
+        self.keys && self.is_looked_at()
+    }
+
+    /// Tells whoever sits at the terminal; the log, where there is none.
+    pub fn say(&self, text: &str) {
+        match self.screen.is_terminal() {
+            true => self.screen.print(&format!("{}\n", neutral(text))),
+            false => tracing::info!("{text}"),
+        }
     }
 
     pub fn announce(&self, server: &Server) -> Result<(), Failure> {
@@ -69,47 +92,44 @@ impl Output {
         }
         let links = server.links();
         if self.screen.is_terminal() {
-            let (guarded, paint) = (server.host_token().is_some(), self.screen.paint());
-            self.screen
-                .print(&banner::text(&self.subject, &links, guarded, paint));
-        } else if before.map(public) != Some(public(&links)) {
+            return self.screen.print(&self.banner(server, &links));
+        }
+        if before.map(public) != Some(public(&links)) {
             let (page, socket) = public(&links);
             tracing::info!(page, socket, "serving {}", self.subject);
         }
-        let code = self.code(&links);
-        if let Some(code) = code.filter(|_| before.map(|before| &before.page) != Some(&links.page))
-        {
+        let is_new = before.map(|before| &before.page) != Some(&links.page);
+        if let Some(code) = self.code(&links).filter(|_| is_new) {
             self.screen.print(&code);
         }
     }
 
-    /// On a terminal, or when it was asked for.
-    fn code(&self, links: &Links) -> Option<String> {
-        let text: &str = match self.qr {
-            Qr::Page => &links.page,
-            Qr::Ws => &links.socket,
-            Qr::None => return None,
+    fn banner(&self, server: &Server, links: &Links) -> String {
+        let found = banner::Found {
+            subject: &self.subject,
+            links,
+            topics: &self.topics(server),
+            is_guarded: server.host_token().is_some(),
+            qr: self.qr,
         };
-        let is_terminal = self.screen.is_terminal();
-        let columns = terminal::width().filter(|_| is_terminal);
-        (is_terminal || self.qr_wanted).then(|| banner::code(text, columns) + "\n")
+        banner::text(&found, terminal::size(), self.screen.paint())
     }
 
-    /// Keeps the live line true until a signal comes.
-    pub async fn watch(&self, server: &Server, signals: &mut Signals) -> Signal {
-        if !self.screen.is_terminal() || self.is_quiet() {
-            return signals.next().await;
-        }
-        let mut changes = server.changes();
-        loop {
-            let width = terminal::width().unwrap_or(80);
-            self.screen.show(&status::line(&server.status(), width));
-            tokio::select! {
-                signal = signals.next() => return signal,
-                () = next(&mut changes) => tokio::time::sleep(CALM).await,
-                () = tokio::time::sleep(TICK) => {}
-            }
-        }
+    /// Those besides the default one.
+    fn topics(&self, server: &Server) -> Vec<TopicName> {
+        let status = server.status();
+        let names = status.topics.iter().map(|topic| topic.topic.parse());
+        let all: BTreeSet<TopicName> = names.flatten().chain(self.topics.clone()).collect();
+        let others = all.into_iter();
+        others
+            .filter(|topic| topic.as_str() != status.default_topic)
+            .collect()
+    }
+
+    /// In a log, when it was asked for.
+    fn code(&self, links: &Links) -> Option<String> {
+        let text = banner::target(links, self.qr).filter(|_| self.qr_wanted)?;
+        Some(banner::code(text, None) + "\n")
     }
 }
 
@@ -118,13 +138,6 @@ impl Output {
 fn public(links: &Links) -> (&str, &str) {
     let page = links.page.split('#').next().unwrap_or_default();
     (page, &links.socket)
-}
-
-/// Waits for a change; for ever, once there can be no more.
-async fn next(changes: &mut watch::Receiver<()>) {
-    if changes.changed().await.is_err() {
-        std::future::pending::<()>().await;
-    }
 }
 
 /// What is served, in a few words.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::arguments::{ConfigArgs, PlaceArgs, QrArgs};
-use super::daemon::{Daemon, kept_token};
+use super::daemon::{Daemon, elsewhere, kept_token, port};
 use super::failure::Failure;
 use super::runtime::block_on;
 use super::runtime_dir;
@@ -12,11 +12,13 @@ use crate::program::config::show;
 use crate::program::terminal::{self, banner};
 
 pub fn token(place: &PlaceArgs) -> Result<(), Failure> {
-    let port = place.load()?.settings.options.port;
+    let loaded = place.load()?;
+    let port = port(&loaded)?;
     let token = kept_token(port)?.ok_or_else(|| {
         Failure::new(format!(
-            "no token for port {port} in {}: is onlooker running here as this user? name its port with --port",
-            runtime_dir::directory().display()
+            "no token for port {port} in {}: is onlooker running here as this user? name its port with --port{}",
+            runtime_dir::directory().display(),
+            elsewhere(loaded.settings.options.bind)
         ))
     })?;
     print(&format!("{}\n", token.reveal())).map(drop)

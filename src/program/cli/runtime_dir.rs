@@ -52,6 +52,19 @@ pub fn find(port: u16) -> io::Result<Option<Token>> {
     }
 }
 
+/// The ports for which a token is kept, in order. The daemon of one that was killed is gone.
+pub fn ports() -> Vec<u16> {
+    let directory = directory();
+    let Ok(entries) = check_own(&directory).and_then(|()| fs::read_dir(&directory)) else {
+        return Vec::new();
+    };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let ports = names.filter_map(|name| name.strip_suffix(".token")?.parse().ok());
+    let mut ports: Vec<u16> = ports.collect();
+    ports.sort_unstable();
+    ports
+}
+
 /// `$XDG_RUNTIME_DIR/onlooker`, or a directory of this user under the temporary one.
 pub fn directory() -> PathBuf {
     let given = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::arguments::{RunArgs, ServeArgs};
+use super::console::Console;
 use super::failure::Failure;
 use super::output::Output;
 use super::refusal;
@@ -14,7 +15,10 @@ use super::written::Written;
 use crate::options::{HostToken, Options, Page};
 use crate::program::config::{FILE_VARIABLE, Loaded, Place, keys, meant};
 use crate::program::terminal::log;
-use crate::server::Server;
+use crate::server::{Server, StartError};
+
+/// How many ports after the usual one are tried.
+const OTHER_PORTS: u16 = 9;
 
 /// Shorter tokens that people make up can be guessed.
 const GOOD_TOKEN: usize = 22;
@@ -47,33 +51,72 @@ fn start(written: Written, running: &RunArgs, adapt: fn(&mut Loaded)) -> Result<
     log::start(&output.screen, format, output.level);
     warn_of_misspelt_variables();
     raise_file_limit();
-    block_on(run(configuration, output))
+    block_on(run(configuration, output, running.open))
 }
 
-async fn run(mut configuration: Configuration, output: Output) -> Result<(), Failure> {
+async fn run(mut configuration: Configuration, output: Output, open: bool) -> Result<(), Failure> {
     // First of all: from here on, a signal means an orderly stop.
     let mut signals = Signals::listen()?;
     warn_of_short_tokens(configuration.options());
     let server = tokio::select! {
-        server = Server::start(configuration.options().clone()) => {
-            server.map_err(|error| refusal::failure(&error))?
-        }
+        server = start_server(&configuration) => server?,
         () = signals.sent() => return Ok(()),
     };
     let mut token = keep_token(&server);
     output.announce(&server)?;
-    while output.watch(&server, &mut signals).await == Signal::Reload {
+    let mut console = Console::new(&output, &server, &mut signals);
+    if open {
+        console.open_page();
+    }
+    let signal = loop {
+        let signal = console.watch(&mut signals).await;
+        if signal != Signal::Reload {
+            break signal;
+        }
         tokio::select! {
             () = reload(&mut configuration, &server, &mut token, &output) => {}
             // The file may be on a disk that does not answer.
-            () = signals.sent() => break,
+            () = signals.sent() => break Signal::Stop,
         }
-    }
+    };
     output.screen.clear();
+    drop(console);
+    if signal == Signal::Quit {
+        return Err(Failure::new("stopped at once by SIGQUIT"));
+    }
     tracing::info!("stopping");
     tokio::select! {
         () = server.stop() => Ok(()),
         () = signals.sent() => Err(Failure::new("stopped at once by a second signal")),
+    }
+}
+
+/// Starts the server; on the next free port, if the usual one is in use and nobody has named it.
+async fn start_server(configuration: &Configuration) -> Result<Server, Failure> {
+    let mut options = configuration.options().clone();
+    let usual = options.port;
+    let is_free_to_choose = *configuration.now.place("port") == Place::Default;
+    loop {
+        match Server::start(options.clone()).await {
+            Err(StartError::AddressInUse { .. })
+                if is_free_to_choose && options.port < usual + OTHER_PORTS =>
+            {
+                options.port += 1;
+            }
+            Err(StartError::AddressInUse { .. }) if is_free_to_choose => {
+                return Err(refusal::all_in_use(usual, options.port));
+            }
+            Err(error) => return Err(refusal::failure(&error)),
+            Ok(server) => {
+                let port = server.port();
+                if port != usual && is_free_to_choose {
+                    tracing::warn!(
+                        "{usual} is in use, so this daemon is at {port}; other commands need --port {port}"
+                    );
+                }
+                return Ok(server);
+            }
+        }
     }
 }
 

@@ -9,6 +9,15 @@ pub enum Signal {
     /// To read its configuration and certificate again.
     #[cfg_attr(not(unix), allow(dead_code))]
     Reload,
+    /// To stop without order (Ctrl-\).
+    #[cfg_attr(not(unix), allow(dead_code))]
+    Quit,
+    /// To give the terminal back and wait there (Ctrl-Z).
+    #[cfg_attr(not(unix), allow(dead_code))]
+    Suspend,
+    /// To draw again: it was continued, or the terminal has another size.
+    #[cfg_attr(not(unix), allow(dead_code))]
+    Redraw,
 }
 
 /// SIGINT, SIGTERM and SIGHUP; Ctrl-C elsewhere.
@@ -23,6 +32,41 @@ pub struct Signals {
     /// What SIGHUP means: to a daemon with a terminal, that the terminal has gone.
     #[cfg(unix)]
     on_hangup: Signal,
+    #[cfg(unix)]
+    terminal: Option<OfTerminal>,
+}
+
+/// Those that concern only a daemon that has changed its terminal's modes.
+#[cfg(unix)]
+struct OfTerminal {
+    quit: tokio::signal::unix::Signal,
+    suspend: tokio::signal::unix::Signal,
+    resume: tokio::signal::unix::Signal,
+    resize: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl OfTerminal {
+    fn listen() -> std::io::Result<OfTerminal> {
+        use rustix::process::Signal;
+        use tokio::signal::unix::{SignalKind, signal};
+        let other = |kind: Signal| signal(SignalKind::from_raw(kind.as_raw()));
+        Ok(OfTerminal {
+            quit: signal(SignalKind::quit())?,
+            suspend: other(Signal::TSTP)?,
+            resume: other(Signal::CONT)?,
+            resize: signal(SignalKind::window_change())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.quit.recv() => Signal::Quit,
+            _ = self.suspend.recv() => Signal::Suspend,
+            _ = self.resume.recv() => Signal::Redraw,
+            _ = self.resize.recv() => Signal::Redraw,
+        }
+    }
 }
 
 #[cfg(unix)]
@@ -48,7 +92,14 @@ impl Signals {
                 true => Signal::Stop,
                 false => Signal::Reload,
             },
+            terminal: None,
         })
+    }
+
+    /// Takes over those of the terminal as well, before its modes are changed. If the system
+    /// refuses, they do what they always do.
+    pub fn listen_to_the_terminal(&mut self) {
+        self.terminal = OfTerminal::listen().ok();
     }
 
     /// The next one.
@@ -59,7 +110,14 @@ impl Signals {
                 None => std::future::pending().await,
             }
         };
+        let of_terminal = async {
+            match &mut self.terminal {
+                Some(terminal) => terminal.next().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            signal = of_terminal => signal,
             _ = self.interrupt.recv() => Signal::Stop,
             _ = self.terminate.recv() => Signal::Stop,
             () = hangup => self.on_hangup,
@@ -95,6 +153,9 @@ impl Signals {
     pub fn listen() -> Result<Signals, Failure> {
         Ok(Signals {})
     }
+
+    /// There are none.
+    pub fn listen_to_the_terminal(&mut self) {}
 
     /// The next one.
     pub async fn next(&mut self) -> Signal {

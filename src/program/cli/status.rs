@@ -37,7 +37,7 @@ fn table(facts: &Value) -> String {
         .as_u64()
         .and_then(|count| usize::try_from(count).ok());
     let mut out = format!(
-        "onlooker {} on port {} · {}\n",
+        "onlooker {} on port {} · {} connected\n",
         neutral(&text(&facts["version"])),
         facts["port"],
         status::devices(devices.unwrap_or(0))

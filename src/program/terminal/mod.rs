@@ -1,6 +1,12 @@
-//! What people see on stderr: banner, code, log lines and the one live line below them.
+//! What people see on stderr: banner, code, log lines and the live lines below them; and the keys
+//! that they press there.
 
 pub mod banner;
+pub mod devices;
+pub mod fit;
+#[cfg_attr(not(all(unix, feature = "terminal")), path = "keyboard_absent.rs")]
+pub mod keyboard;
+pub mod keys;
 pub mod log;
 pub mod screen;
 pub mod status;
@@ -62,16 +68,39 @@ impl Paint {
     }
 }
 
+/// How much room a terminal has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    pub columns: usize,
+    pub rows: usize,
+}
+
+/// What a terminal has that does not tell.
+const USUAL: Size = Size {
+    columns: 80,
+    rows: 24,
+};
+
+/// The terminal's size.
+pub fn size() -> Size {
+    known_size().unwrap_or(USUAL)
+}
+
 /// Columns of the terminal, if there is one.
-#[cfg(feature = "terminal")]
 pub fn width() -> Option<usize> {
-    let (columns, _) = crossterm::terminal::size().ok()?;
-    (columns > 0).then_some(usize::from(columns))
+    known_size().map(|size| size.columns)
+}
+
+#[cfg(feature = "terminal")]
+fn known_size() -> Option<Size> {
+    let (columns, rows) = crossterm::terminal::size().ok()?;
+    let (columns, rows) = (usize::from(columns), usize::from(rows));
+    (columns > 0 && rows > 0).then_some(Size { columns, rows })
 }
 
 /// Unknown without the feature `terminal`.
 #[cfg(not(feature = "terminal"))]
-pub fn width() -> Option<usize> {
+fn known_size() -> Option<Size> {
     None
 }
 

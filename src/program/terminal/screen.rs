@@ -1,14 +1,17 @@
-//! Stderr, shared by log lines and the live line: whatever is printed goes above that line.
+//! Stderr, shared by log lines and the live lines at the bottom: whatever is printed goes above
+//! those.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::Paint;
+use super::{Paint, fit};
 
-/// Goes back to the start of the line, and clears it.
-const CLEAR: &str = "\r\x1b[K";
+/// Clears from the cursor to the end of the screen.
+const CLEAR: &str = "\x1b[J";
+/// Clears the rest of a line.
+const CLEAR_LINE: &str = "\x1b[K";
 
 /// A handle to one stream; cloning it is cheap.
 #[derive(Clone)]
@@ -19,7 +22,10 @@ pub struct Screen {
 
 struct Inner {
     out: Box<dyn Write + Send>,
-    line: String,
+    /// What is at the bottom. The cursor is at the end of the last line.
+    live: Vec<String>,
+    /// How many columns the terminal had when they were drawn; none: as many as they need.
+    columns: Option<usize>,
 }
 
 impl Screen {
@@ -29,9 +35,13 @@ impl Screen {
     }
 
     pub fn over(out: Box<dyn Write + Send>, is_terminal: bool) -> Screen {
-        let line = String::new();
+        let inner = Inner {
+            out,
+            live: Vec::new(),
+            columns: None,
+        };
         Screen {
-            inner: Arc::new(Mutex::new(Inner { out, line })),
+            inner: Arc::new(Mutex::new(inner)),
             is_terminal,
         }
     }
@@ -45,20 +55,28 @@ impl Screen {
         Paint::for_terminal(self.is_terminal)
     }
 
-    /// Prints above the live line. The text ends its own lines.
+    /// Prints above the live lines. The text ends its own lines.
     pub fn print(&self, text: &str) {
         self.inner().print(text);
     }
 
-    /// Replaces the live line; does nothing on a stream that nobody looks at.
-    pub fn show(&self, line: &str) {
+    /// Replaces the live lines; does nothing on a stream that nobody looks at. None of them may be
+    /// wider than the terminal is: that would move the others.
+    pub fn show(&self, lines: Vec<String>, columns: Option<usize>) {
         if self.is_terminal {
-            self.inner().show(line);
+            self.inner().show(lines, columns);
         }
     }
 
     pub fn clear(&self) {
-        self.show("");
+        self.show(Vec::new(), None);
+    }
+
+    /// As [`Screen::clear`], if nobody is printing: for a thread that panics, maybe while it prints.
+    pub fn try_clear(&self) {
+        if let Ok(mut inner) = self.inner.try_lock() {
+            inner.show(Vec::new(), None);
+        }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -67,22 +85,48 @@ impl Screen {
 }
 
 impl Inner {
-    // If the stream takes no more, the daemon goes on without it.
+    // Each of these is one write: a terminal that draws in between would show half of it. If the
+    // stream takes no more, the daemon goes on without it.
 
     fn print(&mut self, text: &str) {
-        let _ = match self.line.is_empty() {
-            true => self.out.write_all(text.as_bytes()),
-            false => write!(self.out, "{CLEAR}{text}{}", self.line),
+        let drawn = match self.live.is_empty() {
+            true => text.to_owned(),
+            false => format!("{}{CLEAR}{text}{}", self.up(), self.live.join("\n")),
         };
-        let _ = self.out.flush();
+        self.write(&drawn);
     }
 
-    fn show(&mut self, line: &str) {
-        if line != self.line {
-            let _ = write!(self.out, "{CLEAR}{line}");
-            let _ = self.out.flush();
-            line.clone_into(&mut self.line);
+    fn show(&mut self, lines: Vec<String>, columns: Option<usize>) {
+        if lines == self.live && columns == self.columns {
+            return;
         }
+        // Overwritten, and not cleared first, so that nothing blinks. But a terminal that has
+        // another width has moved the lines.
+        let (clear, end) = match columns == self.columns {
+            true => ("", CLEAR_LINE),
+            false => (CLEAR, ""),
+        };
+        self.columns = columns;
+        let drawn = lines.join(&format!("{end}\n"));
+        let drawn = format!("{}{clear}{drawn}{CLEAR}", self.up());
+        self.write(&drawn);
+        self.live = lines;
+    }
+
+    /// From the end of the live lines to their beginning.
+    fn up(&self) -> String {
+        // More than there are lines, after the terminal was made narrower.
+        let columns = self.columns.unwrap_or(usize::MAX);
+        let rows = self.live.iter().map(|line| fit::rows(line, columns));
+        match rows.sum::<usize>().saturating_sub(1) {
+            0 => "\r".to_owned(),
+            rows => format!("\r\x1b[{rows}A"),
+        }
+    }
+
+    fn write(&mut self, text: &str) {
+        let _ = self.out.write_all(text.as_bytes());
+        let _ = self.out.flush();
     }
 }
 
@@ -110,27 +154,70 @@ mod tests {
     use super::super::tests::Page;
     use super::*;
 
-    #[test]
-    fn log_lines_go_above_the_live_line() {
+    fn terminal() -> (Page, Screen) {
         let page = Page::default();
         let screen = Screen::over(Box::new(page.clone()), true);
+        (page, screen)
+    }
+
+    fn lines(lines: &[&str]) -> Vec<String> {
+        lines.iter().map(|line| (*line).to_owned()).collect()
+    }
+
+    #[test]
+    fn log_lines_go_above_the_live_lines() {
+        let (page, screen) = terminal();
         screen.print("a\n");
-        screen.show("2 devices");
-        screen.show("2 devices");
+        screen.show(lines(&["phone", "2 devices"]), Some(80));
+        screen.show(lines(&["phone", "2 devices"]), Some(80));
         screen.print("b\n");
         screen.clear();
         screen.print("c\n");
-        assert_eq!(
-            page.text(),
-            "a\n\r\x1b[K2 devices\r\x1b[Kb\n2 devices\r\x1b[Kc\n"
-        );
+        let expected = [
+            "a\n",
+            "\r\x1b[Jphone\n2 devices\x1b[J",
+            "\r\x1b[1A\x1b[Jb\nphone\n2 devices",
+            "\r\x1b[1A\x1b[J\x1b[J",
+            "c\n",
+        ];
+        assert_eq!(page.text(), expected.concat());
+    }
+
+    #[test]
+    fn a_line_that_changes_is_overwritten() {
+        let (page, screen) = terminal();
+        screen.show(lines(&["phone", "1 device"]), Some(80));
+        let before = page.text().len();
+        screen.show(lines(&["1 device"]), Some(80));
+        assert_eq!(page.text()[before..], *"\r\x1b[1A1 device\x1b[J");
+    }
+
+    #[test]
+    fn a_narrower_terminal_has_wrapped_them() {
+        let (page, screen) = terminal();
+        screen.show(lines(&["0123456789", "0123"]), Some(80));
+        let before = page.text().len();
+        screen.show(lines(&["0…"]), Some(4));
+        assert_eq!(page.text()[before..], *"\r\x1b[3A\x1b[J0…\x1b[J");
+    }
+
+    #[test]
+    fn a_thread_that_panics_while_it_prints_does_not_wait_for_itself() {
+        let (page, screen) = terminal();
+        screen.show(lines(&["1 device"]), None);
+        let held = screen.inner();
+        screen.try_clear();
+        drop(held);
+        assert!(page.text().ends_with("1 device\x1b[J"));
+        screen.try_clear();
+        assert!(page.text().ends_with("\r\x1b[J"));
     }
 
     #[test]
     fn a_file_gets_no_live_line() {
         let page = Page::default();
         let screen = Screen::over(Box::new(page.clone()), false);
-        screen.show("2 devices");
+        screen.show(lines(&["2 devices"]), Some(80));
         screen.print("a\n");
         assert_eq!(page.text(), "a\n");
     }

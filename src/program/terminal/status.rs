@@ -1,17 +1,54 @@
-//! The one live line: how many watch, which revision, how long ago something was sent.
+//! The last live line: who watches, how long ago something was sent, and which keys there are.
 
 use std::time::Duration;
 
+use super::{Paint, fit, keys, neutral};
 use crate::hub::not_kept_since;
 use crate::server::{Status, TopicStatus};
 
-/// The line's text, cut to a terminal's width.
-pub fn line(status: &Status, width: usize) -> String {
-    let mut parts = vec![devices(status.client_count)];
-    let failing = status
-        .store
-        .as_ref()
-        .and_then(|store| store.failing_since_ms);
+/// What the line tells of.
+pub struct Facts<'a> {
+    pub status: &'a Status,
+    /// What the only device is called.
+    pub device: Option<String>,
+    /// How long viewers have been frozen.
+    pub frozen: Option<Duration>,
+    /// Whether the revision is told.
+    pub revision: bool,
+    /// Whether the keys are named.
+    pub keys: bool,
+}
+
+/// The line, for a terminal of so many columns.
+pub fn line(facts: &Facts, columns: usize, paint: Paint) -> String {
+    // A line as wide as the terminal would wrap, and could not be taken back.
+    let columns = columns.saturating_sub(1);
+    let mut line = fit::cut(&format!("  {}", parts(facts).join(" · ")), columns);
+    let hints = match facts.keys {
+        true => keys::hints(columns.saturating_sub(fit::width(&line) + 3)),
+        false => String::new(),
+    };
+    if !hints.is_empty() {
+        fit::pad(&mut line, columns - fit::width(&hints));
+        line += &paint.dim(&hints);
+    }
+    line
+}
+
+fn parts(facts: &Facts) -> Vec<String> {
+    let status = facts.status;
+    let mut parts = Vec::new();
+    if let Some(since) = facts.frozen {
+        parts.push(format!("frozen: viewers see the state of {}", ago(since)));
+        parts.extend(facts.keys.then(|| "space lets go".to_owned()));
+    }
+    let device = facts
+        .device
+        .as_deref()
+        .map(|name| neutral(name).into_owned());
+    parts.push(device.unwrap_or_else(|| devices(status.client_count)));
+    let store = status.store.as_ref();
+    let failing = store.and_then(|store| store.failing_since_ms);
     parts.extend(failing.map(not_kept_since));
     let topics = &status.topics;
     if topics.len() > 1 {
@@ -19,22 +56,24 @@ pub fn line(status: &Status, width: usize) -> String {
     }
     let is_default = |topic: &&TopicStatus| topic.topic == status.default_topic;
     match topics.iter().find(is_default).or(topics.first()) {
-        Some(topic) => parts.push(format!("revision {}", topic.revision)),
+        Some(topic) if facts.revision => parts.push(format!("revision {}", topic.revision)),
+        Some(_) => {}
         None => parts.push("no session yet".to_owned()),
     }
-    if let Some(since) = status.last_push {
-        parts.push(format!("last push {}", ago(since)));
-    }
-    // A line as wide as the terminal would wrap, and could not be taken back.
-    let line = parts.join(" · ");
-    line.chars().take(width.saturating_sub(1)).collect()
+    parts.extend(
+        status
+            .last_push
+            .map(|since| format!("changed {}", ago(since))),
+    );
+    parts
 }
 
-/// `1 device connected`.
+/// `1 device`.
 pub fn devices(count: usize) -> String {
     match count {
-        1 => "1 device connected".to_owned(),
-        count => format!("{count} devices connected"),
+        0 => "no devices".to_owned(),
+        1 => "1 device".to_owned(),
+        count => format!("{count} devices"),
     }
 }
 
@@ -80,6 +119,21 @@ mod tests {
         }
     }
 
+    fn facts(status: &Status) -> Facts<'_> {
+        Facts {
+            status,
+            device: None,
+            frozen: None,
+            revision: false,
+            keys: false,
+        }
+    }
+
+    fn line(facts: &Facts, columns: usize) -> String {
+        let line = super::line(facts, columns + 2, Paint { on: false });
+        line.strip_prefix("  ").unwrap_or_default().to_owned()
+    }
+
     #[test]
     fn the_line_of_a_running_daemon() {
         let mut status = Status {
@@ -88,29 +142,58 @@ mod tests {
             last_push: Some(Duration::from_secs(3)),
             ..status()
         };
-        let expected = "2 devices connected · revision 17 · last push 3 s ago";
-        assert_eq!(line(&status, 80), expected);
-        assert_eq!(line(&status, 20), "2 devices connected");
+        assert_eq!(line(&facts(&status), 80), "2 devices · changed 3 s ago");
+        assert_eq!(line(&facts(&status), 20), "2 devices · change…");
+        let mut verbose = facts(&status);
+        verbose.revision = true;
+        assert_eq!(
+            line(&verbose, 80),
+            "2 devices · revision 17 · changed 3 s ago"
+        );
         status.store = Some(StoreStatus {
             failing_since_ms: Some(64_805_000),
             error: None,
         });
-        let expected = "2 devices connected · not kept since 18:00:05 UTC · revision 17";
-        assert!(
-            line(&status, 80).starts_with(expected),
-            "{}",
-            line(&status, 80)
-        );
-        status.store = None;
         status.topics.insert(0, topic("a", "3"));
-        status.client_count = 1;
-        let expected = "1 device connected · 2 topics · revision 17 · ";
-        assert!(line(&status, 80).starts_with(expected));
+        let expected = "2 devices · not kept since 18:00:05 UTC · 2 topics · changed 3 s ago";
+        assert_eq!(line(&facts(&status), 80), expected);
     }
 
     #[test]
     fn the_line_of_a_daemon_that_waits() {
-        assert_eq!(line(&status(), 80), "0 devices connected · no session yet");
+        assert_eq!(line(&facts(&status()), 80), "no devices · no session yet");
+    }
+
+    #[test]
+    fn one_device_has_a_name_and_a_frozen_one_a_way_out() {
+        let mut status = status();
+        status.client_count = 1;
+        status.topics = vec![topic("main", "17")];
+        let mut facts = facts(&status);
+        facts.device = Some("iPhone · Safari".to_owned());
+        assert_eq!(line(&facts, 80), "iPhone · Safari");
+        facts.frozen = Some(Duration::from_secs(130));
+        assert_eq!(
+            line(&facts, 80),
+            "frozen: viewers see the state of 2 min ago · iPhone · Safari"
+        );
+        facts.keys = true;
+        let expected =
+            "frozen: viewers see the state of 2 min ago · space lets go · iPhone · Safari";
+        assert!(line(&facts, 120).starts_with(expected));
+    }
+
+    #[test]
+    fn keys_are_named_as_far_as_there_is_room() {
+        let status = status();
+        let mut facts = facts(&status);
+        facts.keys = true;
+        assert_eq!(line(&facts, 24), "no devices · no sessio…");
+        assert_eq!(line(&facts, 38), "no devices · no session yet    h help");
+        for columns in [37, 60, 80, 200] {
+            assert!(fit::width(&super::line(&facts, columns, Paint { on: false })) < columns);
+        }
+        assert!(line(&facts, 200).ends_with("r resend"));
     }
 
     #[test]

@@ -12,6 +12,8 @@ use std::time::Duration;
 pub use daemon::Daemon;
 pub use http::Response;
 pub use socket::{Frame, Socket, masked, opcode};
+#[cfg(target_os = "linux")]
+pub use terminal::Terminal;
 pub use told::{BOTH, Block, Events, Told, rand, revision};
 
 /// Longer than anything takes that works.

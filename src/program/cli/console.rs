@@ -1,0 +1,309 @@
+//! A running daemon at its terminal: the live lines, and what its keys do.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use super::browser;
+use super::output::Output;
+use super::signals::{Signal, Signals};
+use crate::program::terminal::devices::{self, Selected};
+use crate::program::terminal::keyboard::{self, Keyboard, Modes};
+use crate::program::terminal::keys::{self, Action, Key};
+use crate::program::terminal::screen::Screen;
+use crate::program::terminal::{self, Size, banner, neutral, status};
+use crate::server::{Server, Status};
+use crate::viewer::ViewerInfo;
+
+/// The live lines are not redrawn more often, however many changes there are.
+const CALM: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_secs(1);
+/// After so long without a viewer, something may be in the way.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct Console<'a> {
+    output: &'a Output,
+    server: &'a Server,
+    keyboard: Option<Keyboard>,
+    above: Above,
+    /// Since when viewers are frozen.
+    frozen: Option<Instant>,
+    /// Until when the first viewer is waited for.
+    first_viewer: Option<Instant>,
+    opening: Option<Opening>,
+}
+
+/// What stands above the status line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Above {
+    Nothing,
+    Help,
+    Code,
+    Devices(Selected),
+}
+
+/// A link on its way to a browser; yields what there is to say about it.
+type Opening = Pin<Box<dyn Future<Output = Option<String>>>>;
+
+impl<'a> Console<'a> {
+    /// With its keys, if there is somebody to press them.
+    pub fn new(output: &'a Output, server: &'a Server, signals: &mut Signals) -> Console<'a> {
+        let keyboard = output.wants_keys().then(Keyboard::find).flatten();
+        if let Some(keyboard) = &keyboard {
+            signals.listen_to_the_terminal();
+            expect_panics(output.screen.clone(), keyboard.modes());
+        }
+        Console {
+            output,
+            server,
+            keyboard,
+            above: Above::Nothing,
+            frozen: None,
+            first_viewer: Some(Instant::now() + PATIENCE),
+            opening: None,
+        }
+    }
+
+    /// Keeps the live lines true and does what keys ask for, until a signal is for others.
+    pub async fn watch(&mut self, signals: &mut Signals) -> Signal {
+        let mut changes = self.server.changes();
+        let is_looked_at = self.output.is_looked_at();
+        loop {
+            if is_looked_at {
+                self.draw().await;
+            }
+            tokio::select! {
+                signal = signals.next() => match signal {
+                    Signal::Suspend => self.suspend(),
+                    Signal::Redraw => {}
+                    other => return other,
+                },
+                keys = pressed(&mut self.keyboard) => for key in keys {
+                    self.press(key).await;
+                },
+                news = opened(&mut self.opening) => self.tell_of(news),
+                () = next(&mut changes), if is_looked_at => {}
+                () = sleep(TICK), if is_looked_at => {}
+            }
+        }
+    }
+
+    /// Gives the terminal back, stops, and takes it again when the process is continued.
+    fn suspend(&self) {
+        self.output.screen.clear();
+        if let Some(keyboard) = &self.keyboard {
+            keyboard.give_back();
+        }
+        keyboard::suspend();
+    }
+
+    async fn draw(&mut self) {
+        let screen = &self.output.screen;
+        if self.keyboard.as_ref().is_some_and(|keys| !keys.take()) {
+            return screen.clear();
+        }
+        let status = self.server.status();
+        self.hint(&status);
+        let viewers = self.viewers(&status).await;
+        let size = terminal::size();
+        let mut lines = self.above(&viewers, size);
+        lines.push(self.status_line(&status, &viewers, size));
+        let too_many = lines.len().saturating_sub(size.rows);
+        self.output
+            .screen
+            .show(lines.split_off(too_many), Some(size.columns));
+    }
+
+    /// Those whose names are shown.
+    async fn viewers(&mut self, status: &Status) -> Vec<ViewerInfo> {
+        let is_list = matches!(self.above, Above::Devices(_));
+        match is_list || status.client_count == 1 {
+            true => self.server.viewers().await,
+            false => Vec::new(),
+        }
+    }
+
+    fn above(&mut self, viewers: &[ViewerInfo], size: Size) -> Vec<String> {
+        let paint = self.output.screen.paint();
+        match &mut self.above {
+            Above::Nothing => Vec::new(),
+            Above::Help => keys::help(size.columns, paint),
+            Above::Code => banner::small_code(&self.server.links(), self.output.qr, size, paint),
+            Above::Devices(selected) => {
+                *selected = selected.settle(viewers).unwrap_or_default();
+                let room = (size.columns, size.rows.saturating_sub(1));
+                devices::lines(viewers, *selected, room, paint)
+            }
+        }
+    }
+
+    fn status_line(&mut self, status: &Status, viewers: &[ViewerInfo], size: Size) -> String {
+        let now = Instant::now();
+        self.frozen = status.frozen.then(|| self.frozen.unwrap_or(now));
+        let only = viewers.first().filter(|_| status.client_count == 1);
+        let facts = status::Facts {
+            status,
+            device: only.map(|viewer| viewer.device.clone()),
+            frozen: self.frozen.map(|since| now - since),
+            revision: self.output.is_verbose(),
+            keys: self.keyboard.is_some(),
+        };
+        status::line(&facts, size.columns, self.output.screen.paint())
+    }
+
+    /// Once, when nobody has come.
+    fn hint(&mut self, status: &Status) {
+        if status.client_count > 0 {
+            self.first_viewer = None;
+        }
+        if self
+            .first_viewer
+            .is_some_and(|until| Instant::now() >= until)
+        {
+            self.first_viewer = None;
+            self.say("no device yet. A phone does not connect? `onlooker doctor` says why");
+        }
+    }
+
+    async fn press(&mut self, key: Key) {
+        let listing = matches!(self.above, Above::Devices(_));
+        match keys::meaning(key, listing) {
+            None => {}
+            Some(Action::Help) => self.toggle(Above::Help),
+            Some(Action::Code) => self.toggle(Above::Code),
+            Some(Action::Devices) => self.toggle(Above::Devices(Selected::default())),
+            Some(Action::Close) => self.above = Above::Nothing,
+            Some(Action::OpenPage) => self.open_page(),
+            Some(Action::OpenPanel) => self.open(&self.server.links().host, "the host panel"),
+            Some(Action::Copy) => self.copy(),
+            Some(Action::NextAddress) => self.next_address(),
+            Some(Action::Freeze) => self.server.freeze(!self.server.is_frozen()),
+            Some(Action::Resend) => {
+                let devices = status::devices(self.server.resend());
+                self.say(&format!("sent again to {devices}"));
+            }
+            Some(Action::Select(step)) => {
+                let viewers = self.server.viewers().await;
+                if let Above::Devices(selected) = &mut self.above {
+                    *selected = selected.step(&viewers, step).unwrap_or_default();
+                }
+            }
+            Some(Action::SendAway) => self.send_away().await,
+        }
+    }
+
+    /// Shows something, or takes it away again.
+    fn toggle(&mut self, wanted: Above) {
+        let is_shown = std::mem::discriminant(&self.above) == std::mem::discriminant(&wanted);
+        self.above = match is_shown {
+            true => Above::Nothing,
+            false => wanted,
+        };
+    }
+
+    async fn send_away(&mut self) {
+        let Above::Devices(selected) = self.above else {
+            return;
+        };
+        let viewers = self.server.viewers().await;
+        let Some(viewer) = selected.viewer(&viewers) else {
+            return self.say("that device has left already");
+        };
+        if self.server.disconnect(viewer.id).await {
+            self.say(&format!("{} was sent away", neutral(&viewer.device)));
+        }
+    }
+
+    fn copy(&self) {
+        let link = self.server.links().page;
+        let screen = &self.output.screen;
+        screen.print(&format!("\x1b]52;c;{}\x07", STANDARD.encode(&*link)));
+        self.say(&format!("copied: {}", without_token(&link)));
+    }
+
+    fn next_address(&self) {
+        let before = self.server.links();
+        match self.server.next_address() == before {
+            true => self.say("this machine has no other address"),
+            false => self.output.greet(self.server, Some(&before)),
+        }
+    }
+
+    /// Opens the page in this machine's browser.
+    pub fn open_page(&mut self) {
+        self.open(&self.server.links().page, "the page");
+    }
+
+    /// Hands a link to a browser; one that is still on its way is no longer waited for.
+    fn open(&mut self, link: &str, what: &'static str) {
+        self.say(&format!("opening {what} in a browser"));
+        let link = link.to_owned();
+        let is_private = self.output.screen.is_terminal();
+        self.opening = Some(Box::pin(async move {
+            let reason = browser::open(&link).await.err()?;
+            // A log file gets no token.
+            let link = if is_private {
+                &link
+            } else {
+                without_token(&link)
+            };
+            Some(format!("nothing was opened ({reason}): open {link}"))
+        }));
+    }
+
+    fn tell_of(&mut self, news: Option<String>) {
+        self.opening = None;
+        if let Some(news) = news {
+            self.say(&news);
+        }
+    }
+
+    /// Tells whoever sits here.
+    fn say(&self, text: &str) {
+        self.output.say(text);
+    }
+}
+
+/// What is left of a link that may be shown to others.
+fn without_token(link: &str) -> &str {
+    link.split('#').next().unwrap_or_default()
+}
+
+/// Before a panic says what is wrong, the terminal is as it was. If only a task ends by it, the next
+/// drawing takes the terminal again.
+fn expect_panics(screen: Screen, modes: Modes) {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        screen.try_clear();
+        modes.give_back();
+        usual(panic);
+    }));
+}
+
+/// Waits for keys; for ever without a keyboard.
+async fn pressed(keyboard: &mut Option<Keyboard>) -> Vec<Key> {
+    match keyboard {
+        Some(keyboard) => keyboard.pressed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for what became of a link; for ever without one.
+async fn opened(opening: &mut Option<Opening>) -> Option<String> {
+    match opening {
+        Some(opening) => opening.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for a change, and a little for more of them; for ever, once there can be none.
+async fn next(changes: &mut watch::Receiver<()>) {
+    if changes.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    sleep(CALM).await;
+}

@@ -1,0 +1,41 @@
+//! No keyboard: on a system without Unix's terminals, or without the feature `terminal`.
+
+use super::keys::Key;
+
+/// There is none.
+pub enum Keyboard {}
+
+/// There are none.
+#[derive(Clone)]
+pub enum Modes {}
+
+impl Keyboard {
+    pub fn find() -> Option<Keyboard> {
+        None
+    }
+
+    pub fn take(&self) -> bool {
+        match *self {}
+    }
+
+    pub fn give_back(&self) {
+        match *self {}
+    }
+
+    pub fn modes(&self) -> Modes {
+        match *self {}
+    }
+
+    pub async fn pressed(&mut self) -> Vec<Key> {
+        match *self {}
+    }
+}
+
+impl Modes {
+    pub fn give_back(&self) {
+        match *self {}
+    }
+}
+
+/// Never called: nothing asks for it.
+pub fn suspend() {}
