@@ -206,7 +206,7 @@ fn a_browser_is_led_to_the_panel_without_being_given_its_token() {
     let led = ask(&format!("/{path}"));
     assert_eq!(led.status, 303);
     assert_eq!(
-        led.header("Location"),
+        led.header("location"),
         Some(format!("{page}host#h={token}").as_str())
     );
 }
