@@ -90,7 +90,7 @@ export function attach(store, options) {
   const url = to.url.replace(/(\/host|\/)?(\?.*)?$/, "/host$2");
   // A host keeps writing while its page is hidden.
   const { WebSocket, now, random, window } = options;
-  const link = connect(null, { WebSocket, now, random, setTimeout, clearTimeout, window, document: null });
+  const link = connect(null, { WebSocket, now, random, setTimeout, clearTimeout, window, document: null, id: "" });
   /** What the daemon holds; null if unknown. @type {Image | null} */
   let held = null;
   /** @type {{id: number, image: Image} | null} */

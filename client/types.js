@@ -34,11 +34,15 @@ export {};
  * @property {number} openedAt
  * @property {string | null} server the server named in `hello`, such as "onlooker/0.1.0"; null from a plain recipe server
  * @property {HostSeen | null} host what the newest heartbeat said about the host; null before the first one
+ * @property {number | null} changedAt when what is shown changed last ("updated 3 min ago"), by this device's clock, whatever the daemon's
+ *   says; null if unknown: there is no session yet, or a plain recipe server has not sent a change yet
+ * @property {boolean} frozen whether the host has frozen what viewers are shown
  */
 /**
  * @typedef {object} HostSeen
- * @property {"alive" | "silent" | "ended"} source `ended`: the host has stopped
- * @property {number | null} seenAt when the host last wrote ("frozen since 14:03")
+ * @property {"alive" | "silent" | "ended"} source `silent`: nothing came from it for a while, which is
+ *   nothing wrong; `ended`: it was attached, and was lost
+ * @property {number | null} seenAt when the host was last heard from ("frozen since 14:03")
  */
 /**
  * @typedef {object} Waiting
@@ -46,7 +50,8 @@ export {};
  * @property {number} attempt failed attempts since a connection last proved itself
  * @property {number | null} retryAt null while hidden: it reconnects at once when shown again
  * @property {string} reason why there is no connection: the daemon's own words (a `bye`, a close reason), or `unreachable`,
- *   `lost`, `timeout` (did not open in time), `silent` (missed its heartbeats), `deleted` (4404), `refused` (1008), `busy` (1013), `hidden`
+ *   `lost`, `timeout` (did not open in time), `silent` (missed its heartbeats), `deleted` (4404), `refused` (1008), `busy` (1013),
+ *   `replaced` (a newer connection had its id; it takes a new id and dials again), `hidden`. After `stopping` it stays `stopping` until it is live again
  * @property {number | null} code the close code, if the socket closed
  * @property {number} heardAt when the last frame arrived ("frozen since …"); 0 if none ever did
  */
@@ -61,7 +66,10 @@ export {};
  * Only `changed` fields are new: retune. `origins` has those whose writer identified itself.
  * @typedef {{type: "config", session: Session, revision: number | null, changed: Record<string, any>, origins: Record<string, Origin>}} ConfigEvent
  */
-/** @typedef {{type: "state", state: LinkState}} StateEvent */
+/**
+ * The connection's state is new. A session or a change tells of its `changedAt` itself: no such event comes with it.
+ * @typedef {{type: "state", state: LinkState}} StateEvent
+ */
 /**
  * A text that is not one of our frames: a host's broadcast, verbatim.
  * @typedef {{type: "message", text: string}} MessageEvent
@@ -84,12 +92,16 @@ export {};
 /**
  * @typedef {object} Environment
  * @property {Fields} [fields] accept only these config fields, and only with these types
+ * @property {string} [id] what this viewer calls itself, 1 to 64 of `A-Z a-z 0-9 _ -`: a newer connection with the same id replaces an older one, so
+ *   that nobody is counted twice. Random by default; keep `viewer.id` across reloads. Empty: none. Plain servers are never sent one
+ * @property {number[]} [delays] milliseconds before the first, the second, … attempt; the last one repeats. Each is spread at random down to the
+ *   one before it, the first down to 0. By default three within a second, then 2 s, 3 s, 4.5 s … 15 s
  * @property {boolean} [resume] after a lost connection, request only what changed (default true)
  * @property {boolean} [plain] offer no subprotocol at all (default false: if a server refuses it, the viewer retries without one at once)
  * @property {new (url: string, protocols?: string[]) => any} [WebSocket] defaults to the global one; in Node 20, pass that of `ws`
  * @property {AppState} [appState] React Native's `AppState`, used instead of the document
  * @property {{hidden: boolean, addEventListener: Function, removeEventListener: Function} | null} [document] the document whose visibility counts; null means always visible
- * @property {{addEventListener?: Function, removeEventListener?: Function} | null} [window] where to listen for `pageshow` and `online`
+ * @property {{addEventListener?: Function, removeEventListener?: Function} | null} [window] where to listen for `pageshow`, `focus` and `online`
  * @property {() => number} [now] the clock, milliseconds since 1970
  * @property {() => number} [random] returns a number from 0 up to, but not including, 1
  * @property {(run: () => void, ms: number) => any} [setTimeout]
@@ -103,13 +115,14 @@ export {};
  * @property {LinkState} state
  * @property {Session | null} session null until the first snapshot
  * @property {number | null} revision of `session`; null from a plain recipe server
+ * @property {string} id what it calls itself; another one after it was `replaced`
  * @property {(listener: (event: ViewerEvent, viewer: Viewer) => void) => () => void} subscribe returns a function that unsubscribes
  * @property {(url: string, where?: Where) => void} connect moves to another address or topic and never comes back to the old one
  * @property {(text: string) => boolean} send returns false when not live. Only `/host` listens: what a viewer sends is discarded
  * @property {() => void} close ends the viewer for good: no socket, timer or listener on the page remains
  */
 
-/** @typedef {{url: string, token: string | null, fields?: Fields, resume: boolean, plain: boolean}} Target */
+/** @typedef {{url: string, token: string | null, fields?: Fields, id: string, delays: number[], resume: boolean, plain: boolean}} Target */
 
 /**
  * Everything a viewer remembers; what `step` works on.
@@ -122,12 +135,14 @@ export {};
  * @property {number} attempt failed attempts since a connection last proved itself
  * @property {number} notBefore when the daemon's `bye` allows the next dial
  * @property {{reason: string, code: number | null}} lost why there is no connection
+ * @property {number} lostAt when it was last live
  * @property {number} dialedAt
  * @property {number} openedAt
  * @property {number} heardAt 0: never
  * @property {number} heartbeatMs 0: none announced
  * @property {number | null} hiddenAt null: shown
  * @property {boolean} fresh whether the next snapshot counts whatever its revision: it is the first of a connection, and the daemon may have restarted
+ * @property {boolean} behind whether the next update only catches up, which is no news
  * @property {Session | null} session
  * @property {number | null} revision
  */
@@ -171,7 +186,7 @@ export {};
  * @typedef {(url: string | null, options?: Options) => Viewer} Connect
  */
 /**
- * Milliseconds before the next attempt, given how many failed and a random number from 0 up to 1. Steps of 2 s × 1.5ⁿ up to 15 s;
- * jitter spreads each step down to the one before it, so viewers scatter and gaps do not shrink on the way up.
- * @typedef {(attempt: number, random: number) => number} Delay
+ * Milliseconds before the next attempt, given how many failed, a random number from 0 up to 1, and the `delays`. Jitter spreads each step
+ * down to the one before it, so viewers scatter and gaps do not shrink on the way up.
+ * @typedef {(attempt: number, random: number, delays?: number[]) => number} Delay
  */

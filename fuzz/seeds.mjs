@@ -21,7 +21,15 @@ const examples = [...read("docs/protocol.md").matchAll(/^```json\n(.*?)^```/gms)
 const defaults = read("config/onlooker.toml");
 const settings = defaults.replace(/^# (?=\w+ = |\[fields)/gm, "");
 
-seeds("document", [...told, ...examples, read("examples/wave.json"), settings]);
+const files = [
+  "a: &a [1.50, {b: 'c'}]\nd: [*a, *a]\ne: |\n  text\n  more\nf: >-\n  text\n? g\n: !!str 0x1f\n",
+  "%YAML 1.2\n---\n- 007\n- .5e3\n- ~\n- !!float '1'\n...\n",
+  '{ // a comment\n  "a": [1, 2, /* and */ ],\n}',
+  'name;score\r\n"O""Neil";1,5\r\n\r\nAda;\r\n',
+  "name,score\nAda,1.50\n",
+  '{"a":1}\n\n{"data":{},"config":{"speed":1}}\n{"a"',
+];
+seeds("document", [...told, ...examples, ...files, read("examples/wave.json"), settings]);
 seeds("host", [...hosts, hosts.join("\n"), bytes(`${hosts[0]}\n\0\x81\x80\0\0\0\0\x88\x80\0\0\0\0`)]);
 seeds("config", [defaults, settings, `${settings}\0port=0\nhost_token=secret-0123\0qr=none\nignore=/metadata\nignore=/data/ui`]);
 const head = (lines) => ["GET /?topic=main HTTP/1.1", "Host: localhost:9876", "Upgrade: websocket", "Connection: keep-alive, Upgrade",

@@ -52,7 +52,8 @@ pub struct Options {
 /// Where state comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A JSON or TOML file, watched.
+    /// A file, watched; its extension tells how it is written: JSON, JSON with comments, YAML,
+    /// TOML, NDJSON or CSV.
     File(PathBuf),
     /// NDJSON on standard input.
     Stdin,

@@ -7,19 +7,19 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::Token;
 use crate::discovery::address::{self, AddressError};
 use crate::http::tls::Certificate;
-use crate::http::{self, App, Current, Found, Live};
+use crate::http::{self, App, Current, Found, Live, Reported, Reports};
 pub use crate::http::{Links, Reloaded, Status, TopicStatus};
 use crate::hub::{Hub, Receipt, WriteError, WriteOptions};
 use crate::options::{Invalid, Options, Page, Source};
 use crate::source;
-use crate::source::demo;
+use crate::source::{demo, input};
 use crate::state::json::{Json, JsonError};
 use crate::state::name::{NameError, TopicName};
 use crate::state::session::{Session, ShapeError};
@@ -60,7 +60,7 @@ pub enum StartError {
         /// Where we wanted to listen.
         address: SocketAddr,
     },
-    /// A source is not there.
+    /// A source is not there, or cannot be one.
     #[error("{}: {reason}", path.display())]
     InputMissing {
         /// The file.
@@ -115,8 +115,17 @@ impl Server {
     ///
     /// # Errors
     /// Says what is in the way and how to get around it.
-    pub async fn start(mut options: Options) -> Result<Server, StartError> {
-        check(&options)?;
+    pub async fn start(options: Options) -> Result<Server, StartError> {
+        Server::start_for(options, None).await
+    }
+
+    /// The same, for a program that wants to know what phones find out at `/check`. A receiver that
+    /// does not keep up misses some of it.
+    pub(crate) async fn start_for(
+        mut options: Options,
+        reports: Option<mpsc::Sender<Reported>>,
+    ) -> Result<Server, StartError> {
+        check(&options).await?;
         if options.page == Page::Demo {
             options.fields.get_or_insert_with(demo::fields);
         }
@@ -124,7 +133,8 @@ impl Server {
         let local = listener.local_addr();
         let local = local.map_err(io_error("reading the port"))?;
         let (flushers, close_viewers) = (TaskTracker::new(), CancellationToken::new());
-        let app = build(&options, local, &flushers, &close_viewers).await?;
+        let reports = reports.map(Reports::new);
+        let app = build(&options, local, reports, (&flushers, &close_viewers)).await?;
         app.tasks.spawn(http::serve(app.clone(), listener));
         app.tasks.spawn(http::renew_certificate(app.clone()));
         let server = Server {
@@ -344,8 +354,8 @@ fn json(value: &impl Serialize) -> Result<Json, SetError> {
 async fn build(
     options: &Options,
     local: SocketAddr,
-    flushers: &TaskTracker,
-    close_viewers: &CancellationToken,
+    reports: Option<Reports>,
+    (flushers, close_viewers): (&TaskTracker, &CancellationToken),
 ) -> Result<Arc<App>, StartError> {
     let live = Live::new(
         (&options.access, &options.link),
@@ -364,6 +374,7 @@ async fn build(
         local,
         tasks,
         stop,
+        reports,
         addresses: Arc::default(),
     }))
 }
@@ -415,9 +426,14 @@ fn with_topics(sources: &[Source], default: &TopicName) -> Vec<(Source, TopicNam
     sources.iter().enumerate().map(topic).collect()
 }
 
-fn check(options: &Options) -> Result<(), StartError> {
+async fn check(options: &Options) -> Result<(), StartError> {
     options.check()?;
-    check_sources(options)?;
+    let files = check_topics(options)?;
+    // A file on a network drive may take its time.
+    let checking =
+        tokio::task::spawn_blocking(move || files.iter().try_for_each(|path| check_file(path)));
+    let checked = checking.await;
+    checked.map_err(|error| io_error("looking at the sources")(error.into()))??;
     match &options.page {
         Page::Directory(directory) if !directory.is_dir() => Err(missing(
             directory,
@@ -427,9 +443,10 @@ fn check(options: &Options) -> Result<(), StartError> {
     }
 }
 
-fn check_sources(options: &Options) -> Result<(), StartError> {
+/// The files among the sources, each with a topic of its own.
+fn check_topics(options: &Options) -> Result<Vec<PathBuf>, StartError> {
     let topics = with_topics(&options.sources, &options.topic);
-    for (index, (source, topic)) in topics.iter().enumerate() {
+    for (index, (_, topic)) in topics.iter().enumerate() {
         if topics[..index].iter().any(|(_, earlier)| earlier == topic) {
             let topic = topic.as_str();
             return Err(invalid(
@@ -439,19 +456,20 @@ fn check_sources(options: &Options) -> Result<(), StartError> {
                 ),
             ));
         }
-        if let Source::File(path) = source {
-            let metadata = path
-                .metadata()
-                .map_err(|error| missing(path, error.to_string()))?;
-            if !metadata.is_file() {
-                return Err(missing(
-                    path,
-                    "is not a JSON or TOML file; a command's output can be piped in: onlooker serve -".to_owned(),
-                ));
-            }
-        }
     }
-    Ok(())
+    let file = |(source, _)| match source {
+        Source::File(path) => Some(path),
+        Source::Stdin => None,
+    };
+    Ok(topics.into_iter().filter_map(file).collect())
+}
+
+fn check_file(path: &Path) -> Result<(), StartError> {
+    let found = input::check(path).map_err(|reason| missing(path, reason))?;
+    match found.is_file() {
+        true => Ok(()),
+        false => Err(missing(path, input::PIPE.to_owned())),
+    }
 }
 
 async fn open_store(
@@ -547,6 +565,27 @@ mod tests {
         server.stop().await;
         for secret in ["swordfish", "open-sesame"] {
             assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_program_is_told_the_same_of_its_sources() {
+        for (path, told) in [
+            ("http://localhost/a.json", "is a URL"),
+            ("/", "is a folder, not a file"),
+            ("no-such.yaml", "there is no such file"),
+        ] {
+            let options = Options {
+                sources: vec![Source::File(path.into())],
+                ..Options::default()
+            };
+            let error = Server::start(options).await.err();
+            let text = error.as_ref().map(ToString::to_string).unwrap_or_default();
+            assert!(
+                matches!(error, Some(StartError::InputMissing { .. })),
+                "{text}"
+            );
+            assert!(text.starts_with(&format!("{path}: {told}")), "{text}");
         }
     }
 

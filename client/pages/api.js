@@ -1,6 +1,10 @@
 // Requests to the daemon, with the host token.
 
+import { parse, recall, remember } from "./dom.js";
+
 const KEPT = "onlooker.host-token";
+/** Browsers keep 64 KiB alive; a character has up to three bytes. */
+const KEEPABLE = 16_384;
 
 /**
  * The host token: from the link's fragment, which is then removed from the address bar, or as kept for this tab.
@@ -9,7 +13,7 @@ const KEPT = "onlooker.host-token";
 export function takeHostToken() {
   const fragment = new URLSearchParams(location.hash.slice(1));
   const token = fragment.get("h");
-  if (token === null) return sessionStorage.getItem(KEPT) ?? "";
+  if (token === null) return recall(KEPT) ?? "";
   keepHostToken(token);
   fragment.delete("h");
   const rest = fragment.toString();
@@ -19,7 +23,7 @@ export function takeHostToken() {
 
 /** @param {string} token */
 export function keepHostToken(token) {
-  sessionStorage.setItem(KEPT, token);
+  remember(KEPT, token);
 }
 
 /** @typedef {{ ok: boolean, status: number, body: any }} Answer `status` 0: no host responded */
@@ -37,23 +41,17 @@ export function createApi(token, sourceId) {
     const headers = { "onlooker-source-id": sourceId };
     if (token()) headers.authorization = `Bearer ${token()}`;
     if (body !== undefined) headers["content-type"] = "application/json";
+    const sent = body === undefined ? undefined : JSON.stringify(body);
+    // What is written as the page is left arrives all the same.
+    const keepalive = sent !== undefined && sent.length < KEEPABLE;
     try {
-      const answer = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+      const answer = await fetch(path, { method, headers, body: sent, keepalive });
       const text = await answer.text();
-      return { ok: answer.ok, status: answer.status, body: text ? parseOr(text) : null };
+      return { ok: answer.ok, status: answer.status, body: text ? parse(text) : null };
     } catch {
       return { ok: false, status: 0, body: null };
     }
   };
-}
-
-/** @param {string} text */
-function parseOr(text) {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }
 
 /**

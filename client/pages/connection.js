@@ -1,6 +1,6 @@
-// The state of the connection between this page and its host, in plain words.
+// The state of the connection between this page and its host, and the age of what it shows, in plain words.
 
-import { clock } from "./dom.js";
+import { clock, counted, instant, setText } from "./dom.js";
 
 /**
  * @typedef {object} Link what a page knows about its connection
@@ -9,10 +9,14 @@ import { clock } from "./dom.js";
  * @property {number} lostAt when it stopped being live; 0 while it is or never was
  * @property {"alive" | "silent" | "ended"} source what the heartbeat says about the host
  * @property {number} hostSeenAt when the host was last heard from, as far as known
+ * @property {boolean} frozen whether the host has frozen what viewers are shown
  * @property {string | null} reason why the host's side ended the connection, if it said so
  */
 
-/** @typedef {{ tone: "live" | "wait" | "stop", text: string, detail: string }} Sentence */
+/** @typedef {{ tone: "live" | "pause" | "wait" | "stop", text: string, detail: string }} Sentence */
+
+/** Whether what is shown may be out of date, unless the host wants it so. @param {Sentence} said */
+export const isStale = ({ tone }) => tone === "wait" || tone === "stop";
 
 /** How long a page says "reconnecting…" before it says how old its state is. */
 export const FROZEN_AFTER = 15_000;
@@ -37,11 +41,14 @@ export function sentence(link, now) {
   return { tone: "wait", text: "reconnecting…", detail: `last state from ${since}` };
 }
 
-/** @param {Link} link @returns {Sentence} */
+/**
+ * A host that wrote once and left is as live as one that goes on writing; only one that was lost is not.
+ * @param {Link} link
+ * @returns {Sentence}
+ */
 function liveSentence(link) {
-  const since = clock(link.hostSeenAt);
-  if (link.source === "ended") return { tone: "stop", text: "the host has stopped", detail: `last state from ${since}` };
-  if (link.source === "silent") return { tone: "wait", text: `frozen since ${since}`, detail: "the host is silent" };
+  if (link.frozen) return { tone: "pause", text: "paused by the host", detail: "" };
+  if (link.source === "ended") return { tone: "stop", text: `frozen since ${clock(link.hostSeenAt)}`, detail: "the source ended or broke off" };
   return { tone: "live", text: "live", detail: "" };
 }
 
@@ -70,5 +77,46 @@ export function connectionLine(line, onSentence) {
     onSentence(said);
     const left = link.lostAt + FROZEN_AFTER - now;
     if (link.lostAt > 0 && left > 0) later = setTimeout(show, left + 50, link);
+  };
+}
+
+/** Below this age (ms) something is "just now". */
+const JUST_NOW = 10_000;
+
+/** The steps in which an age is told: how long each lasts, and what so many of them are called. */
+const STEPS = [
+  { step: 86_400_000, say: (/** @type {number} */ days) => counted(days, "day") },
+  { step: 3_600_000, say: (/** @type {number} */ hours) => `${hours} h` },
+  { step: 60_000, say: (/** @type {number} */ minutes) => `${minutes} min` },
+  { step: JUST_NOW, say: (/** @type {number} */ tens) => `${tens}0 s` },
+];
+
+/**
+ * An age in words that change rarely.
+ * @param {number} age in ms
+ * @returns {{ text: string, lasts: number }} and for how many ms these words stay true
+ */
+export function ago(age) {
+  const found = STEPS.find(({ step }) => age >= step);
+  if (!found) return { text: "just now", lasts: JUST_NOW - Math.max(0, age) };
+  const steps = Math.floor(age / found.step);
+  return { text: `${found.say(steps)} ago`, lasts: (steps + 1) * found.step - age };
+}
+
+/**
+ * Shows how old what is shown is, keeps that up to date as time passes, and has the exact time for those who point at it.
+ * @param {HTMLElement} line
+ * @returns {(changedAt: number | null, topic: string) => void}
+ */
+export function ageLine(line) {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let later;
+  return function show(changedAt, topic) {
+    clearTimeout(later);
+    const { text, lasts } = ago(Date.now() - (changedAt ?? 0));
+    const age = changedAt === null ? "" : `updated ${text}`;
+    setText(line, [topic, age].filter(Boolean).join(" · ") || "\u00a0");
+    line.title = changedAt === null ? "" : instant(changedAt);
+    if (changedAt !== null) later = setTimeout(show, lasts + 50, changedAt, topic);
   };
 }

@@ -8,6 +8,9 @@ import { whyNot } from "./api.js";
 /** @typedef {(value: any) => void} Write */
 /** @typedef {(field: string, value: any) => Promise<import("./api.js").Answer>} Send */
 
+/** The least time (ms) between two writes of one control. */
+const PACE = 100;
+
 let made = 0;
 
 /**
@@ -18,6 +21,9 @@ export function createControls(list, send) {
   /** @type {Map<string, ReturnType<typeof createControl>>} */
   const controls = new Map();
   let declared = "";
+  document.addEventListener("input", (event) => markTyped(event, "true"));
+  document.addEventListener("change", (event) => markTyped(event, "false"));
+  addEventListener("pagehide", () => controls.forEach((control) => control.sendNow()));
   return {
     /** @param {Record<string, Field>} fields */
     declare(fields) {
@@ -63,6 +69,7 @@ function createControl(name, field, send) {
 
   return {
     element,
+    sendNow: writer.sendNow,
     /** @param {any} value @param {number | null} at */
     show(value, at) {
       truth = value;
@@ -74,33 +81,51 @@ function createControl(name, field, send) {
 }
 
 /**
- * Sends one write at a time, and of those that arrive meanwhile only the newest, so that a slider cannot flood the host.
+ * Sends the first value at once and of those that follow the newest, always the last one too: one write at a time, at
+ * most ten a second, so that a slider can flood neither the host nor a slow network.
  * @param {(value: any) => Promise<import("./api.js").Answer>} send
- * @param {(answer: import("./api.js").Answer) => void} settled
+ * @param {(answer: import("./api.js").Answer) => void} settled once nothing waits
  */
-function createWriter(send, settled) {
-  let busy = false;
+export function createWriter(send, settled) {
+  let underway = 0;
+  let resting = false;
   let written = 0;
   /** @type {{ value: any } | null} */
   let waiting = null;
 
   /** @param {any} value */
-  async function write(value) {
-    if (busy) {
-      waiting = { value };
-      return;
-    }
-    busy = true;
-    const answer = await send(value);
-    busy = false;
-    if (answer.ok) written = Number(answer.body?.serverRevision ?? 0);
-    const next = waiting;
-    waiting = null;
-    if (next) write(next.value);
-    else settled(answer);
+  function write(value) {
+    waiting = { value };
+    next();
   }
 
-  return { write, isBusy: () => busy, revision: () => written };
+  function next() {
+    if (underway === 0 && !resting) sendNow();
+  }
+
+  /** Sends what waits, if anything does: it is time, or the page is being left. */
+  async function sendNow() {
+    if (!waiting) return;
+    const { value } = waiting;
+    waiting = null;
+    rest();
+    underway += 1;
+    const answer = await send(value);
+    underway -= 1;
+    if (answer.ok) written = Math.max(written, Number(answer.body?.serverRevision ?? 0));
+    if (waiting) next();
+    else if (underway === 0) settled(answer);
+  }
+
+  function rest() {
+    resting = true;
+    setTimeout(() => {
+      resting = false;
+      next();
+    }, PACE);
+  }
+
+  return { write, sendNow, isBusy: () => underway > 0 || waiting !== null, revision: () => written };
 }
 
 /** @param {Field} field @param {Write} write @returns {Face} */
@@ -204,9 +229,6 @@ function jsonFace(write) {
 function isTyping(input) {
   return document.activeElement === input && input.dataset.typed === "true";
 }
-
-document.addEventListener("input", (event) => markTyped(event, "true"));
-document.addEventListener("change", (event) => markTyped(event, "false"));
 
 /** @param {Event} event @param {string} typed */
 function markTyped({ target }, typed) {

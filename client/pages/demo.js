@@ -1,7 +1,7 @@
 // The demo's page. It shows why there are two kinds of message: a config_update retunes the running wave,
 // a session_update rebuilds its scene.
 
-import { connectionLine } from "./connection.js";
+import { connectionLine, isStale } from "./connection.js";
 import { byId, counted, readable, setText } from "./dom.js";
 import { advance, buildScene, draw, firstPose, tuningOf } from "./scene.js";
 import { pageTopic, viewerToken, watch } from "./watch.js";
@@ -23,7 +23,7 @@ let stopped = false;
 
 const showLink = connectionLine(byId("connection"), (said) => {
   stopped = said.tone === "stop";
-  canvas.dataset.stale = String(said.tone !== "live" && scene !== undefined);
+  canvas.dataset.stale = String(isStale(said) && scene !== undefined);
 });
 
 watch({ topic: pageTopic(), token: viewerToken() }, ({ link, session }, event) => {

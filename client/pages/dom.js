@@ -58,6 +58,37 @@ export function setText(node, text) {
   return true;
 }
 
+/** @param {string} text @returns {any} null for what is not JSON */
+export function parse(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * What this tab keeps under a name, across reloads.
+ * @param {string} name
+ * @returns {string | null} null too where browsers let pages keep nothing
+ */
+export function recall(name) {
+  try {
+    return sessionStorage.getItem(name);
+  } catch {
+    return null;
+  }
+}
+
+/** @param {string} name @param {string} text */
+export function remember(name, text) {
+  try {
+    sessionStorage.setItem(name, text);
+  } catch {
+    // It is then forgotten with this page.
+  }
+}
+
 const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 /**
@@ -108,6 +139,11 @@ export function counted(count, one, many = `${one}s`) {
 /** The hour and minute, such as 14:03. @param {number | Date} time */
 export function clock(time) {
   return new Date(time).toLocaleTimeString("en", { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+}
+
+/** The exact moment, for those who point at an age. @param {number} time */
+export function instant(time) {
+  return new Date(time).toLocaleString("en", { dateStyle: "long", timeStyle: "medium", hourCycle: "h23" });
 }
 
 /** @param {number} bytes */

@@ -1,6 +1,7 @@
 // The host panel: the QR code, the controls, and who is watching.
 
 import { createApi, keepHostToken, takeHostToken, topicPath, whyNot } from "./api.js";
+import { createChanges } from "./changes.js";
 import { connectionLine } from "./connection.js";
 import { createControls } from "./controls.js";
 import { byId, clock, counted, h, setText } from "./dom.js";
@@ -18,8 +19,13 @@ const api = createApi(() => token, sourceId);
 let topic = pageTopic();
 /** The topic that the QR code leads to without `?topic=`. */
 let defaultTopic = "main";
+/** The host's list has only topics with a session. @type {string[]} */
+let topicsWithSession = [];
 /** The topics to choose from. @type {string[]} */
 let topics = [];
+/** Where viewers find the host: what the code says first. */
+let urls = [location.origin];
+let frozen = false;
 /** @type {import("./watch.js").Seen | undefined} */
 let seen;
 /** @type {{ close(): void } | undefined} */
@@ -29,6 +35,7 @@ let link = "";
 const showLink = connectionLine(byId("connection"), () => {});
 const controls = createControls(byId("controls"), (field, value) => api("PUT", `${topicPath(topic)}/config/${encodeURIComponent(field)}`, { value }));
 const showRoster = createRoster(byId("viewers"), disconnect);
+const refreshChanges = createChanges(byId("changes"), byId("no-changes"), sourceId, () => api("GET", `${topicPath(topic)}/changes`));
 const projector = byId("projector", HTMLDialogElement);
 
 open();
@@ -45,9 +52,9 @@ async function open() {
     byId("token").focus();
     return;
   }
-  await loadAddress();
+  await loadStatus();
   topic ||= defaultTopic;
-  await loadTopics();
+  showTopics();
   watchTopic(topic);
   poll();
 }
@@ -59,7 +66,8 @@ function watchTopic(next) {
   controls.declare({});
   showName(topic);
   setText(byId("last-write"), "\u00a0");
-  watching = watch({ topic, token }, follow);
+  refreshChanges();
+  watching = watch({ topic, token, panel: true }, follow);
   loadCode();
 }
 
@@ -71,15 +79,13 @@ function follow(next, event) {
   const wasLive = seen?.link.kind === "live";
   seen = next;
   showLink(next.link);
-  if (next.link.kind === "live" && !wasLive) {
-    loadCode();
-    setTimeout(poll, SOON);
-  }
+  if (next.link.kind === "live" && !wasLive) setTimeout(poll, SOON);
   if (!event || event.type === "state") return;
+  refreshChanges();
   showName(next.session?.name || topic);
   if (event.type === "session") loadFields();
   controls.show(next.session?.config ?? {}, next.revision);
-  setText(byId("last-write"), writeText(event));
+  setText(byId("last-write"), writeText(event, next.changedAt ?? Date.now()));
 }
 
 /** @param {string} name */
@@ -91,9 +97,10 @@ function showName(name) {
 /**
  * What was written last, and by whom.
  * @param {Exclude<import("./watch.js").News, { type: "state" }>} event
+ * @param {number} at
  */
-function writeText(event) {
-  const time = clock(Date.now());
+function writeText(event, at) {
+  const time = clock(at);
   const revision = event.revision === null ? "" : ` · revision ${event.revision}`;
   if (event.type === "session") return `whole session at ${time}${revision}`;
   const names = Object.keys(event.changed);
@@ -117,11 +124,24 @@ async function loadFields() {
   if (seen?.session) controls.show(seen.session.config, seen.revision);
 }
 
-async function loadTopics() {
-  const { ok, body } = await api("GET", "/api/topics");
-  if (!ok) return;
-  // The list has only topics with a session.
-  const next = [...new Set([defaultTopic, ...body.map((/** @type {{ topic: string }} */ entry) => entry.topic), topic])];
+/** @returns {Promise<boolean>} whether a host responds */
+async function loadStatus() {
+  const { ok, body } = await api("GET", "/api/status");
+  if (ok) takeStatus(body);
+  return ok;
+}
+
+/** @param {{ defaultTopic: string, urls: string[], topics: { topic: string }[], frozen?: boolean }} status */
+function takeStatus(status) {
+  defaultTopic = status.defaultTopic;
+  urls = status.urls.length > 0 ? status.urls : [location.origin];
+  byId("next-address").hidden = urls.length < 2;
+  topicsWithSession = status.topics.map((entry) => entry.topic);
+  showFrozen(status.frozen === true);
+}
+
+function showTopics() {
+  const next = [...new Set([defaultTopic, ...topicsWithSession, topic])];
   if (JSON.stringify(next) === JSON.stringify(topics)) return;
   topics = next;
   const picker = byId("topic", HTMLSelectElement);
@@ -129,28 +149,31 @@ async function loadTopics() {
   byId("topic-label").hidden = topics.length < 2;
 }
 
-/** @returns {Promise<string | null>} the viewers' address; null when no host responds */
-async function loadAddress() {
-  const { ok, body } = await api("GET", "/api/status");
-  if (!ok) return null;
-  defaultTopic = body.defaultTopic;
-  return body.urls[0] ?? location.origin;
+/** @param {boolean} next */
+function showFrozen(next) {
+  if (next === frozen) return;
+  frozen = next;
+  setText(byId("freeze"), frozen ? "Let go" : "Freeze");
+  byId("freeze").classList.toggle("primary", frozen);
+  setText(byId("resent"), frozen ? "viewers are frozen" : "");
 }
 
 /** The QR code and its address: fetched with the token, because with a viewer token the code is the host's secret. */
 async function loadCode() {
-  const address = await loadAddress();
-  const query = topic === defaultTopic ? "" : `?topic=${encodeURIComponent(topic)}`;
-  if (address) showAddress(address, query);
-  const code = await fetch(`/qr.svg${query}`, { headers: token ? { authorization: `Bearer ${token}` } : {} }).catch(() => null);
+  showAddress();
+  const code = await fetch(`/qr.svg${query()}`, { headers: token ? { authorization: `Bearer ${token}` } : {} }).catch(() => null);
   if (code?.ok) showCode(await code.blob());
 }
 
-/** @param {string} url @param {string} query */
-function showAddress(url, query) {
-  const [address, fragment] = url.split("#");
-  link = address + query + (fragment ? `#${fragment}` : "");
-  const short = (address + query).replace(/^http:\/\//, "").replace(/\/$/, "");
+/** What leads from the host's address to the topic. */
+function query() {
+  return topic === defaultTopic ? "" : `?topic=${encodeURIComponent(topic)}`;
+}
+
+function showAddress() {
+  const [address, fragment] = urls[0].split("#");
+  link = address + query() + (fragment ? `#${fragment}` : "");
+  const short = (address + query()).replace(/^http:\/\//, "").replace(/\/$/, "");
   for (const id of ["address", "projector-address"]) setText(byId(id), short);
 }
 
@@ -170,10 +193,13 @@ let nextPoll;
 async function poll() {
   clearTimeout(nextPoll);
   if (document.hidden) return;
+  refreshChanges();
   const answer = await api("GET", "/api/viewers");
-  if (answer.ok) {
-    await loadTopics();
+  const address = urls[0];
+  if (answer.ok && (await loadStatus())) {
+    showTopics();
     showViewers(answer.body);
+    if (urls[0] !== address) loadCode();
   }
   setText(byId("roster-problem"), answer.ok || answer.status === 0 ? "" : whyNot(answer));
   clearTimeout(nextPoll);
@@ -197,6 +223,20 @@ async function disconnect(viewer) {
 byId("resend").addEventListener("click", async () => {
   const answer = await api("POST", `${topicPath(topic)}/resend`);
   setText(byId("resent"), answer.ok ? `sent to ${counted(answer.body.viewers, "viewer")} at ${clock(Date.now())}` : whyNot(answer));
+});
+
+byId("freeze").addEventListener("click", async () => {
+  const answer = await api(frozen ? "DELETE" : "POST", "/api/freeze");
+  setText(byId("roster-problem"), answer.ok ? "" : whyNot(answer));
+  if (answer.ok) await loadStatus();
+});
+
+byId("next-address").addEventListener("click", async () => {
+  const answer = await api("POST", "/api/next-address");
+  setText(byId("address-problem"), answer.ok ? "" : whyNot(answer));
+  if (!answer.ok) return;
+  takeStatus(answer.body);
+  loadCode();
 });
 
 byId("topic").addEventListener("change", (event) => {

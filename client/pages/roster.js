@@ -2,7 +2,7 @@
 
 import { bytesText, durationText, h, setText } from "./dom.js";
 
-/** @typedef {{ id: number, topic: string, device: string, address: string, connectedMs: number, revision: string | null, current: boolean, bytes: number }} Onlooker */
+/** @typedef {{ id: number, topic: string, device: string, address: string, connectedMs: number, revision: string | null, current: boolean, behindMs: number, bytes: number }} Onlooker */
 
 /**
  * @param {HTMLElement} list
@@ -46,8 +46,8 @@ function createEntry(viewer, onDisconnect) {
     /** @param {Onlooker} next @param {boolean} manyTopics */
     update(next, manyTopics) {
       setText(device, next.device || "unknown device");
-      setText(state, next.current ? "current" : "behind");
-      state.dataset.current = String(next.current);
+      setText(state, next.behindMs > 0 ? `${durationText(Math.max(1000, next.behindMs))} behind` : "up to date");
+      state.dataset.current = String(next.behindMs === 0);
       setText(address, next.address);
       topic.hidden = !manyTopics;
       setText(topic, next.topic);

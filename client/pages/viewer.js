@@ -1,19 +1,22 @@
 // The viewer page: shows what the host shows, and says plainly when it cannot.
 
-import { connectionLine } from "./connection.js";
-import { byId, clock, oncePerFrame, setText } from "./dom.js";
+import { FROZEN_AFTER, ageLine, connectionLine, isStale } from "./connection.js";
+import { byId, oncePerFrame, setText } from "./dom.js";
 import { createTiles } from "./tiles.js";
 import { createTree } from "./tree.js";
+import { explain, explanationCard, probe } from "./unreachable.js";
 import { pageTopic, viewerToken, watch } from "./watch.js";
 
-/** How long the page waits for a response before it asks for another address. */
-const ASK_AFTER = 4_000;
+/** How long (ms) the page waits for a response before it says why there may be none, and how often it looks again. */
+const HELP_AFTER = 4_000;
+const HELP_AGAIN = 15_000;
 
 const topic = pageTopic();
 const token = viewerToken();
 
 const bar = byId("bar");
 const content = byId("content");
+const unreachable = byId("unreachable");
 const elsewhere = byId("elsewhere", HTMLFormElement);
 const name = byId("name");
 const tiles = createTiles(byId("config"));
@@ -28,24 +31,29 @@ elsewhere.addEventListener("submit", goElsewhere);
 
 /** @type {import("./watch.js").Seen} */
 let seen;
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let help;
 /** @type {unknown} */
 let shown;
 
 const showLink = connectionLine(byId("connection"), (said) => {
   bar.dataset.tone = said.tone;
   setText(byId("detail"), said.detail);
-  content.dataset.stale = String(said.tone !== "live" && Boolean(seen?.session));
+  content.dataset.stale = String(isStale(said) && Boolean(seen?.session));
   setTitle(said.text);
 });
+
+const showAge = ageLine(byId("about"));
+const showExplanation = explanationCard(unreachable);
 
 const draw = oncePerFrame(() => {
   const { session } = seen;
   byId("waiting").hidden = Boolean(session) || seen.link.kind !== "live";
+  if (session) showAge(seen.changedAt, topic);
   if (!session || session === shown) return;
   const first = shown === undefined;
   shown = session;
   setText(name, session.name || "untitled");
-  setText(byId("about"), aboutText());
   showConfig(session.config ?? {});
   showTree("data-section", dataTree, session.data);
   showTree("metadata-section", metadataTree, session.metadata);
@@ -56,12 +64,11 @@ watch({ topic, token }, (next) => {
   seen = next;
   showLink(next.link);
   if (next.link.kind === "live") {
-    elsewhere.hidden = true;
+    stopHelping();
     keepAwake();
-  }
+  } else help ??= setTimeout(offerHelp, next.link.wasLive ? FROZEN_AFTER : HELP_AFTER);
   draw();
 });
-setTimeout(askForAddress, ASK_AFTER);
 
 /** @param {Record<string, unknown>} config */
 function showConfig(config) {
@@ -78,11 +85,6 @@ function showTree(section, tree, value) {
   const empty = value === undefined || value === null || (typeof value === "object" && Object.keys(value).length === 0);
   byId(section).hidden = empty;
   if (!empty) tree.update(value);
-}
-
-function aboutText() {
-  const time = clock(seen.changedAt);
-  return topic ? `${topic} · changed at ${time}` : `changed at ${time}`;
 }
 
 /** @param {string} said */
@@ -110,17 +112,26 @@ function ask(path) {
   return fetch(path, { headers: token ? { authorization: `Bearer ${token}` } : {} });
 }
 
-/** Nothing has responded yet: finds out why, and offers the right way out. */
-async function askForAddress() {
-  if (seen?.link.wasLive || seen?.link.kind === "live") return;
-  const status = await ask("/api/status").then((answer) => answer.status, () => 0);
-  if (seen?.link.wasLive) return;
-  const needsToken = status === 401 || status === 403;
-  const why = needsToken
-    ? "This host requires a token that this page's address does not carry. Scan the host's QR code again, or enter the address of another host."
-    : "No host responds here. Enter the address that the host shows beside its QR code.";
-  setText(byId("elsewhere-why"), why);
-  elsewhere.hidden = false;
+/** There is no connection: finds out why, says so, offers another address, and looks again from time to time. */
+async function offerHelp() {
+  const mine = help;
+  const hopeless = seen.link.kind === "closed" || /^(stopping|deleted)$/.test(seen.link.reason ?? "");
+  if (!hopeless && !document.hidden) {
+    const explanation = explain(await probe(topic, token));
+    if (help !== mine) return;
+    showExplanation(explanation);
+    // Where nothing was ever shown, there is nothing to name.
+    byId("title").hidden = !seen.session;
+    unreachable.hidden = elsewhere.hidden = false;
+  }
+  help = setTimeout(offerHelp, HELP_AGAIN);
+}
+
+function stopHelping() {
+  clearTimeout(help);
+  help = undefined;
+  unreachable.hidden = elsewhere.hidden = true;
+  byId("title").hidden = false;
 }
 
 /**

@@ -1,6 +1,7 @@
 // The pages' access to the client library: what they need of it, in the form they need.
 
 import { connect } from "../onlooker.js";
+import { recall, remember } from "./dom.js";
 
 /** @typedef {import("../types.js").Session} Session */
 /** @typedef {import("../types.js").Origin} Origin */
@@ -13,8 +14,10 @@ import { connect } from "../onlooker.js";
  * @property {Link} link
  * @property {Session | null} session
  * @property {number | null} revision
- * @property {number} changedAt when this page last received a change
+ * @property {number | null} changedAt when what is shown changed last; null if unknown
  */
+
+const KEPT = "onlooker.viewer-id";
 
 /** @returns {string} the topic in the page's address; empty for the host's default topic */
 export function pageTopic() {
@@ -27,7 +30,7 @@ export function viewerToken() {
 }
 
 /** @type {Link} */
-const unconnected = { kind: "connecting", wasLive: false, lostAt: 0, source: "alive", hostSeenAt: 0, reason: null };
+const unconnected = { kind: "connecting", wasLive: false, lostAt: 0, source: "alive", hostSeenAt: 0, frozen: false, reason: null };
 
 /**
  * The link after the client has reported a state.
@@ -40,30 +43,32 @@ export function nextLink(link, state, now) {
   if (link.kind === "closed") return link;
   if (state.status === "live") {
     const { source = "alive", seenAt = null } = state.host ?? {};
-    return { kind: "live", wasLive: true, lostAt: 0, source, hostSeenAt: seenAt ?? now, reason: null };
+    return { kind: "live", wasLive: true, lostAt: 0, source, hostSeenAt: seenAt ?? now, frozen: state.frozen, reason: null };
   }
   const lostAt = link.lostAt || (link.wasLive ? ("heardAt" in state && state.heardAt) || now : 0);
   if (state.status !== "waiting") return { ...link, kind: "connecting", lostAt };
-  // A host that announced its stop has stopped, however many attempts to reach it fail; the same goes for a revoked link.
-  const said = link.reason === "stopping" || link.reason === "revoked";
-  const reason = said ? link.reason : state.reason;
+  // A revoked link stays revoked and a deleted topic deleted, however many attempts fail with something else.
+  const final = link.reason === "revoked" || link.reason === "deleted";
+  const reason = final ? link.reason : state.reason;
   // A viewer that was disconnected stays away: dialing again would undo what the host just did.
   return { ...link, kind: reason === "kicked" ? "closed" : "waiting", lostAt, reason };
 }
 
 /**
  * Watches a topic of the host this page came from.
- * @param {{ topic?: string, token?: string }} where
+ * @param {{ topic?: string, token?: string, panel?: boolean }} where a host panel watches, but is not counted as a viewer
  * @param {(seen: Seen, event?: News) => void} onChange called without an event at the start
  * @returns {{ close(): void }}
  */
-export function watch({ topic, token }, onChange) {
+export function watch({ topic, token, panel = false }, onChange) {
   /** @type {Seen} */
-  let seen = { link: unconnected, session: null, revision: null, changedAt: 0 };
-  const viewer = connect(location.origin, { topic, token });
+  let seen = { link: unconnected, session: null, revision: null, changedAt: null };
+  const viewer = connect(location.origin + (panel ? "/?panel=1" : ""), { topic, token, id: recall(KEPT) ?? undefined });
   viewer.subscribe((event) => {
     if (event.type === "message") return;
-    seen = nextSeen(seen, event, Date.now());
+    // A reload goes on under the same id, also under one that it had to take anew.
+    if (event.type === "state") remember(KEPT, viewer.id);
+    seen = nextSeen(seen, event, viewer.state, Date.now());
     if (seen.link.kind === "closed") viewer.close();
     onChange(seen, event);
   });
@@ -74,11 +79,13 @@ export function watch({ topic, token }, onChange) {
 /**
  * @param {Seen} seen
  * @param {News} event
+ * @param {LinkState} state
  * @param {number} now
  * @returns {Seen}
  */
-function nextSeen(seen, event, now) {
-  if (event.type === "state") return { ...seen, link: nextLink(seen.link, event.state, now) };
+function nextSeen(seen, event, state, now) {
+  const changedAt = state.status === "live" ? state.changedAt : null;
+  if (event.type === "state") return { ...seen, link: nextLink(seen.link, event.state, now), changedAt: changedAt ?? seen.changedAt };
   const { session, revision } = event;
-  return { ...seen, session, revision, changedAt: now };
+  return { ...seen, session, revision, changedAt };
 }

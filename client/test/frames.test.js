@@ -32,6 +32,10 @@ test("the same frames as the daemon's tests", async (t) => {
       if (expect.event) assert.deepEqual(news[0].origins, frame.origins ?? {});
       if (expect.server) assert.deepEqual([state.link.server, state.heartbeatMs], [expect.server, frame.heartbeatMs]);
       if (expect.host) assert.deepEqual(state.link.host, { source: expect.host.source, seenAt: NOW - expect.host.seenMs });
+      if (expect.server || expect.host) {
+        assert.equal(state.link.changedAt, "changedMs" in frame ? NOW - frame.changedMs : null);
+        assert.equal(state.link.frozen, frame.frozen ?? false);
+      }
       if (expect.reason) assert.deepEqual([state.link.status, state.link.reason, state.link.retryAt - NOW], ["waiting", expect.reason, expect.retryAfterMs]);
     });
 });

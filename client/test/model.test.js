@@ -109,3 +109,41 @@ test("no order of events dials while hidden, leaves two sockets, or stirs a clos
     }
   }
 });
+
+test("two viewers with one id, as a duplicated tab has it, part for good", () => {
+  for (let round = 1; round <= 100; round++) {
+    const roll = dice(round);
+    const clock = new Clock();
+    const { now, setTimeout, clearTimeout } = clock;
+    const tabs = Array.from({ length: 2 + roll(3) }, () => {
+      const { FakeSocket, dialed, last } = sockets(clock);
+      const random = () => roll(1_000_000) / 1_000_000;
+      return { viewer: connect("h:1", { WebSocket: FakeSocket, now, setTimeout, clearTimeout, random, document: null, window: null, token: "x", id: "copied" }), dialed, last };
+    });
+    /** The daemon's rule: the newer one with the same id stays. */
+    const held = new Map();
+    const join = (tab) => {
+      if (tab.viewer.state.status !== "connecting") return;
+      const id = new URL(tab.last().url).searchParams.get("id");
+      tab.last().open();
+      const older = held.get(id);
+      held.set(id, tab);
+      if (older && older !== tab && older.viewer.id === id) older.last().say({ type: "bye", reason: "replaced", retryAfterMs: 0 });
+    };
+    for (let turn = 0; turn < 40; turn++) {
+      clock.pass(roll(200));
+      join(tabs[roll(tabs.length)]);
+      // A reload or a lost network brings the same id again.
+      if (turn < 20 && !roll(4)) tabs[roll(tabs.length)].last().onclose({ code: 1006 });
+    }
+    for (let calm = 0; calm < 100; calm++) {
+      clock.pass(200);
+      tabs.forEach(join);
+    }
+    assert.ok(tabs.every(({ viewer }) => viewer.state.status === "live"), `round ${round}: all are live`);
+    assert.equal(new Set(tabs.map(({ viewer }) => viewer.id)).size, tabs.length, `round ${round}: each has an id of its own`);
+    const dials = tabs.map(({ dialed }) => dialed.length);
+    clock.pass(600_000);
+    assert.deepEqual(tabs.map(({ dialed }) => dialed.length), dials, `round ${round}: and nobody dials again`);
+  }
+});

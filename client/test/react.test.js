@@ -13,7 +13,7 @@ function rendering(strict) {
   const clock = new Clock();
   const { dialed, FakeSocket, last } = sockets(clock);
   const { now, setTimeout, clearTimeout } = clock;
-  const environment = { WebSocket: FakeSocket, now, setTimeout, clearTimeout, random: () => 0, document: null, window: null };
+  const environment = { WebSocket: FakeSocket, now, setTimeout, clearTimeout, random: () => 0, document: null, window: null, id: "" };
   const seen = [];
   const Show = ({ url, topic }) => (seen.push(useOnlooker(url, { ...environment, topic })), null);
   let root;

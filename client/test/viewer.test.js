@@ -5,26 +5,27 @@ import { gzipSync } from "node:zlib";
 import { connect, delay, initial, step, target } from "../onlooker.js";
 import { Clock, Page, sockets } from "./clock.js";
 
-/** A viewer whose whole world is in the test's hands. */
+/** A viewer whose whole world is in the test's hands; without an id, so that addresses are what they are. */
 function watching(url = "ws://host:9876", options = {}) {
   const clock = new Clock();
   const page = new Page();
   const { dialed, FakeSocket, last } = sockets(clock);
   const { now, setTimeout, clearTimeout } = clock;
-  const viewer = connect(url, { WebSocket: FakeSocket, now, setTimeout, clearTimeout, random: () => 0, document: page, window: page, ...options });
+  const viewer = connect(url, { WebSocket: FakeSocket, now, setTimeout, clearTimeout, random: () => 0, document: page, window: page, id: "", ...options });
   const events = [];
   viewer.subscribe((event) => events.push(event));
   return { clock, page, dialed, last, viewer, events };
 }
+const gaps = (dialed) => dialed.slice(1).map((socket, i) => socket.at - dialed[i].at);
 const SESSION = { name: "Demo", data: { a: 1 }, config: { speed: 1 }, metadata: {} };
 const snapshot = (revision, payload = SESSION) => ({ type: "session_update", topic: "main", revision, payload });
 const delta = (revision, payload) => ({ type: "config_update", topic: "main", revision, payload });
 const hello = (more = {}) => ({ type: "hello", protocol: 1, server: "onlooker/0.1.0", topic: "main", revision: "5", resumed: "snapshot", heartbeatMs: 5000, ...more });
 
-test("the core stays one file without imports, under 4 KB gzipped", () => {
+test("the core stays one file without imports, under 5 KB gzipped", () => {
   const source = readFileSync(new URL("../onlooker.js", import.meta.url));
   assert.doesNotMatch(source.toString(), /^import |[^.]import\(/m);
-  assert.ok(gzipSync(source, { level: 9 }).length < 4096, `${gzipSync(source, { level: 9 }).length} bytes`);
+  assert.ok(gzipSync(source, { level: 9 }).length < 5120, `${gzipSync(source, { level: 9 }).length} bytes`);
 });
 
 test("addresses", async (t) => {
@@ -59,8 +60,8 @@ test("the token goes into the subprotocol, the topic into the query", () => {
 test("step: a table of what follows", async (t) => {
   const base = { ...initial, target: target("h:1", { token: "x" }), id: 3 };
   const connecting = { ...base, link: { status: "connecting", attempt: 0, heardAt: 0 } };
-  const live = { ...base, openedAt: 0, heardAt: 0, link: { status: "live", openedAt: 0, server: null, host: null } };
-  const waiting = { ...base, attempt: 2, link: { status: "waiting", attempt: 2, retryAt: 9, reason: "lost", code: 1006, heardAt: 0 } };
+  const live = { ...base, openedAt: 0, heardAt: 0, link: { status: "live", openedAt: 0, server: null, host: null, changedAt: null, frozen: false } };
+  const waiting = { ...base, attempt: 2, dialedAt: -1000, link: { status: "waiting", attempt: 2, retryAt: 9, reason: "lost", code: 1006, heardAt: 0 } };
   const closed = { ...base, link: { status: "closed" } };
   const table = [
     ["an open socket is live", connecting, { type: "open", id: 3 }, "live", ["timer"]],
@@ -72,6 +73,7 @@ test("step: a table of what follows", async (t) => {
     ["hiding stops the wait's timer", waiting, { type: "hide" }, "waiting", ["drop", "timer"]],
     ["hiding keeps a live socket", live, { type: "hide" }, "live", []],
     ["shown while waiting dials at once", waiting, { type: "wake", open: false }, "connecting", ["drop", "dial", "timer"]],
+    ["shown again right after a dial waits a moment", { ...waiting, dialedAt: 0 }, { type: "wake", open: false }, "waiting", ["drop", "timer"]],
     ["shown with a closed socket dials at once", live, { type: "wake", open: false }, "connecting", ["drop", "dial", "timer"]],
     ["shown with an open one stays", live, { type: "wake", open: true }, "live", []],
     ["back online, a quiet socket is replaced", live, { type: "wake", open: true, online: true, now: 2000 }, "connecting", ["drop", "dial", "timer"]],
@@ -91,28 +93,35 @@ test("step: a table of what follows", async (t) => {
     });
 });
 
-test("up to the cap no gap is shorter than the one before, whatever the dice say", () => {
-  for (let n = 0; n < 4; n++) assert.ok(delay(n + 1, 0.999999) >= delay(n, 0) - 0.02);
-  assert.equal(delay(0, 0), 2000);
-  assert.equal(delay(1, 0), 3000);
-  assert.equal(delay(50, 0), 15000);
-  assert.ok(delay(50, 0.9999) >= 10000);
+test("three tries within a second, then the recipe's; no gap is shorter than the one before, whatever the dice say", () => {
+  const longest = Array.from({ length: 12 }, (_, n) => delay(n, 0));
+  assert.deepEqual(longest, [100, 300, 500, 2000, 3000, 4500, 6750, 10125, 15000, 15000, 15000, 15000]);
+  assert.ok(longest[0] + longest[1] + longest[2] < 1000);
+  for (let n = 0; n < 8; n++) assert.ok(delay(n + 1, 0.999999) >= delay(n, 0) - 0.02);
+  assert.ok(delay(0, 0.999999) >= 0 && delay(50, 0.9999) >= 10000);
+});
+
+test("the delays are the caller's", () => {
+  const { clock, dialed, last } = watching("h:1", { token: "x", delays: [50, 700] });
+  for (const ms of [50, 700, 700]) { last().fail(); clock.pass(ms); }
+  assert.deepEqual(gaps(dialed), [50, 700, 700]);
+  assert.deepEqual([delay(0, 0.5, [1000]), delay(9, 0.5, [1000, 2000])], [500, 1500]);
+  assert.equal(target("h:1", { delays: [] }).delays.length, 9, "none are the usual ones, not none at all");
 });
 
 test("the backoff grows while connections fail and only a proved one resets it", () => {
   const { clock, dialed, last, viewer } = watching("h:1", { token: "x" });
-  const gaps = () => dialed.slice(1).map((socket, i) => socket.at - dialed[i].at);
-  for (const ms of [2000, 3000, 4500]) { last().fail(); clock.pass(ms); }
-  assert.deepEqual(gaps(), [2000, 3000, 4500]);
+  for (const ms of [100, 300, 500, 2000]) { last().fail(); clock.pass(ms); }
+  assert.deepEqual(gaps(dialed), [100, 300, 500, 2000]);
   last().open();
   clock.pass(3999);
   last().fail(1006);
-  assert.equal(viewer.state.retryAt - clock.now(), 6750, "opened, yet it proved nothing");
-  clock.pass(6750);
+  assert.equal(viewer.state.retryAt - clock.now(), 3000, "opened, yet it proved nothing");
+  clock.pass(3000);
   last().open();
   clock.pass(4000);
   last().fail(1006);
-  assert.equal(viewer.state.retryAt - clock.now(), 2000);
+  assert.equal(viewer.state.retryAt - clock.now(), 100);
 });
 
 test("a socket that does not open within 8 s is given up", () => {
@@ -139,19 +148,82 @@ test("a bye without a proper wish waits as any loss does", () => {
     const { clock, last, viewer } = watching();
     last().open();
     last().say({ type: "bye", ...frame });
-    assert.deepEqual([viewer.state.reason, viewer.state.retryAt - clock.now()], ["bye", 2000]);
+    assert.deepEqual([viewer.state.reason, viewer.state.retryAt - clock.now()], ["bye", 100]);
   }
 });
 
 test("close codes and reasons surface, and it tries on", () => {
-  for (const [code, said, reason] of [[4404, "", "deleted"], [1008, "", "refused"], [1008, "token expired", "token expired"], [1001, "", "stopping"], [1013, "", "busy"], [1006, "", "lost"]]) {
+  for (const [code, said, reason] of [[4404, "", "deleted"], [1008, "", "refused"], [1008, "token expired", "token expired"], [1001, "", "stopping"], [1013, "", "busy"], [4409, "", "replaced"], [1006, "", "lost"]]) {
     const { clock, dialed, last, viewer } = watching();
     last().open();
     last().fail(code, said);
     assert.deepEqual([viewer.state.reason, viewer.state.code], [reason, code]);
-    clock.pass(2000);
+    clock.pass(100);
     assert.equal(dialed.length, 2);
   }
+});
+
+/** Tries until it is live or `ms` are over; each fails at once. */
+function failing({ clock, last, viewer }, ms) {
+  const end = clock.now() + ms;
+  while (clock.now() < end) {
+    if (viewer.state.status === "connecting") last().fail(1006);
+    clock.pass(1);
+  }
+}
+
+test("a host that stopped has stopped until it is back, and is looked for every second at first", () => {
+  for (const random of [0, 0.5, 0.9999]) {
+    const all = watching("h:1", { random: () => random });
+    const { clock, dialed, last, viewer } = all;
+    last().open();
+    clock.pass(5000);
+    const stopped = clock.now();
+    last().say({ type: "bye", reason: "stopping", retryAfterMs: 400 });
+    failing(all, 60_000);
+    assert.deepEqual([viewer.state.reason, viewer.state.code], ["stopping", null]);
+    const tries = dialed.slice(1).map((socket) => socket.at - stopped);
+    assert.equal(tries[0], 400, "the daemon says when the first one comes");
+    const early = tries.filter((at) => at <= 15_000);
+    early.forEach((at, i) => assert.ok(at - (early[i - 1] ?? 0) <= 1000, `${early}`));
+    assert.ok(early.length <= 40, `${early.length} tries`);
+    const later = tries.filter((at) => at > 17_000);
+    later.forEach((at, i) => assert.ok(i < 1 || at - later[i - 1] >= delay(3 + i, 0.9999) - 2, `the recipe's from there on: ${later}`));
+    while (viewer.state.status !== "connecting") clock.pass(100);
+    last().open();
+    assert.equal(viewer.state.status, "live");
+    last().fail(1006);
+    assert.equal(viewer.state.reason, "lost", "and what it was is forgotten");
+  }
+});
+
+test("a server without a bye that closes with 1001 has stopped too", () => {
+  const all = watching("h:1");
+  all.last().open("");
+  all.last().fail(1001);
+  failing(all, 5000);
+  assert.equal(all.viewer.state.reason, "stopping");
+});
+
+test("focus, pageshow and visibilitychange dial at once, but never in a loop", () => {
+  const { clock, page, dialed, last, viewer } = watching("h:1", { token: "x" });
+  for (const ms of [100, 300, 500, 2000, 3000]) { last().fail(); clock.pass(ms); }
+  last().fail();
+  clock.pass(300);
+  const before = dialed.length;
+  page.dispatchEvent(new Event("focus"));
+  assert.equal(dialed.length, before + 1);
+  for (let burst = 0; burst < 500; burst++) {
+    if (viewer.state.status === "connecting") last().fail();
+    for (const event of ["focus", "pageshow", "visibilitychange"]) page.dispatchEvent(new Event(event));
+    clock.pass(2);
+  }
+  assert.ok(dialed.length - before <= 6, `${dialed.length - before} dials in a second of events`);
+  if (viewer.state.status === "waiting") clock.pass(250);
+  last().open();
+  const live = dialed.length;
+  for (let burst = 0; burst < 100; burst++) page.dispatchEvent(new Event("focus"));
+  assert.deepEqual([dialed.length, viewer.state.status], [live, "live"], "a healthy socket is left alone");
 });
 
 test("close is for ever: no timer, no socket, no page event brings it back", () => {
@@ -239,14 +311,14 @@ test("shown again, a socket that missed a heartbeat is replaced, a fresh one is 
 
 test("a proved connection that is replaced when shown leaves no old failures behind", () => {
   const { clock, page, last, viewer } = watching("h:1", { token: "x" });
-  for (const ms of [2000, 3000, 4500]) { last().fail(); clock.pass(ms); }
+  for (const ms of [100, 300, 500]) { last().fail(); clock.pass(ms); }
   last().open();
   clock.pass(60_000);
   page.show(true);
   last().readyState = 3;
   page.show();
   last().fail();
-  assert.equal(viewer.state.retryAt - clock.now(), 2000);
+  assert.equal(viewer.state.retryAt - clock.now(), 100);
 });
 
 test("without heartbeats, a socket hidden for half a minute is replaced", () => {
@@ -296,6 +368,96 @@ test("the host's own state: alive, silent, ended, and since when", () => {
   assert.deepEqual(viewer.state.host, { source: "ended", seenAt: clock.now() - 1200 });
   last().say({ type: "heartbeat", revision: "5", hostSeenMs: null, source: "silent" });
   assert.deepEqual(viewer.state.host, { source: "silent", seenAt: null });
+});
+
+const changedAgo = ({ clock, viewer }) => viewer.state.changedAt === null ? null : clock.now() - viewer.state.changedAt;
+
+test("when it changed: the daemon's word as measured here, whatever the two clocks say", () => {
+  const all = watching();
+  const { clock, last, viewer, events } = all;
+  clock.time = 5; // 1970
+  last().open();
+  assert.equal(changedAgo(all), null);
+  last().say(hello({ changedMs: 180_000 }));
+  assert.equal(changedAgo(all), 180_000);
+  last().say(snapshot("5"));
+  assert.equal(changedAgo(all), 180_000, "what only catches up is no change");
+  clock.pass(2000);
+  last().say(delta("6", { speed: 2 }));
+  assert.equal(changedAgo(all), 0, "a change is news when it arrives");
+  assert.equal(events.at(-1).type, "config", "and says so itself");
+  clock.pass(1000);
+  last().say(delta("6", { speed: 2 }));
+  assert.equal(changedAgo(all), 1000, "an old frame is none");
+  last().say({ type: "heartbeat", revision: "6", hostSeenMs: 0, changedMs: 1200, source: "alive" });
+  assert.equal(changedAgo(all), 1200);
+  last().say({ type: "heartbeat", revision: "6", hostSeenMs: 0, source: "alive" });
+  assert.equal(changedAgo(all), 1200, "kept where nothing is said");
+  assert.equal(viewer.state.status, "live");
+});
+
+test("what catches up and what is news", async (t) => {
+  const said = (...frames) => {
+    const all = watching();
+    all.last().open(frames[0].type === "hello" ? "onlooker.v1" : "");
+    frames.forEach((frame) => all.last().say(frame));
+    return changedAgo(all);
+  };
+  await t.test("a first session is news", () => assert.equal(said(hello({ revision: "0" }), snapshot("5")), 0));
+  await t.test("a viewer that was current is told only news", () => assert.equal(said(hello({ resumed: "current", changedMs: 9 }), snapshot("6")), 0));
+  await t.test("a daemon that does not say when", () => assert.equal(said(hello(), snapshot("5")), null));
+  await t.test("a plain server's first session: who knows", () => assert.equal(said(snapshot(undefined)), null));
+  await t.test("its changes", () => assert.equal(said(snapshot(undefined), delta(undefined, { speed: 2 })), 0));
+});
+
+test("frozen by the host, and let go", () => {
+  const { last, viewer } = watching();
+  last().open();
+  assert.equal(viewer.state.frozen, false);
+  last().say(hello({ frozen: true }));
+  assert.equal(viewer.state.frozen, true);
+  last().say({ type: "heartbeat", revision: "5", source: "alive", frozen: true });
+  assert.equal(viewer.state.frozen, true);
+  last().say({ type: "heartbeat", revision: "5", source: "alive" });
+  assert.equal(viewer.state.frozen, false);
+});
+
+const idOf = (socket) => new URL(socket.url).searchParams.get("id");
+
+test("each viewer has an id of its own, which a reload may keep and a plain server never sees", () => {
+  const [one, two] = [watching("h:1", { id: undefined }), watching("h:1", { id: undefined })];
+  assert.match(idOf(one.last()), /^[A-Za-z0-9_-]{16,44}$/);
+  assert.notEqual(idOf(one.last()), idOf(two.last()));
+  assert.equal(one.viewer.id, idOf(one.last()));
+  one.last().open();
+  one.last().fail(1006);
+  one.clock.pass(100);
+  assert.equal(idOf(one.last()), idOf(one.dialed[0]), "the same after a loss");
+  one.viewer.connect("b:1");
+  assert.equal(idOf(one.last()), idOf(one.dialed[0]), "and elsewhere");
+  assert.equal(watching("h:1/?x=1", { id: "tab-7" }).last().url, "ws://h:1/?x=1&id=tab-7");
+  assert.equal(watching("h:1", { id: "tab-7", plain: true }).last().url, "ws://h:1/");
+  two.last().fail(1006);
+  assert.deepEqual([two.last().url, two.last().protocols], ["ws://h:1/", []]);
+});
+
+test("without crypto, as in React Native, there is an id too", (t) => {
+  const there = Object.getOwnPropertyDescriptor(globalThis, "crypto");
+  if (there) t.after(() => Object.defineProperty(globalThis, "crypto", there));
+  Object.defineProperty(globalThis, "crypto", { value: undefined, configurable: true });
+  const ids = [1, 2].map(() => idOf(watching("h:1", { id: undefined }).last()));
+  ids.forEach((id) => assert.match(id, /^[A-Za-z0-9_-]{16,44}$/));
+  assert.notEqual(ids[0], ids[1]);
+});
+
+test("replaced by another with its id, it takes a new one and is back at once", () => {
+  const { clock, dialed, last, viewer } = watching("h:1", { id: "copied", random: () => 0.7 });
+  last().open();
+  last().say({ type: "bye", reason: "replaced", retryAfterMs: 0 });
+  clock.pass(0);
+  assert.equal(dialed.length, 2);
+  assert.match(viewer.id, /^copied-[a-z0-9]+$/);
+  assert.equal(idOf(last()), viewer.id);
 });
 
 test("snapshots rebuild, deltas retune, old revisions are nothing", () => {

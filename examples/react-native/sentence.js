@@ -5,7 +5,7 @@
  * @returns {{ tone: "live" | "wait" | "stop", text: string }}
  */
 export function sentence(state) {
-  if (state.status === "live") return liveSentence(state.host);
+  if (state.status === "live") return liveSentence(state);
   if (state.status === "waiting" && state.reason === "stopping") return { tone: "stop", text: "the host has stopped" };
   if (state.status === "waiting" || state.status === "connecting") {
     const since = state.heardAt;
@@ -14,10 +14,10 @@ export function sentence(state) {
   return { tone: "stop", text: "disconnected" };
 }
 
-/** @param {import("../../client/types.js").HostSeen | null} host */
-function liveSentence(host) {
-  if (host?.source === "ended") return { tone: "stop", text: "the host has stopped" };
-  if (host?.source === "silent") return { tone: "wait", text: host.seenAt ? `frozen since ${clock(host.seenAt)}` : "frozen" };
+/** A host that wrote once and left is live; one that was attached and lost is not. @param {import("../../client/types.js").Live} state */
+function liveSentence({ host, frozen }) {
+  if (frozen) return { tone: "wait", text: "paused by the host" };
+  if (host?.source === "ended") return { tone: "stop", text: host.seenAt ? `frozen since ${clock(host.seenAt)}` : "frozen" };
   return { tone: "live", text: "live" };
 }
 

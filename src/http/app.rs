@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::live::Current;
 use super::options::Page;
+use super::reports::Reports;
 use crate::hub::Hub;
 use crate::viewer::Viewers;
 use crate::wire::Problem;
@@ -29,6 +30,8 @@ pub struct App {
     pub tasks: TaskTracker,
     /// Once cancelled, nothing new is accepted.
     pub stop: CancellationToken,
+    /// Where phones' reports of `/check` go, if anybody wants them.
+    pub reports: Option<Reports>,
     /// How many connections each address has.
     pub addresses: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
 }

@@ -48,6 +48,13 @@ impl Links {
         self
     }
 
+    /// The link to the check of a phone's connection.
+    pub fn check(&self) -> PageLink {
+        let (page, fragment) = self.page.split_once('#').unwrap_or((&self.page, ""));
+        let hash = if fragment.is_empty() { "" } else { "#" };
+        PageLink::new(format!("{page}check{hash}{fragment}"))
+    }
+
     /// The links of a daemon that listens on `local`, on a machine with these addresses.
     pub fn new(
         options: &LinkOptions,

@@ -33,18 +33,39 @@ pub async fn host() -> Response {
     page("host.html")
 }
 
+/// The check of a phone's connection, which reports what it finds if somebody wants it.
+pub fn check(is_reported: bool) -> Response {
+    let Some(file) = PAGES.get_file("check.html").filter(|_| is_reported) else {
+        return page("check.html");
+    };
+    let html = String::from_utf8_lossy(file.contents());
+    built_in(
+        html.replacen("<body", "<body data-reported", 1),
+        "check.html",
+    )
+}
+
 pub async fn client() -> Response {
-    built_in(include_bytes!("../../client/onlooker.js"), "onlooker.js")
+    built_in(
+        &include_bytes!("../../client/onlooker.js")[..],
+        "onlooker.js",
+    )
 }
 
 /// The HTTP API, described for programs.
 pub async fn openapi() -> Response {
-    built_in(include_bytes!("../../docs/openapi.json"), "openapi.json")
+    built_in(
+        &include_bytes!("../../docs/openapi.json")[..],
+        "openapi.json",
+    )
 }
 
 /// The sockets, described for programs.
 pub async fn asyncapi() -> Response {
-    built_in(include_bytes!("../../docs/asyncapi.json"), "asyncapi.json")
+    built_in(
+        &include_bytes!("../../docs/asyncapi.json")[..],
+        "asyncapi.json",
+    )
 }
 
 pub async fn asset(PathPart(name): PathPart<String>) -> Response {
@@ -73,7 +94,7 @@ fn page(name: &str) -> Response {
     }
 }
 
-fn built_in(contents: &'static [u8], name: &str) -> Response {
+fn built_in(contents: impl Into<Body>, name: &str) -> Response {
     let extension = Path::new(name).extension();
     let kind = match extension.and_then(|extension| extension.to_str()) {
         Some("html") => "text/html; charset=utf-8",
@@ -83,7 +104,7 @@ fn built_in(contents: &'static [u8], name: &str) -> Response {
         _ => "application/json",
     };
     let headers = [(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-cache")];
-    (Extension(BuiltIn), headers, Body::from(contents)).into_response()
+    (Extension(BuiltIn), headers, contents.into()).into_response()
 }
 
 async fn serve_directory(directory: &Path, request: Request) -> Response {

@@ -138,6 +138,14 @@ impl FieldAnswer {
     }
 }
 
+pub async fn changes(
+    State(app): Shared,
+    PathPart(name): Name,
+) -> Result<impl IntoResponse, Problem> {
+    let entry = find(&app, &name)?;
+    Ok(([NO_STORE], Json(app.hub.latest(&entry))))
+}
+
 pub async fn fields(
     State(app): Shared,
     PathPart(name): Name,

@@ -18,7 +18,7 @@ use tower_http::compression::CompressionLayer;
 use super::answer::wrong_method;
 use super::app::App;
 use super::gate::{gate, is_upgrade};
-use super::{actions, events, metrics, operations, pages, read, sockets, write};
+use super::{actions, check, events, metrics, operations, pages, read, sockets, write};
 use crate::access::Need::{self, Host, Nothing, Probe, Viewer};
 
 /// Everything that the daemon answers. A request brings its [`Peer`](super::peer::Peer) along as
@@ -33,7 +33,7 @@ impl Routes {
     pub fn new(app: &Arc<App>) -> Routes {
         let other = pages::other.layer(CompressionLayer::new());
         Routes {
-            requests: requests(Table::new(app)).or_else(other),
+            requests: reports(requests(Table::new(app)), app).or_else(other),
             sockets: sockets(Table::new(app)).or_else(sockets::unknown),
         }
     }
@@ -67,6 +67,7 @@ fn requests(table: Table) -> Table {
     table
         .route("/", Nothing, page(get(pages::index)))
         .route("/host", Nothing, page(get(pages::host)))
+        .route("/check", Nothing, page(get(check::page)))
         .route("/onlooker.js", Nothing, page(get(pages::client)))
         .route("/openapi.json", Nothing, page(get(pages::openapi)))
         .route("/asyncapi.json", Nothing, page(get(pages::asyncapi)))
@@ -87,6 +88,7 @@ fn requests(table: Table) -> Table {
         .route("/api/topics/{topic}/config/{field}", Viewer, get(read::field))
         .route("/api/topics/{topic}/config/{field}", Host, put(write::field))
         .route("/api/topics/{topic}/fields", Viewer, get(read::fields))
+        .route("/api/topics/{topic}/changes", Host, get(read::changes))
         .route("/api/topics/{topic}/broadcast", Host, post(write::broadcast))
         .route("/api/topics/{topic}/resend", Host, post(write::resend))
         .route("/api/viewers", Host, get(read::viewers))
@@ -95,6 +97,14 @@ fn requests(table: Table) -> Table {
         .route("/api/freeze", Host, delete(actions::let_go))
         .route("/api/resend", Host, post(actions::resend))
         .route("/api/next-address", Host, post(actions::next_address))
+}
+
+/// What a phone found out: only where somebody wants to know.
+fn reports(table: Table, app: &App) -> Table {
+    match app.reports {
+        Some(_) => table.route("/check", Viewer, post(check::report)),
+        None => table,
+    }
 }
 
 /// Pages are worth compressing; state is compressed where it is shared, on the sockets.

@@ -160,9 +160,16 @@ async fn write(
 ) -> Result<(Receipt, Arc<Writer>), Problem> {
     let name = name.parse()?;
     let size = request.body.as_ref().map_or(0, Bytes::len);
-    let (change, options) = match off_thread(size, move || read(&request)).await? {
-        Ok(asked) => asked,
-        Err(refused) => {
+    let read = move || {
+        let asked = read(&request);
+        let author = asked.is_err().then(|| request.author());
+        (asked, author)
+    };
+    let (change, options) = match off_thread(size, read).await? {
+        (Ok(asked), _) => asked,
+        (Err(refused), author) => {
+            let author = author.unwrap_or_default();
+            app.hub.refused(&name, &author, refused.told());
             if refused.is_refusal() {
                 app.hub.announce(&name).await;
             }

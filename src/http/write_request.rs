@@ -120,7 +120,17 @@ impl WriteRequest {
             address: Some(self.ip),
             if_match: self.if_match()?,
             existing: existing || self.headers.contains_key(IF_MATCH),
+            ..WriteOptions::default()
         })
+    }
+
+    /// Who asks, as far as that is known of a request that is not understood.
+    pub fn author(&self) -> WriteOptions {
+        WriteOptions {
+            writer: Arc::new(self.writer().unwrap_or_default()),
+            address: Some(self.ip),
+            ..WriteOptions::default()
+        }
     }
 
     /// The revision that the writer expects; `None` if any will do.

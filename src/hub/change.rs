@@ -12,7 +12,7 @@ use super::clock::unix_micros;
 use super::entry::{State, TopicEntry};
 use super::job::{Intent, Permit, Promise};
 use super::life::{Life, Turn};
-use super::receipt::{Receipt, WriteError, WriteOptions};
+use super::receipt::{Found, Receipt, WriteError, WriteOptions};
 use crate::state::json::{Kind, LARGE};
 use crate::state::revision::Revision;
 use crate::state::session::{FieldName, Session};
@@ -67,6 +67,7 @@ impl TopicEntry {
         let has_changed = matches!(written, Written::Applied { .. });
         let replaced = has_changed.then(|| self.note(&mut state, options));
         let (receipt, fields) = receipt(written, &version, before.is_none());
+        state.tell_accepted(options, &receipt.found, version.revision);
         let intent = Intent::Write {
             made: receipt.created,
             address: options.address,
@@ -229,9 +230,17 @@ fn receipt(
     version: &Version,
     created: bool,
 ) -> (Receipt, Option<Vec<FieldName>>) {
-    let (revision, touched, fields) = match written {
-        Written::Unchanged { revision, touched } => (revision, touched, Some(Vec::new())),
-        Written::Applied { revision, fields } => (revision, revision, fields),
+    let (revision, touched, fields, found) = match written {
+        Written::Unchanged {
+            revision,
+            touched,
+            ignored,
+        } => (revision, touched, Some(Vec::new()), Found::Nothing(ignored)),
+        Written::Applied {
+            revision,
+            fields,
+            parts,
+        } => (revision, revision, fields, Found::Changed(parts)),
     };
     let receipt = Receipt {
         revision,
@@ -239,6 +248,7 @@ fn receipt(
         created,
         session: version.session.clone(),
         kept: true,
+        found,
     };
     (receipt, fields)
 }

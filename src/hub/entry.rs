@@ -11,8 +11,8 @@ use super::authors::Authors;
 use super::clock::millis;
 use super::durability::Durability;
 use super::encodings::Encodings;
+use super::latest::Latest;
 use super::life::{Life, Turn};
-
 use super::options::Flow;
 use super::sources::Sources;
 use crate::state::debounce::Debounce;
@@ -33,6 +33,8 @@ pub struct TopicEntry {
     /// Everybody who watches, and those of them who count as viewers.
     watching: AtomicUsize,
     viewers: AtomicUsize,
+    /// How many of them have missed a flush because they took nothing.
+    behind: AtomicUsize,
     pub(super) encodings: Encodings,
     pub(super) sources: Arc<Sources>,
     /// How often a host asked for everything to be sent again.
@@ -60,6 +62,7 @@ pub(super) struct State {
     /// Who made the changes that wait to be flushed.
     pub(super) authors: Authors,
     pub(super) last_push: Option<Instant>,
+    pub(super) latest: Latest,
     /// When what is shown changed last, if that is known.
     pub(super) changed: Option<Instant>,
 }
@@ -84,6 +87,7 @@ impl TopicEntry {
             snapshot: None,
             authors: Authors::default(),
             last_push: None,
+            latest: Latest::default(),
             changed: None,
         };
         TopicEntry {
@@ -92,6 +96,7 @@ impl TopicEntry {
             changed: Notify::new(),
             watching: AtomicUsize::new(0),
             viewers: AtomicUsize::new(0),
+            behind: AtomicUsize::new(0),
             encodings: Encodings::default(),
             sources,
             resends: AtomicU64::new(0),
@@ -112,6 +117,16 @@ impl TopicEntry {
     /// How many viewers watch it; host panels are none.
     pub fn viewers(&self) -> usize {
         self.viewers.load(Ordering::Relaxed)
+    }
+
+    /// How many of them have missed a flush, and have not caught up.
+    pub fn behind(&self) -> usize {
+        self.behind.load(Ordering::Relaxed)
+    }
+
+    /// Counts one more that has missed a flush, or one less.
+    pub(super) fn count_behind(&self, falls: bool) {
+        count(&self.behind, falls);
     }
 
     /// The session that is shown and its revision; none before the first write.
@@ -261,6 +276,8 @@ impl TopicEntry {
     /// ends; returns whether it has.
     pub(super) fn lose(&self) -> bool {
         let mut state = self.state();
+        let kept = state.durability.durable().map(|kept| kept.revision);
+        state.tell_lost(kept.unwrap_or_default());
         // What was frozen may be lost too.
         state.topic.show_all();
         let (revision, back) = state.durability.lose();

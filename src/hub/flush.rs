@@ -74,6 +74,7 @@ impl Hub {
         if let Some(frame) = &flushed.frame {
             entry.encodings.encode(frame);
         }
+        self.tell_sent(&flushed);
         tracing::trace!(
             topic = %entry.name(),
             from = %flushed.from,

@@ -55,6 +55,7 @@ impl TopicEntry {
         let mut state = self.state();
         let before = state.topic.shown_revision();
         state.topic.show_all();
+        state.latest.let_go();
         self.show_durable(&mut state);
         if state.topic.shown_revision() != before {
             state.changed = Some(Instant::now());

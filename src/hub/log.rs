@@ -3,15 +3,24 @@
 
 use std::net::IpAddr;
 
+use indexmap::IndexSet;
+
 use super::change::Write;
+use super::latest::Departure;
 use super::notices::cut;
 use super::receipt::{Receipt, WriteError};
+use super::told::{Told, sent_to};
 use crate::state::name::TopicName;
 use crate::state::revision::Revision;
 use crate::state::topic::Change;
 
 /// How many fields are named at most.
 const NAMED: usize = 8;
+
+/// Whether anybody reads what is made of each change.
+pub(super) fn is_verbose() -> bool {
+    tracing::enabled!(tracing::Level::DEBUG)
+}
 
 /// A write that is being made. Its line is logged when this is dropped, for a writer may go away
 /// before it is answered.
@@ -20,6 +29,7 @@ pub(super) struct WriteLine<'a> {
     write: &'a Write,
     status: Option<u16>,
     revision: Option<Revision>,
+    told: Option<Told>,
 }
 
 impl WriteLine<'_> {
@@ -29,24 +39,31 @@ impl WriteLine<'_> {
             write,
             status: None,
             revision: None,
+            told: None,
         }
     }
 
-    /// The answer to it, as HTTP has it.
-    pub(super) fn answered(&mut self, written: &Result<Receipt, WriteError>) {
+    /// The answer to it, as HTTP has it, and what became of it.
+    pub(super) fn answered(&mut self, written: &Result<Receipt, WriteError>, told: Option<Told>) {
         let (status, revision) = match written {
             Ok(receipt) => (200 + u16::from(receipt.created), Some(receipt.revision)),
             Err(WriteError::Stale(present)) => (412, Some(*present)),
             Err(error) => (error.problem().status, None),
         };
         (self.status, self.revision) = (Some(status), revision);
+        self.told = told;
     }
 }
 
 impl Drop for WriteLine<'_> {
     fn drop(&mut self) {
+        if !is_verbose() {
+            return;
+        }
         let Write { change, options } = self.write;
-        let writer = &options.writer;
+        let (writer, told) = (&options.writer, self.told.as_ref());
+        let unknown = "its writer left before it was answered";
+        let sentence = told.map_or(unknown.to_owned(), |told| sentence(told, &told.outcome()));
         tracing::debug!(
             topic = %self.topic,
             address = options.address.map(tracing::field::display),
@@ -54,12 +71,59 @@ impl Drop for WriteLine<'_> {
             device_id = writer.device_id,
             change = kind(change),
             size = change.text_len(),
-            fields = fields(change),
+            fields = fields(change).or_else(|| told.and_then(few)),
             status = self.status,
             revision = self.revision.map(tracing::field::display),
+            source = told.map(|told| &*told.source),
+            verdict = told.map(|told| told.verdict),
+            detail = told.and_then(|told| told.detail.as_deref()),
+            told = format!("{}: {sentence}", self.topic),
             "write"
         );
     }
+}
+
+/// Changes have left for the viewers: those of several writers in one line.
+pub(super) fn sent(topic: &TopicName, told: &[Told], departure: &Departure) {
+    const TOLD: usize = 3;
+    let mut changes: Vec<String> = told.iter().take(TOLD).map(Told::change).collect();
+    if told.len() > TOLD {
+        changes.push(format!("{} more", told.len() - TOLD));
+    }
+    let Departure {
+        to,
+        viewers,
+        behind,
+        ..
+    } = departure;
+    let outcome = sent_to(*viewers, *behind, &to.to_string());
+    tracing::debug!(
+        %topic,
+        fields = distinct(told.iter().flat_map(|told| &told.fields)),
+        changes = told.iter().map(|told| told.changes).sum::<u64>(),
+        revision = %to,
+        source = distinct(told.iter().map(|told| &told.source)),
+        verdict = "sent",
+        viewers,
+        behind,
+        told = format!("{topic}: {} · {outcome}", changes.join(", ")),
+        "sent"
+    );
+}
+
+/// Each of the names once.
+fn distinct<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let names: IndexSet<&str> = names.map(String::as_str).collect();
+    names.into_iter().collect::<Vec<_>>().join(",")
+}
+
+fn sentence(told: &Told, outcome: &str) -> String {
+    format!("{} · {outcome}", told.change())
+}
+
+/// The names of the parts that a change is about, if they are few.
+fn few(told: &Told) -> Option<String> {
+    (told.more == 0).then(|| told.fields.join(","))
 }
 
 /// A topic has its first session. That one of our own has it, such as a file's, is no news.

@@ -16,12 +16,14 @@ mod durability;
 mod encodings;
 mod entry;
 mod events;
+mod explain;
 mod failure;
 mod flush;
 mod freeze;
 mod health;
 mod job;
 mod keeper;
+mod latest;
 mod life;
 mod log;
 pub mod notices;
@@ -33,6 +35,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 mod text;
+mod told;
 mod topics;
 mod write;
 

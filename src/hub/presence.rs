@@ -27,6 +27,7 @@ pub struct Presence {
     entry: Arc<TopicEntry>,
     place: Place,
     encoding: Option<Encoding>,
+    is_behind: bool,
     is_counted: bool,
 }
 
@@ -58,6 +59,7 @@ impl Hub {
             entry,
             place,
             encoding: None,
+            is_behind: false,
             is_counted: false,
         })
     }
@@ -98,6 +100,15 @@ impl Presence {
         }
     }
 
+    /// It has missed a flush because it took nothing, or was sent what it lacked.
+    pub fn set_behind(&mut self, behind: bool) {
+        let behind = behind && self.is_counted;
+        if self.is_behind != behind {
+            self.is_behind = behind;
+            self.entry.count_behind(behind);
+        }
+    }
+
     /// Counts no more as a viewer, although it is still connected.
     pub fn uncount(&mut self) {
         self.set_counted(false);
@@ -110,6 +121,7 @@ impl Presence {
 
     fn set_counted(&mut self, counts: bool) {
         if self.is_counted != counts {
+            self.set_behind(false);
             self.is_counted = counts;
             let hub = &self.place.0;
             self.entry.count_viewer(counts);

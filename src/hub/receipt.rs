@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::state::revision::Revision;
 use crate::state::session::Session;
-use crate::state::topic::{Refusal, Writer};
+use crate::state::topic::{Parts, Refusal, Writer};
 use crate::wire::Problem;
 
 /// How a change is to be written.
@@ -15,6 +15,8 @@ pub struct WriteOptions {
     pub writer: Arc<Writer>,
     /// Its address; none for a part of the program.
     pub address: Option<IpAddr>,
+    /// What people call it if it has no address: a file's name, `stdin`; none: the library.
+    pub source: Option<Arc<str>>,
     /// Only if nothing has changed since this revision.
     pub if_match: Option<Revision>,
     /// Only if the topic exists already.
@@ -35,6 +37,17 @@ pub struct Receipt {
     /// Whether it is as durable as was asked for: false only if the store fails and changes
     /// stand all the same.
     pub kept: bool,
+    /// What it has changed, for people.
+    pub(super) found: Found,
+}
+
+/// What a change that was accepted has changed.
+#[derive(Clone, Debug)]
+pub(super) enum Found {
+    /// These parts of the session.
+    Changed(Parts),
+    /// Nothing, apart from what these pointers have dropped.
+    Nothing(Vec<String>),
 }
 
 /// What a deletion has come to.
@@ -72,6 +85,25 @@ pub enum WriteError {
 }
 
 impl WriteError {
+    /// The rule that was broken, without a value.
+    pub(super) fn rule(&self) -> String {
+        match self {
+            WriteError::Refused(refusal) => refusal.rule(),
+            WriteError::Stale(revision) => {
+                format!("If-Match is stale: the topic is at revision {revision} by now")
+            }
+            other => other.to_string(),
+        }
+    }
+
+    /// What is at fault, if it is not the change as a whole.
+    pub(super) fn parts(&self) -> Option<Parts> {
+        match self {
+            WriteError::Refused(refusal) => refusal.parts(),
+            _ => None,
+        }
+    }
+
     /// As it is reported over HTTP and the host socket.
     pub fn problem(&self) -> Problem {
         let (status, cause) = match self {

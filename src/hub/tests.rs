@@ -133,6 +133,129 @@ async fn what_cannot_be_kept_is_taken_back() {
     assert_eq!(room.data().as_deref(), Some("[4]"));
 }
 
+/// The source, the parts, the verdict and its detail of each change that is told, newest first.
+fn told(room: &Room) -> Vec<String> {
+    let told = room.hub.latest(&room.entry());
+    told.iter()
+        .map(|told| format!("{} · {}", told.change(), told.outcome()))
+        .collect()
+}
+
+#[tokio::test]
+async fn what_the_store_could_not_keep_was_refused() {
+    let room = Room::new();
+    room.write("[1]").await.expect("there is room");
+    room.disk.set_full(true);
+    room.write("[2]").await.expect_err("there is none");
+    let lost = "data from library · refused: it could not be kept, so it was taken back (--store)";
+    assert_eq!(told(&room)[0], lost);
+    assert_eq!(told(&room).len(), 2);
+}
+
+/// A hub that waits for a pause of 250 ms, 500 ms at most.
+fn debounced() -> Room {
+    let mut options = HubOptions::default();
+    options.flow.max_wait = Some(Duration::from_millis(500));
+    options.ignore = vec!["/metadata/ui".to_owned()];
+    Room::without_store(&options)
+}
+
+impl Room {
+    /// Writes as a source that calls itself so.
+    async fn write_as(&self, source_id: &str, change: Change) {
+        let written = self.hub.write(&self.topic, change, by(source_id)).await;
+        written.expect("it is accepted");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_is_told_to_wait_and_then_to_whom_it_was_sent() {
+    let room = debounced();
+    room.write_as("desk", data(r#"{"config":{"speed":1}}"#))
+        .await;
+    let waiting = "session from desk (library) · waiting for a pause of 250ms, 500ms at most";
+    assert_eq!(told(&room), [waiting]);
+    let mut viewer = room.hub.enter(&room.entry()).expect("there is room");
+    let revision = room.entry().revision();
+    tokio::time::sleep(Duration::from_millis(251)).await;
+    let sent = format!("session from desk (library) · sent as revision {revision} to 1 viewer");
+    assert_eq!(told(&room), [sent.as_str()]);
+    viewer.set_behind(true);
+    assert_eq!(told(&room), [format!("{sent}, 1 behind")], "by now");
+    viewer.set_behind(false);
+    room.write_as("desk", field("speed", "2")).await;
+    viewer.set_behind(true);
+    drop(viewer);
+    tokio::time::sleep(Duration::from_millis(251)).await;
+    let told = told(&room);
+    assert!(told[0].ends_with("but nobody watches"), "{told:?}");
+    assert_eq!(told[1], sent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_is_restored_before_it_left_was_replaced() {
+    let room = debounced();
+    room.write_as("desk", data(r#"{"config":{"speed":1}}"#))
+        .await;
+    tokio::time::sleep(Duration::from_millis(251)).await;
+    room.write_as("desk", field("speed", "2")).await;
+    room.write_as("panel", field("speed", "1")).await;
+    let revision = room.entry().revision();
+    tokio::time::sleep(Duration::from_millis(251)).await;
+    let sent = format!("sent as revision {revision}, but nobody watches");
+    let told = told(&room);
+    assert_eq!(told[0], format!("speed from panel (library) · {sent}"));
+    assert_eq!(
+        told[1],
+        format!("speed from desk (library) · {sent} · it changed again before it left")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_changes_nothing_is_told_and_why() {
+    let room = debounced();
+    room.write_as("desk", data(r#"{"config":{"speed":1}}"#))
+        .await;
+    room.write_as("desk", field("speed", "1")).await;
+    let ui = Json::parse(br#"{"metadata":{"ui":{"zoom":1}}}"#).expect("JSON");
+    room.write_as("desk", Change::Merge(ui)).await;
+    let stale = WriteOptions {
+        if_match: Some(Revision::ZERO),
+        ..by("desk")
+    };
+    let written = room
+        .hub
+        .write(&room.topic, field("speed", "2"), stale)
+        .await;
+    written.expect_err("it has changed");
+    let told = told(&room);
+    assert!(told[0].contains("refused: If-Match is stale: the topic is at revision"));
+    assert_eq!(
+        told[1..3],
+        [
+            "metadata from desk (library) · ignored: nothing else differs: /metadata/ui (--ignore)",
+            "speed from desk (library) · unchanged",
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_written_while_viewers_are_frozen_is_held() {
+    let room = debounced();
+    room.write_as("desk", data(r#"{"config":{"speed":1}}"#))
+        .await;
+    room.hub.freeze(true);
+    room.write_as("panel", field("speed", "2")).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let held = "speed from panel (library) · held: the viewers are frozen";
+    assert!(told(&room).contains(&held.to_owned()), "{:?}", told(&room));
+    assert!(told(&room)[0].starts_with("session from desk (library) · sent"));
+    room.hub.freeze(false);
+    assert!(told(&room)[1].contains("waiting for a pause"));
+    tokio::time::sleep(Duration::from_millis(251)).await;
+    assert!(told(&room)[0].starts_with("speed from panel (library) · sent"));
+}
+
 #[tokio::test]
 async fn a_change_on_top_of_a_lost_one_is_not_acknowledged() {
     let room = Room::new();

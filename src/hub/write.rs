@@ -42,38 +42,51 @@ impl Hub {
     ) -> Result<Receipt, WriteError> {
         let write = Arc::new(Write { change, options });
         let mut line = WriteLine::new(name, &write);
-        let written = self.write_to_present(name, &write).await;
-        line.answered(&written);
+        let (entry, written) = self.write_to_present(name, &write).await;
+        let told = self.explain(entry.as_ref(), &write, &written);
+        line.answered(&written, told);
+        // Before the change leaves.
+        drop(line);
+        if let Some(entry) = entry {
+            self.written(&entry, &written);
+        }
         written
     }
 
-    /// Writes to the topic that has the name, which may no longer be the one it was at first.
+    /// Writes to the topic that has the name, which may no longer be the one it was at first. Also
+    /// returns that topic, if there was one.
     async fn write_to_present(
         &self,
         name: &TopicName,
         write: &Arc<Write>,
-    ) -> Result<Receipt, WriteError> {
-        let (entry, written) = loop {
+    ) -> (Option<Arc<TopicEntry>>, Result<Receipt, WriteError>) {
+        loop {
             if self.0.stop.is_cancelled() {
-                return Err(WriteError::Stopping);
+                return (None, Err(WriteError::Stopping));
             }
-            let entry = self.to_write(name, &write.options)?;
+            let entry = match self.to_write(name, &write.options) {
+                Ok(entry) => entry,
+                Err(error) => return (None, Err(error)),
+            };
             let written = self.write_to(&entry, write).await;
             let is_gone = matches!(written, Err(WriteError::NoTopic(_)));
             if !is_gone || entry.life().is_open() {
-                break (entry, written);
+                return (Some(entry), written);
             }
             // Deleted in between: the name stands for another topic then, or for none.
             let waited = entry.until(|life| life != Life::Leaving);
             self.0.stop.run_until_cancelled(waited).await;
-        };
+        }
+    }
+
+    /// Does what follows from a write for all others.
+    fn written(&self, entry: &Arc<TopicEntry>, written: &Result<Receipt, WriteError>) {
         // What was lost has been counted where that is known.
         if !matches!(written, Ok(_) | Err(WriteError::Store(_))) {
             self.0.counts.refusals.fetch_add(1, Ordering::Relaxed);
         }
-        self.flush_for_writer(&entry);
+        self.flush_for_writer(entry);
         self.mark_change();
-        written
     }
 
     /// Tells those who fetch for themselves that a write to a topic was refused before it became

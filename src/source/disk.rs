@@ -2,11 +2,12 @@
 
 use std::fs::{self, File, Metadata};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::document::{self, Format};
+use super::document::{self, Format, lines};
+use super::input::{FOLDER, PIPE};
 use crate::state::session::Session;
 
 /// Tells one content, or one fault, from another.
@@ -17,7 +18,13 @@ pub type Fingerprint = u64;
 const FRACTIONS: Duration = Duration::from_millis(100);
 const WHOLE_SECONDS: Duration = Duration::from_millis(2100);
 
-/// A file that is looked at again and again.
+/// How much of the end of a log is read at first, in bytes, and how much more whenever that does
+/// not show its last lines.
+const END: u64 = 64 * 1024;
+const FURTHER: u64 = 8;
+
+/// A file that is looked at again and again. Of NDJSON only the last lines are read: a log may
+/// be far larger than a session.
 pub struct Disk {
     path: PathBuf,
     /// What its session is called unless it says otherwise.
@@ -96,14 +103,10 @@ impl Disk {
     fn metadata(&self) -> Result<Metadata, Fault> {
         let metadata = fs::metadata(&self.path).map_err(|error| self.unreadable(&error))?;
         if !metadata.is_file() {
-            let what = match metadata.is_dir() {
-                true => "a directory",
-                false => "a pipe or device",
-            };
-            let hint = "a command's output can be piped in: onlooker serve -";
-            return Err(self.fault(&format!("is {what}, not a file; {hint}"), false));
+            let what = if metadata.is_dir() { FOLDER } else { PIPE };
+            return Err(self.fault(what, false));
         }
-        if metadata.len() > self.max as u64 {
+        if metadata.len() > self.max as u64 && self.format != Format::Lines {
             return Err(self.too_large(metadata.len()));
         }
         Ok(metadata)
@@ -118,7 +121,7 @@ impl Disk {
         let since = last.map_or_else(Instant::now, |last| last.since);
         let settled = since.elapsed() > stamp.tick();
         let (bytes, after) = self.bytes()?;
-        if Stamp::of(&after) != stamp {
+        if self.is_torn(&stamp, &Stamp::of(&after)) {
             return Err(self.fault("is being written", true));
         }
         let fingerprint = fingerprint(&bytes);
@@ -139,17 +142,25 @@ impl Disk {
         }
     }
 
+    /// A log that has only grown is as whole as before: what is unfinished is passed over.
+    fn is_torn(&self, before: &Stamp, after: &Stamp) -> bool {
+        match self.format {
+            Format::Lines => after.inode != before.inode || after.len < before.len,
+            _ => after != before,
+        }
+    }
+
     fn bytes(&self) -> Result<(Vec<u8>, Metadata), Fault> {
         let read = || -> io::Result<_> {
             let mut file = File::open(&self.path)?;
-            let mut bytes = Vec::new();
-            (&mut file)
-                .take(self.max as u64 + 1)
-                .read_to_end(&mut bytes)?;
+            let bytes = match self.format {
+                Format::Lines => last_lines(&mut file, self.max)?,
+                _ => part(&mut file, 0, self.max as u64 + 1)?,
+            };
             Ok((bytes, file.metadata()?))
         };
         let (bytes, after) = read().map_err(|error| self.unreadable(&error))?;
-        if bytes.len() > self.max {
+        if bytes.len() > self.max && self.format != Format::Lines {
             return Err(self.too_large(after.len()));
         }
         Ok((bytes, after))
@@ -159,7 +170,7 @@ impl Disk {
         if bytes.trim_ascii().is_empty() {
             return Look::Bad(self.fault("is empty: waiting for its content", true));
         }
-        match document::session(bytes, self.format, &self.name) {
+        match document::session(bytes, self.format, &self.name, self.max) {
             Ok(session) => Look::Good(fingerprint, session),
             Err(reason) => Look::Bad(Fault {
                 fingerprint,
@@ -194,6 +205,31 @@ impl Disk {
             passing,
         }
     }
+}
+
+/// The last two lines, if both may be read: an unfinished one needs the one before it. At most
+/// two of `max` bytes are read.
+fn last_lines(file: &mut File, max: usize) -> io::Result<Vec<u8>> {
+    let len = file.metadata()?.len();
+    let most = (max as u64 + 2) * 2;
+    let mut size = END;
+    loop {
+        size = size.min(most).min(len);
+        let bytes = part(file, len - size, size)?;
+        match lines::end(&bytes) {
+            Some(end) => return Ok(end.to_vec()),
+            None if size == len || size == most => return Ok(bytes),
+            None => size *= FURTHER,
+        }
+    }
+}
+
+/// These bytes of a file, as far as it has them.
+fn part(file: &mut File, start: u64, len: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(start))?;
+    file.take(len).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 impl Stamp {
@@ -394,6 +430,67 @@ mod tests {
     }
 
     #[test]
+    fn of_a_log_only_the_end_is_read() {
+        let mut probe = probe("log.ndjson");
+        let line = |number: usize| format!("{{\"n\":{number}}}\n");
+        let long: String = (0..10_000).map(line).collect();
+        let first = shown(probe.after(&long));
+        assert!(first.contains(r#""data":{"n":9999}"#), "{first}");
+        let mut log = File::options().append(true).open(&probe.path).unwrap();
+        let mut append = |text: &str| {
+            io::Write::write_all(&mut log, text.as_bytes()).unwrap();
+            probe.disk.look()
+        };
+        assert!(shown(append("\n{\"n\":1.50}\n")).contains("1.50"));
+        let half = shown(append("{\"n\":"));
+        assert!(half.contains("1.50"), "the last complete line: {half}");
+        assert!(shown(append("2}")).contains(r#"{"n":2}"#));
+        let Look::Bad(fault) = append("\n{,}\n") else {
+            panic!("a complete line that is wrong is a fault");
+        };
+        assert!(
+            fault.text.contains("(last line, column 2)"),
+            "{}",
+            fault.text
+        );
+        let long = "1".repeat(1000);
+        for text in [format!("{long}\n"), long.clone(), format!("{long}\n")] {
+            let Look::Bad(fault) = append(&text) else {
+                panic!("too long a line is a fault");
+            };
+            assert!(fault.text.contains("(--max-session)"), "{}", fault.text);
+        }
+        assert!(shown(append("3\n")).contains("3"));
+    }
+
+    /// No more is read than the last lines need, whatever is before them.
+    #[test]
+    fn the_end_of_a_huge_file_is_read_in_no_more_memory() {
+        let mut probe = probe("log.ndjson");
+        let mut log = File::create(&probe.path).unwrap();
+        log.set_len(1 << 40).unwrap();
+        log.seek(SeekFrom::End(0)).unwrap();
+        io::Write::write_all(&mut log, b"\n1\n2\n").unwrap();
+        assert!(shown(probe.disk.look()).contains("\"data\":2"));
+    }
+
+    #[test]
+    fn a_log_that_grows_meanwhile_is_not_torn() {
+        let stamp = |len, inode| Stamp {
+            modified: None,
+            len,
+            inode,
+            changed: (0, i64::try_from(len).unwrap()),
+        };
+        let log = Disk::new(Path::new("a.ndjson"), 100);
+        assert!(!log.is_torn(&stamp(5, 1), &stamp(6, 1)));
+        assert!(log.is_torn(&stamp(5, 1), &stamp(4, 1)), "begun again");
+        assert!(log.is_torn(&stamp(5, 1), &stamp(6, 2)), "another file");
+        let other = Disk::new(Path::new("a.json"), 100);
+        assert!(other.is_torn(&stamp(5, 1), &stamp(6, 1)));
+    }
+
+    #[test]
     fn a_directory_is_no_file() {
         let mut probe = probe("a.json");
         fs::create_dir(&probe.path).unwrap();
@@ -401,7 +498,7 @@ mod tests {
             probe
                 .fault()
                 .text
-                .contains("a.json is a directory, not a file")
+                .contains("a.json is a folder, not a file")
         );
     }
 

@@ -1,9 +1,16 @@
-//! A file's bytes as a session. TOML becomes the JSON that it means, with its digits and its
-//! order.
+//! A file's bytes as a session. Other formats become the JSON that they mean, with their digits
+//! and their order; what is wrong has its place in the file as it is written.
+
+mod comments;
+mod csv;
+mod draft;
+pub mod lines;
+mod toml;
+mod yaml;
 
 use std::path::Path;
 
-use toml::de::{DeInteger, DeTable, DeValue};
+use draft::Misfit;
 
 use crate::state::json::{Json, JsonError};
 use crate::state::session::Session;
@@ -11,98 +18,76 @@ use crate::state::session::Session;
 /// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Every file whose name does not end in `.toml`.
+    /// Also every file whose name tells nothing.
     Json,
-    /// Files that end in `.toml`.
+    /// JSON with comments and trailing commas.
+    Jsonc,
+    /// One document of YAML 1.2.
+    Yaml,
+    /// TOML 1.
     Toml,
+    /// NDJSON: the last complete line is the state.
+    Lines,
+    /// CSV: a row is an object.
+    Csv,
+    /// The same, separated by tabs.
+    Tsv,
 }
 
-/// TOML that JSON has no word for: at which byte, and why.
-type Misfit = (usize, String);
+/// By their extensions.
+pub const FORMATS: [(&str, Format); 9] = [
+    ("json", Format::Json),
+    ("jsonc", Format::Jsonc),
+    ("yaml", Format::Yaml),
+    ("yml", Format::Yaml),
+    ("toml", Format::Toml),
+    ("ndjson", Format::Lines),
+    ("jsonl", Format::Lines),
+    ("csv", Format::Csv),
+    ("tsv", Format::Tsv),
+];
 
 impl Format {
-    /// Decided by the file's extension.
+    /// Decided by the file's extension, if that is one of [`FORMATS`].
+    pub fn named(path: &Path) -> Option<Format> {
+        let extension = path.extension()?.to_str()?;
+        let is_it = |(known, _): &(&str, Format)| extension.eq_ignore_ascii_case(known);
+        FORMATS.into_iter().find(is_it).map(|(_, format)| format)
+    }
+
+    /// As [`Format::named`]; JSON otherwise.
     pub fn of(path: &Path) -> Format {
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        match extension {
-            Some(toml) if toml.eq_ignore_ascii_case("toml") => Format::Toml,
-            _ => Format::Json,
-        }
+        Format::named(path).unwrap_or(Format::Json)
     }
 }
 
-/// The session in a file, which is called `name` unless it names itself.
-pub fn session(bytes: &[u8], format: Format, name: &str) -> Result<Session, String> {
+/// The session in a file, which is called `name` unless it names itself. What an alias or CSV's
+/// names stand for may have `max` bytes as JSON, and so may a line of NDJSON.
+pub fn session(bytes: &[u8], format: Format, name: &str, max: usize) -> Result<Session, String> {
     let document = match format {
-        Format::Json => Json::parse(bytes),
-        Format::Toml => toml(bytes),
+        Format::Lines => lines::json(bytes, max)?,
+        _ => whole(bytes, format, max).map_err(|error| error.to_string())?,
     };
-    let document = document.map_err(|error| error.to_string())?;
     Session::from_json(&document, name).map_err(|error| error.to_string())
 }
 
-fn toml(bytes: &[u8]) -> Result<Json, JsonError> {
-    let at = |start, reason: &str| JsonError::at(bytes, start, reason);
-    let text =
-        std::str::from_utf8(bytes).map_err(|error| at(error.valid_up_to(), "not valid UTF-8"))?;
-    let table = DeTable::parse(text).map_err(|error| {
-        let start = error.span().map_or(0, |span| span.start);
-        at(start, &error.message().replace('\n', ", "))
-    })?;
-    let mut out = String::with_capacity(text.len());
-    write_table(&mut out, table.get_ref()).map_err(|(start, reason)| at(start, &reason))?;
-    // This finds what JSON forbids and TOML allows. Positions in `out` would mean nothing to a
-    // person.
-    Json::parse(out.as_bytes()).map_err(|error| at(0, &error.reason))
-}
-
-fn write_table(out: &mut String, table: &DeTable<'_>) -> Result<(), Misfit> {
-    out.push('{');
-    for (index, (key, value)) in table.iter().enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        out.push_str(Json::string(key.get_ref()).as_str());
-        out.push(':');
-        write_value(out, value.get_ref(), value.span().start)?;
-    }
-    out.push('}');
-    Ok(())
-}
-
-fn write_value(out: &mut String, value: &DeValue<'_>, start: usize) -> Result<(), Misfit> {
-    match value {
-        DeValue::String(text) => out.push_str(Json::string(text).as_str()),
-        DeValue::Integer(integer) => out.push_str(&digits(integer)),
-        DeValue::Float(float) => match float.as_str().trim_start_matches('+') {
-            word if word.ends_with(['f', 'n']) => {
-                return Err((start, format!("{word} is not JSON")));
-            }
-            digits => out.push_str(digits),
-        },
-        DeValue::Boolean(truth) => out.push_str(if *truth { "true" } else { "false" }),
-        DeValue::Datetime(moment) => out.push_str(Json::string(&moment.to_string()).as_str()),
-        DeValue::Array(items) => {
-            out.push('[');
-            for (index, item) in items.iter().enumerate() {
-                if index > 0 {
-                    out.push(',');
-                }
-                write_value(out, item.get_ref(), item.span().start)?;
-            }
-            out.push(']');
-        }
-        DeValue::Table(table) => write_table(out, table)?,
-    }
-    Ok(())
-}
-
-/// A decimal number as it was written; one in another base as the decimal that it means.
-fn digits(integer: &DeInteger<'_>) -> String {
-    let written = integer.as_str();
-    match u128::from_str_radix(written, integer.radix()) {
-        Ok(number) if integer.radix() != 10 => number.to_string(),
-        _ => written.trim_start_matches('+').to_owned(),
+/// What a file as a whole means.
+fn whole(bytes: &[u8], format: Format, max: usize) -> Result<Json, JsonError> {
+    let misfit = |(at, reason): Misfit| JsonError::at(bytes, at, reason);
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| {
+            (
+                error.valid_up_to(),
+                "not valid UTF-8: save it as UTF-8".to_owned(),
+            )
+        })
+        .map_err(misfit);
+    match format {
+        Format::Json | Format::Lines => Json::parse(bytes),
+        Format::Jsonc => Json::parse(&comments::blank(text?).map_err(misfit)?),
+        Format::Yaml => yaml::json(text?, max).map_err(misfit),
+        Format::Toml => toml::json(text?, max).map_err(misfit),
+        Format::Csv | Format::Tsv => csv::json(text?, format == Format::Tsv, max).map_err(misfit),
     }
 }
 
@@ -110,79 +95,135 @@ fn digits(integer: &DeInteger<'_>) -> String {
 mod tests {
     use super::*;
 
-    fn json(text: &str) -> String {
-        let session = session(text.as_bytes(), Format::Toml, "state").unwrap();
-        session.data.as_str().to_owned()
-    }
+    /// More than any of these tests needs.
+    const MAX: usize = 1 << 20;
 
-    fn reason(text: &str) -> String {
-        session(text.as_bytes(), Format::Toml, "state").unwrap_err()
+    fn read(text: &str, format: Format) -> Result<String, String> {
+        session(text.as_bytes(), format, "state", MAX).map(|session| session.data.to_string())
     }
 
     #[test]
     fn the_extension_tells_the_format() {
-        assert_eq!(Format::of(Path::new("a.TOML")), Format::Toml);
-        for json in ["a.json", "toml", "a.toml.bak"] {
-            assert_eq!(Format::of(Path::new(json)), Format::Json);
+        for (extension, format) in FORMATS {
+            let loud = format!("a.{}", extension.to_uppercase());
+            assert_eq!(Format::named(Path::new(&loud)), Some(format));
+        }
+        for unnamed in ["toml", "a.toml.bak", "/dev/fd/63", ".yaml", "a.json5"] {
+            assert_eq!(Format::named(Path::new(unnamed)), None);
+            assert_eq!(Format::of(Path::new(unnamed)), Format::Json);
         }
     }
 
     #[test]
-    fn toml_keeps_digits_and_order() {
-        assert_eq!(
-            json(
-                "z = 1.50\na = 1_000\nb = +7\nc = 1e06\nd = -0\ne = 0xff\nf = 18446744073709551616"
+    fn a_session_is_one_in_every_format() {
+        let expected = r#"{"name":"Demo","data":{},"config":{"speed":1.50},"metadata":{}}"#;
+        for (text, format) in [
+            (
+                r#"{"name":"Demo","data":{},"config":{"speed":1.50}}"#,
+                Format::Json,
             ),
-            r#"{"z":1.50,"a":1000,"b":7,"c":1e06,"d":-0,"e":255,"f":18446744073709551616}"#
-        );
-    }
-
-    #[test]
-    fn every_toml_type_has_a_json() {
-        assert_eq!(
-            json(
-                "at = 2026-11-21T04:00:00Z\nday = 2026-11-21\non = true\ns = \"\"\"a\n\\\"b\"\"\"\n[[t]]\nx = [1, {y = 2}]\n[[t]]\n"
+            (
+                r#"{"name":"Demo","data":{},"config":{"speed":1.50},} //"#,
+                Format::Jsonc,
             ),
-            r#"{"at":"2026-11-21T04:00:00Z","day":"2026-11-21","on":true,"s":"a\n\"b","t":[{"x":[1,{"y":2}]},{}]}"#
-        );
-    }
-
-    #[test]
-    fn a_toml_session_is_a_session() {
-        let text = "name = \"Demo\"\n[config]\nspeed = 1.0\n[data]\n";
-        let session = session(text.as_bytes(), Format::Toml, "state").unwrap();
+            (
+                "name: Demo\ndata: {}\nconfig:\n  speed: 1.50\n",
+                Format::Yaml,
+            ),
+            (
+                "name = \"Demo\"\n[config]\nspeed = 1.50\n[data]\n",
+                Format::Toml,
+            ),
+            (
+                "1\n{\"name\":\"Demo\",\"data\":{},\"config\":{\"speed\":1.50}}\n",
+                Format::Lines,
+            ),
+        ] {
+            let session = session(text.as_bytes(), format, "state", MAX).unwrap();
+            assert_eq!(session.to_json(), expected, "{format:?}");
+        }
+        let session = session(b"config\tspeed\n1\t1.50", Format::Tsv, "state", MAX).unwrap();
         assert_eq!(
-            session.to_json(),
-            r#"{"name":"Demo","data":{},"config":{"speed":1.0},"metadata":{}}"#
+            session.data.as_str(),
+            r#"[{"config":1,"speed":1.50}]"#,
+            "rows are data"
         );
-    }
-
-    #[test]
-    fn faults_have_a_place() {
-        assert_eq!(
-            reason("a = 1\nb = nan\n"),
-            "nan is not JSON (line 2, column 5)"
-        );
-        assert_eq!(
-            reason("a = [1,\n  -inf]"),
-            "-inf is not JSON (line 2, column 3)"
-        );
-        assert!(reason("a = 1\na = 2").contains("duplicate key (line 2, column 1)"));
-        assert!(reason("a = \"x").contains("line 1"));
-        assert!(reason("\"$serde_json::private::Number\" = 1").contains("reserved"));
-        assert!(
-            session(b"a = \"\xff\"", Format::Toml, "s")
-                .unwrap_err()
-                .contains("column 6")
-        );
-        assert!(reason(&format!("a = {}1{}", "[".repeat(500), "]".repeat(500))).contains("line 1"));
+        assert_eq!(session.name.as_str(), "\"state\"");
     }
 
     #[test]
     fn json_faults_have_a_place() {
-        let reason = session(b"{\n  \"config\": {,}}", Format::Json, "state").unwrap_err();
+        let reason = read("{\n  \"config\": {,}}", Format::Json).unwrap_err();
         assert!(reason.ends_with("(line 2, column 14)"), "{reason}");
-        let shape = session(b"{\"config\": 1}", Format::Json, "state").unwrap_err();
+        let shape = read("{\"config\": 1}", Format::Json).unwrap_err();
         assert_eq!(shape, "config: expected an object, got number");
+        let comment = read("{\n/*", Format::Jsonc).unwrap_err();
+        assert_eq!(comment, "this comment never ends (line 2, column 1)");
+    }
+
+    #[test]
+    fn what_only_json_forbids_is_found_in_every_format() {
+        let token = "$serde_json::private::Number";
+        for (text, format) in [
+            (format!("{{\"{token}\":1}}"), Format::Jsonc),
+            (format!("{token}: 1"), Format::Yaml),
+            (format!("\"{token}\" = 1"), Format::Toml),
+            (format!("{{\"{token}\":1}}\n"), Format::Lines),
+            (format!("{token}\n1"), Format::Csv),
+        ] {
+            let reason = read(&text, format).unwrap_err();
+            assert!(reason.contains("reserved"), "{format:?}: {reason}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_utf_8_has_a_place() {
+        for (_, format) in FORMATS {
+            let reason = session(b"a: 1\nb\xff: 2\n", format, "state", MAX).unwrap_err();
+            let place = ["(line 2, column 2)", "(last line, column 2)"];
+            assert!(
+                place.iter().any(|place| reason.ends_with(place)),
+                "{format:?}: {reason}"
+            );
+            assert!(
+                reason.starts_with("not valid UTF-8"),
+                "{format:?}: {reason}"
+            );
+        }
+    }
+
+    mod whatever_comes {
+        use proptest::prelude::*;
+
+        use super::*;
+
+        /// Text that is nearly something.
+        fn nearly() -> impl Strategy<Value = String> {
+            let pieces = r#"{ } [ ] , : "a" " \ - 1 .5 0x 1e9 true null a b = ? & * & &a *a ! !!str !!int << --- ... | > # // /* */ ' ; é . .inf %YAML"#;
+            let spaces = [
+                "a: ", "- ", "? ", " ", "  ", "\n", "\n  ", "\n- ", "\r\n", "\t", "\u{feff}", "\0",
+            ];
+            let pieces: Vec<&str> = pieces.split(' ').chain(spaces).collect();
+            proptest::collection::vec(proptest::sample::select(pieces), 0..24)
+                .prop_map(|pieces| pieces.concat())
+        }
+
+        proptest! {
+            #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+            #[test]
+            fn is_exact_json_or_a_fault(text in nearly()) {
+                for (_, format) in FORMATS {
+                    match session(text.as_bytes(), format, "state", 1000) {
+                        Ok(session) => {
+                            let json = session.to_json();
+                            prop_assert!(Json::parse_kept(json.as_bytes()).is_ok(), "{:?}: {}", format, json);
+                            prop_assert!(json.len() < 1200, "{:?} is bounded: {}", format, json.len());
+                        }
+                        Err(reason) => prop_assert!(!reason.is_empty()),
+                    }
+                }
+            }
+        }
     }
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::socket::HostSocket;
 use crate::access::HostPass;
 use crate::hub::notices::{Away, Reason, cut};
-use crate::hub::{Hub, SourceGuard};
+use crate::hub::{Hub, SourceGuard, WriteOptions};
 use crate::state::json::Json;
 use crate::state::name::TopicName;
 use crate::wire::{self, Ack, HostMessage, MessageError, Problem, close};
@@ -129,6 +129,7 @@ impl Host {
             Ok(message) => self.apply(message).await,
             Err(error) => {
                 let problem = problem_of(&error);
+                self.note(&problem);
                 if problem.is_refusal() {
                     self.hub.announce(&self.topic).await;
                 }
@@ -142,11 +143,23 @@ impl Host {
     }
 
     async fn apply(&self, message: HostMessage) -> Result<Ack, Problem> {
-        let address = Some(self.address);
-        match message.apply(&self.hub, &self.topic, address).await {
+        match message.apply(&self.hub, &self.topic, self.author()).await {
             Ok(done) => Ok(done.ack().await),
             Err(error) => Err(error.problem()),
         }
+    }
+
+    fn author(&self) -> WriteOptions {
+        WriteOptions {
+            address: Some(self.address),
+            ..WriteOptions::default()
+        }
+    }
+
+    /// Notes that a message was not understood, so that it never became a change.
+    fn note(&self, problem: &Problem) {
+        let told = problem.told();
+        self.hub.refused(&self.topic, &self.author(), told);
     }
 
     /// The answer to a message that was refused.
@@ -193,6 +206,7 @@ impl Host {
             413,
             format!("the message is over the limit of {limit} bytes (--max-session)"),
         );
+        self.note(&problem);
         self.refuse(None, &problem)
     }
 }

@@ -1,6 +1,5 @@
 //! What a host's message does, whichever way it came.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::hub::{Delivery, Hub, Receipt, WriteError, WriteOptions};
@@ -16,19 +15,18 @@ pub enum Done {
 }
 
 impl HostMessage {
-    /// Does what the message asks of a topic. `address` is where it came from, if that is known.
+    /// Does what the message asks of a topic; `from` says where it came from.
     pub async fn apply(
         self,
         hub: &Hub,
         topic: &TopicName,
-        address: Option<IpAddr>,
+        from: WriteOptions,
     ) -> Result<Done, WriteError> {
         match self {
             HostMessage::Write(change, writer) => {
                 let options = WriteOptions {
                     writer: Arc::new(writer),
-                    address,
-                    ..WriteOptions::default()
+                    ..from
                 };
                 let receipt = hub.write(topic, change, options).await?;
                 Ok(Done::Written(Box::new(receipt)))

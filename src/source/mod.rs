@@ -6,6 +6,7 @@ mod disk;
 pub mod document;
 pub mod file;
 pub mod host;
+pub mod input;
 mod message;
 mod socket;
 pub mod stdin;

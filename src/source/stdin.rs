@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::hub::{Hub, WriteError};
+use crate::hub::{Hub, WriteError, WriteOptions};
 use crate::state::name::TopicName;
 use crate::wire::HostMessage;
 
@@ -31,6 +31,10 @@ pub async fn run_from(
     stop: CancellationToken,
 ) {
     let source = hub.attach(&topic);
+    let from = WriteOptions {
+        source: Some("stdin".into()),
+        ..WriteOptions::default()
+    };
     let (sender, mut lines) = mpsc::channel(AHEAD);
     let input = Lines {
         input: BufReader::with_capacity(CHUNK, input),
@@ -51,7 +55,10 @@ pub async fn run_from(
             line = lines.recv() => line,
         };
         let Some((number, message)) = line else { break };
-        if let Err(error) = apply(message, &hub, &topic).await {
+        if let Err(error) = &message {
+            hub.refused(&topic, &from, &format!("line {number}: {error}"));
+        }
+        if let Err(error) = apply(message, &hub, &topic, from.clone()).await {
             tracing::warn!("stdin, line {number}: {error}; skipped");
         }
     }
@@ -65,8 +72,9 @@ async fn apply(
     message: Result<HostMessage, String>,
     hub: &Hub,
     topic: &TopicName,
+    from: WriteOptions,
 ) -> Result<(), String> {
-    match message?.apply(hub, topic, None).await {
+    match message?.apply(hub, topic, from).await {
         Ok(_) | Err(WriteError::Stopping) => Ok(()),
         Err(error) => Err(error.to_string()),
     }

@@ -17,6 +17,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use serde_json::Value;
 
 pub use check::{JsonError, is_reserved};
+pub use parts::literal;
 pub use work::Work;
 
 /// The deepest nesting accepted, in levels of arrays and objects.

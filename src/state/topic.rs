@@ -4,11 +4,14 @@
 mod apply;
 mod candidate;
 mod ignore;
+mod parts;
 mod patch;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+
+pub use parts::Parts;
 
 use json_patch::Patch;
 use rpds::HashTrieMapSync;
@@ -90,6 +93,8 @@ pub enum Written {
         revision: Revision,
         /// The fields that changed, when nothing else did.
         fields: Option<Vec<FieldName>>,
+        /// What differs, for people.
+        parts: Parts,
     },
     /// The session was like that already: no revision, no frame.
     Unchanged {
@@ -97,6 +102,8 @@ pub enum Written {
         revision: Revision,
         /// If only fields were written, the revision of the last change to any of them.
         touched: Revision,
+        /// The pointers under which something was dropped.
+        ignored: Vec<String>,
     },
 }
 
@@ -259,8 +266,9 @@ impl Topic {
         let Some(kept) = self.session.clone() else {
             return false;
         };
-        let without = ignore::without_ignored(kept.clone(), None, &self.rules.ignore, &self.name);
-        let dropped = without != kept;
+        let (without, ignored) =
+            ignore::without_ignored(kept, None, &self.rules.ignore, &self.name);
+        let dropped = !ignored.is_empty();
         if dropped {
             self.step(unix_micros);
             self.adopt(self.revision, Some(without), self.origins.clone());
@@ -433,7 +441,11 @@ impl Topic {
         if !next.structural && next.changed.is_empty() {
             let revision = self.same.front().copied().unwrap_or(self.revision);
             let touched = self.touched(change).unwrap_or(revision);
-            return Ok(Written::Unchanged { revision, touched });
+            return Ok(Written::Unchanged {
+                revision,
+                touched,
+                ignored: next.ignored,
+            });
         }
         self.step(unix_micros);
         self.same = [self.revision].into();
@@ -456,6 +468,7 @@ impl Topic {
         Ok(Written::Applied {
             revision: self.revision,
             fields: (!next.structural).then_some(next.changed),
+            parts: next.parts,
         })
     }
 

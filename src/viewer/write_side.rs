@@ -240,6 +240,7 @@ impl Viewer {
     pub fn miss(&mut self) {
         if self.behind.is_none() && self.outbox.is_sending() {
             self.behind = Some(Instant::now());
+            self.guest.presence.set_behind(true);
             let why = self.outbox.obstacle();
             tracing::debug!(parent: &self.guest.span, id = self.id, why, "viewer is slow");
         }
@@ -248,6 +249,7 @@ impl Viewer {
     /// It was sent what it lacked.
     pub fn catch_up(&mut self, catchup: &Catchup) {
         if self.behind.take().is_some() {
+            self.guest.presence.set_behind(false);
             let by = catchup.resumed;
             tracing::debug!(parent: &self.guest.span, id = self.id, by = by.label(), "viewer has caught up");
         }

@@ -1,6 +1,7 @@
 //! How it is said: the wire's JSON and the bytes of a frame. Members have their names only here.
 
 mod answer;
+mod check;
 pub mod frame;
 mod heartbeat;
 mod host;
@@ -9,6 +10,7 @@ mod problem;
 mod protocol;
 
 pub use answer::{Ack, error};
+pub use check::{CheckLine, PhoneReport, Verdict};
 pub use heartbeat::{UNANSWERED, patience};
 pub use host::{
     HostMessage, Identified, MAX_SOURCE_ID, MessageError, device_number, fields, member,

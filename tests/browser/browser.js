@@ -131,6 +131,27 @@ export async function firstState(page) {
   return mark.jsonValue();
 }
 
+/**
+ * Keeps every text that an element ever shows, from the next load of the page on.
+ * @param {Page} page
+ * @param {string} selector
+ */
+export async function recordTexts(page, selector) {
+  await page.addInitScript((where) => {
+    /** @type {Set<string>} */
+    const texts = new Set();
+    Object.assign(window, { texts });
+    const look = () => void texts.add(document.querySelector(where)?.textContent ?? "");
+    new MutationObserver(look).observe(document, { childList: true, characterData: true, subtree: true });
+  }, selector);
+}
+
+/** Waits until the element has shown so many more different texts than by now. @param {Page} page @param {number} count */
+export async function moves(page, count) {
+  const before = await page.evaluate(() => /** @type {any} */ (window).texts.size);
+  await page.waitForFunction((most) => /** @type {any} */ (window).texts.size >= most, before + count, { timeout: LIMIT });
+}
+
 /** @param {Page} page how many pixels it is wider than the screen */
 export function overflow(page) {
   return page.evaluate(() => document.documentElement.scrollWidth - innerWidth);

@@ -9,7 +9,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const program = process.env.ONLOOKER ?? resolve(here, "../../target/debug/onlooker");
+export const program = process.env.ONLOOKER ?? resolve(here, "../../target/debug/onlooker");
 
 /** A host token a test may restart a daemon with, so that the links of open pages stay good. */
 export const HOST_TOKEN = "browser-tests-host-token-0123456789abcdef";
@@ -23,18 +23,22 @@ export const HOST_TOKEN = "browser-tests-host-token-0123456789abcdef";
  * @property {string} hostToken
  * @property {string} viewerLink the page, with the viewer token in its fragment if there is one
  * @property {(signal?: NodeJS.Signals) => Promise<void>} stop
+ * @property {(text: string | null) => void} pipe writes to its standard input, if that is a pipe; null ends it
  * @property {(method: string, path: string, body?: unknown) => Promise<any>} api
  */
 
 /**
  * @param {import("node:test").TestContext} test ends the daemon with it
  * @param {string[]} args
- * @param {{ port?: number }} [options]
+ * @param {{ port?: number, piped?: boolean }} [options] `piped`: its standard input is a pipe, otherwise there is none
  * @returns {Promise<Daemon>}
  */
-export async function startDaemon(test, args, { port = 0 } = {}) {
+export async function startDaemon(test, args, { port = 0, piped = false } = {}) {
   const all = [...args, "--port", String(port), "--bind", "127.0.0.1", "--json", "--host-token", HOST_TOKEN];
-  const child = spawn(program, all, { stdio: ["ignore", "pipe", "pipe"] });
+  /** @type {any} */
+  const stdio = [piped ? "pipe" : "ignore", "pipe", "pipe"];
+  /** @type {import("node:child_process").ChildProcessWithoutNullStreams} */
+  const child = spawn(program, all, { stdio });
   let said = "";
   child.stderr.on("data", (text) => (said += text));
   const ended = once(child, "exit");
@@ -48,7 +52,8 @@ export async function startDaemon(test, args, { port = 0 } = {}) {
   const ready = JSON.parse(first[0]);
   const origin = `http://127.0.0.1:${ready.port}`;
   const api = hostApi(origin, ready.hostToken);
-  return { origin, port: ready.port, hostToken: ready.hostToken, viewerLink: ready.urls[0], stop, api };
+  const pipe = (/** @type {string | null} */ text) => void (text === null ? child.stdin?.end() : child.stdin?.write(text));
+  return { origin, port: ready.port, hostToken: ready.hostToken, viewerLink: ready.urls[0], stop, pipe, api };
 }
 
 /** @param {string} origin @param {string} token */

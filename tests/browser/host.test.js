@@ -108,7 +108,7 @@ test("the panel lists the viewers and can send one away", async (t) => {
   await says(phone, "live");
   const entry = panel.locator(".viewer", { hasText: "iPhone" });
   await entry.waitFor();
-  await entry.locator(".state", { hasText: "current" }).waitFor();
+  await entry.locator(".state", { hasText: "up to date" }).waitFor();
   assert.match(String(await entry.textContent()), /127\.0\.0\.1/);
   await entry.getByRole("button", { name: /^Disconnect/ }).click();
   await says(phone, "disconnected by the host");
@@ -133,6 +133,33 @@ test("the code fills a projector's screen, and its address is readable", async (
   assert.match(String(await panel.locator("#projector-address").textContent()), /:\d+$/);
   await panel.locator("#projector button").click();
   await panel.locator("#projector").waitFor({ state: "hidden" });
+});
+
+test("where the host has several addresses, the next one is a click away; code and link follow", async (t) => {
+  const daemon = await startDaemon(t, await sessionFile(t, session, fields));
+  const panel = await newPage(t, browser);
+  const urls = ["http://192.168.1.20:9876/", "http://10.0.0.7:9876/"];
+  const answer = async (/** @type {import("playwright-core").Route} */ route) => {
+    const status = await daemon.api("GET", "/api/status");
+    return route.fulfill({ json: { ...status, urls } });
+  };
+  await panel.route("**/api/status", answer);
+  await panel.route("**/api/next-address", (route) => (urls.reverse(), answer(route)));
+  await panel.goto(`${daemon.origin}/host#h=${daemon.hostToken}`);
+  await reads(panel, "#address", "192.168.1.20:9876");
+  const code = panel.waitForRequest("**/qr.svg");
+  await panel.getByRole("button", { name: "Next address" }).click();
+  await reads(panel, "#address", "10.0.0.7:9876");
+  await code;
+  // Changed elsewhere, such as with a key in the terminal, it follows too.
+  urls.reverse();
+  await reads(panel, "#address", "192.168.1.20:9876");
+});
+
+test("with one address there is no next one", async (t) => {
+  const { panel } = await desk(t);
+  await panel.locator("#viewer-count", { hasText: "0" }).waitFor();
+  assert.equal(await panel.locator("#next-address").isVisible(), false);
 });
 
 test("topics can be picked", async (t) => {

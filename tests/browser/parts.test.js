@@ -4,24 +4,29 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { extent, linePath, pointsOf, thin } from "../../client/pages/chart.js";
-import { FROZEN_AFTER, sentence } from "../../client/pages/connection.js";
+import { FROZEN_AFTER, ago, sentence } from "../../client/pages/connection.js";
+import { createWriter } from "../../client/pages/controls.js";
 import { bytesText, clock, counted, durationText, readable } from "../../client/pages/dom.js";
 import { columnsOf, kindOf, same } from "../../client/pages/kind.js";
 import { advance, buildScene, firstPose, tuningOf } from "../../client/pages/scene.js";
 import { rangeStep } from "../../client/pages/tree.js";
+import { explain } from "../../client/pages/unreachable.js";
 import { nextLink } from "../../client/pages/watch.js";
 
 const at = new Date(2026, 0, 1, 14, 3).getTime();
 
 /** @type {import("../../client/pages/connection.js").Link} */
-const link = { kind: "live", wasLive: true, lostAt: 0, source: "alive", hostSeenAt: at, reason: null };
+const link = { kind: "live", wasLive: true, lostAt: 0, source: "alive", hostSeenAt: at, frozen: false, reason: null };
 
 test("the connection sentence", () => {
   /** @type {[Partial<import("../../client/pages/connection.js").Link>, number, string, string][]} */
   const table = [
     [{}, at, "live", "live"],
-    [{ source: "silent" }, at + 1e6, "wait", "frozen since 14:03"],
-    [{ source: "ended" }, at + 1e6, "stop", "the host has stopped"],
+    [{ source: "silent" }, at + 1e6, "live", "live"],
+    [{ source: "ended" }, at + 1e6, "stop", "frozen since 14:03"],
+    [{ frozen: true }, at + 1e6, "pause", "paused by the host"],
+    [{ frozen: true, source: "ended" }, at + 1e6, "pause", "paused by the host"],
+    [{ frozen: true, kind: "waiting", lostAt: at, reason: "lost" }, at + 1_000, "wait", "reconnecting…"],
     [{ kind: "connecting", wasLive: false }, at, "wait", "connecting…"],
     [{ kind: "waiting", wasLive: false, reason: "unreachable" }, at, "wait", "connecting…"],
     [{ kind: "waiting", lostAt: at }, at + 1_000, "wait", "reconnecting…"],
@@ -44,14 +49,110 @@ test("the link keeps since when it shows old state, and why", () => {
   assert.deepEqual([lost.kind, lost.lostAt, lost.reason], ["waiting", at, "lost"]);
   const again = nextLink(lost, { status: "connecting", attempt: 1, heardAt: at }, at + 5_000);
   assert.deepEqual([again.kind, again.lostAt, again.reason], ["connecting", at, "lost"]);
-  const live = nextLink(again, { status: "live", openedAt: at, server: null, host: { source: "silent", seenAt: at } }, at + 6_000);
-  assert.deepEqual([live.kind, live.lostAt, live.source, live.hostSeenAt], ["live", 0, "silent", at]);
+  const live = nextLink(again, { status: "live", openedAt: at, server: null, host: { source: "silent", seenAt: at }, changedAt: at, frozen: true }, at + 6_000);
+  assert.deepEqual([live.kind, live.lostAt, live.source, live.hostSeenAt, live.frozen], ["live", 0, "silent", at, true]);
   const kicked = nextLink(live, { status: "waiting", attempt: 1, retryAt: null, reason: "kicked", code: null, heardAt: at }, at);
   assert.equal(kicked.kind, "closed");
   assert.equal(nextLink(kicked, { status: "closed" }, at).reason, "kicked");
-  const revoked = nextLink(live, { status: "waiting", attempt: 0, retryAt: at, reason: "revoked", code: null, heardAt: at }, at);
-  const refused = nextLink(revoked, { status: "waiting", attempt: 1, retryAt: at, reason: "unreachable", code: 1006, heardAt: at }, at);
-  assert.equal(refused.reason, "revoked");
+  for (const reason of ["revoked", "deleted"]) {
+    const final = nextLink(live, { status: "waiting", attempt: 0, retryAt: at, reason, code: null, heardAt: at }, at);
+    const refused = nextLink(final, { status: "waiting", attempt: 1, retryAt: at, reason: "unreachable", code: 1006, heardAt: at }, at);
+    assert.equal(refused.reason, reason);
+  }
+});
+
+test("an age is told in words that stay true until they change", () => {
+  const [second, minute, hour, day] = [1_000, 60_000, 3_600_000, 86_400_000];
+  /** @type {[number, string][]} */
+  const table = [
+    [-hour, "just now"], [0, "just now"], [10 * second - 1, "just now"], [10 * second, "10 s ago"], [59 * second, "50 s ago"],
+    [minute, "1 min ago"], [3.9 * minute, "3 min ago"], [hour - 1, "59 min ago"], [hour, "1 h ago"], [day - 1, "23 h ago"], [day, "1 day ago"], [9.5 * day, "9 days ago"],
+  ];
+  for (const [age, text] of table) {
+    const said = ago(age);
+    assert.equal(said.text, text, `${age} ms`);
+    assert.ok(said.lasts > 0);
+    if (age < 0) continue;
+    assert.equal(ago(age + said.lasts - 1).text, text, `${age} ms, a moment before they change`);
+    assert.notEqual(ago(age + said.lasts).text, text, `${age} ms, when they change`);
+  }
+});
+
+/** @param {import("node:test").TestContext} t @returns {{ writer: ReturnType<typeof createWriter>, sent: any[], settled: any[], answer(): Promise<void>, pass(ms: number): void }} */
+function writing(t) {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  /** @type {any[]} */
+  const [sent, settled, answers] = [[], [], []];
+  const send = (/** @type {any} */ value) => (sent.push(value), new Promise((resolve) => answers.push(resolve)));
+  const writer = createWriter(/** @type {any} */ (send), (answer) => settled.push(answer));
+  const answer = async () => {
+    answers.shift()?.({ ok: true, status: 200, body: { serverRevision: sent.length } });
+    await new Promise((done) => setImmediate(done));
+  };
+  return { writer, sent, settled, answer, pass: (ms) => t.mock.timers.tick(ms) };
+}
+
+test("a slider writes its first value at once, ten a second at most, and its last one always", async (t) => {
+  const { writer, sent, settled, answer, pass } = writing(t);
+  // A value every 10 ms for a second, each answered at once.
+  for (let value = 0; value < 100; value += 1) {
+    writer.write(value);
+    await answer();
+    pass(10);
+  }
+  assert.deepEqual(sent.slice(0, 3), [0, 9, 19]);
+  assert.ok(sent.length <= 11, `${sent.length} writes in a second`);
+  assert.ok(writer.isBusy(), "the last one waits");
+  pass(100);
+  await answer();
+  assert.equal(sent.at(-1), 99);
+  assert.ok(!writer.isBusy());
+  assert.equal(settled.length, 2, "after the first, before more came, and at the end");
+});
+
+test("on a slow network one write is under way, and the newest waits; the page that is left sends it", async (t) => {
+  const { writer, sent, answer, pass } = writing(t);
+  for (let value = 0; value < 50; value += 1) {
+    writer.write(value);
+    pass(100);
+  }
+  assert.deepEqual(sent, [0]);
+  await answer();
+  assert.deepEqual(sent, [0, 49]);
+  writer.write(50);
+  writer.write(51);
+  writer.sendNow();
+  assert.deepEqual(sent, [0, 49, 51]);
+  writer.sendNow();
+  await answer();
+  await answer();
+  pass(1_000);
+  assert.deepEqual(sent, [0, 49, 51], "once");
+  assert.equal(writer.isBusy(), false);
+});
+
+test("each way of not connecting is told from the others, with something to try", () => {
+  const tried = { address: "192.168.1.20:9876", topic: "", online: true, health: 200, ours: true, watch: 200, detail: "", topics: ["main"], check: true };
+  /** @type {[Partial<import("../../client/pages/unreachable.js").Tried>, RegExp, RegExp][]} */
+  const table = [
+    [{ health: 0, ours: false, check: false }, /^Nothing answers at 192\.168\.1\.20:9876/, /guest network/],
+    [{ health: 0, ours: false, online: false }, /^Nothing answers/, /offline/],
+    [{ health: 502, ours: false }, /^Something else/, /proxy/],
+    [{ watch: 401, topics: null }, /scan its code/, /requires a token/],
+    [{ watch: 429, topics: null }, /scan its code/, /Too many wrong tokens/],
+    [{ watch: 503, topics: null, detail: "10 viewers are connected already (--max-viewers)" }, /full/, /--max-viewers/],
+    [{ topic: "scene" }, /no such topic/, /Choose/],
+    [{}, /live connection does not/, /WebSocket/],
+    [{ topic: "main" }, /live connection does not/, /WebSocket/],
+  ];
+  for (const [change, title, advice] of table) {
+    const explanation = explain({ ...tried, ...change });
+    assert.match(explanation.title, title);
+    assert.match(explanation.advice.map(({ what, how }) => `${what} ${how}`).join("\n"), advice);
+    assert.ok(explanation.tried.length > 0 && explanation.advice.length > 0);
+    assert.ok(explanation.advice.every(({ what, how }) => what && how), "each with one thing to try");
+  }
+  assert.deepEqual(explain({ ...tried, topic: "scene" }).topics, ["main"]);
 });
 
 test("what a value is best shown as", () => {

@@ -137,7 +137,7 @@ test("the viewer token travels in the fragment, and without it the page says wha
   const daemon = await startDaemon(t, [...(await sessionFile(t, session)), "--viewer-token", "viewer-token-0123456789abcdef0123"]);
   const barred = await newPage(t, browser);
   await barred.goto(daemon.origin);
-  await barred.locator("#elsewhere-why", { hasText: "token" }).waitFor();
+  await barred.locator("#unreachable", { hasText: "requires a token" }).waitFor();
   const page = await newPage(t, browser);
   /** @type {string[]} */
   const asked = [];
@@ -163,12 +163,13 @@ test("where no host answers, the page asks for an address and goes there", async
   await page.routeWebSocket(/elsewhere\.localhost/, (socket) => socket.close());
   await page.route(/elsewhere\.localhost/, async (route) => {
     const path = new URL(route.request().url()).pathname;
-    if (path.startsWith("/api/")) return route.abort();
+    if (path === "/healthz") return route.abort();
     const answer = await fetch(daemon.origin + path);
     return route.fulfill({ status: answer.status, contentType: answer.headers.get("content-type") ?? "", body: await answer.text() });
   });
   await page.goto("http://elsewhere.localhost/");
   await page.locator("#elsewhere").waitFor();
+  await page.locator("#unreachable h2", { hasText: "Nothing answers at elsewhere.localhost" }).waitFor();
   assert.equal(await page.locator("#port").inputValue(), "9876");
   await page.locator("#elsewhere button").click();
   assert.equal(await page.locator("#host:invalid").count(), 1, "an address is required");
@@ -179,6 +180,51 @@ test("where no host answers, the page asks for an address and goes there", async
   await page.locator("#elsewhere button").click();
   await page.waitForURL(`${daemon.origin}/`);
   await reads(page, "#name", "Harbour");
+});
+
+test("where only the live connection fails, the page says so", async (t) => {
+  const daemon = await startDaemon(t, await sessionFile(t, session));
+  const page = await newPage(t, browser);
+  await page.routeWebSocket(/./, (socket) => socket.close());
+  await page.goto(daemon.origin);
+  await page.locator("#unreachable h2", { hasText: "the live connection does not" }).waitFor();
+  await page.locator('.tried li[data-ok="true"]', { hasText: "A plain request" }).waitFor();
+  await page.locator('.tried li[data-ok="false"]', { hasText: "WebSocket" }).waitFor();
+});
+
+test("where there is no such topic, the page offers those that exist", async (t) => {
+  const daemon = await startDaemon(t, await sessionFile(t, session));
+  const page = await newPage(t, browser);
+  await page.goto(`${daemon.origin}/?topic=nowhere`);
+  await page.locator("#unreachable h2", { hasText: "no such topic" }).waitFor();
+  await page.locator("#unreachable .links a", { hasText: "main" }).click();
+  await says(page, "live");
+  assert.equal(await page.locator("#unreachable").isVisible(), false);
+});
+
+test("where there is no room, the page says so, and connects once there is", async (t) => {
+  const daemon = await startDaemon(t, [...(await sessionFile(t, session)), "--max-viewers", "1"]);
+  const first = await newPage(t, browser);
+  await first.goto(daemon.origin);
+  await says(first, "live");
+  const page = await newPage(t, browser);
+  await page.goto(daemon.origin);
+  await page.locator("#unreachable", { hasText: "--max-viewers" }).waitFor();
+  await first.close();
+  await says(page, "live");
+});
+
+test("a page whose host is gone for long keeps what it shows, and says below it what to try", async (t) => {
+  const daemon = await startDaemon(t, await sessionFile(t, session));
+  const page = await newPage(t, browser);
+  await page.goto(daemon.origin);
+  await reads(page, "#name", "Harbour");
+  await firstState(page);
+  const before = await page.locator("#content").boundingBox();
+  await daemon.stop("SIGKILL");
+  await page.locator("#unreachable h2", { hasText: "Nothing answers" }).waitFor();
+  await reads(page, "#name", "Harbour");
+  assert.deepEqual(await page.locator("#content").boundingBox(), before, "what it shows has moved");
 });
 
 test("a copy of the page opened from a disk leads to the host", async (t) => {

@@ -101,6 +101,22 @@ fn pushed_files_and_fields_reach_viewers() {
     let (code, revision, stderr) = ask(&daemon, &["push", "a.toml"]);
     assert_eq!((code, stderr.as_str()), (0, ""));
     assert!(revision.trim().parse::<u64>().is_ok(), "{revision}");
+    for (name, text, told) in [
+        ("photo.png", "", "photo.png: an image cannot be a state"),
+        ("a.conf", "a = 1", "is not JSON, and .conf is"),
+    ] {
+        std::fs::write(daemon.home().join(name), text).expect("written");
+        let (code, _, stderr) = ask(&daemon, &["push", name]);
+        assert!(code == 66 && stderr.contains(told), "{stderr}");
+    }
+    let (code, _, stderr) = ask(&daemon, &["push", "b.toml"]);
+    assert!(
+        code == 66 && stderr.contains("did you mean a.toml?"),
+        "{stderr}"
+    );
+    let yaml = "name: A\nconfig: {speed: 1}\n";
+    std::fs::write(daemon.home().join("a.yaml"), yaml).expect("written");
+    assert_eq!(ask(&daemon, &["push", "a.yaml"]).0, 0);
     let (code, ..) = ask(
         &daemon,
         &["push", "--set", "speed=2.50", "--set", "color=red"],

@@ -1,6 +1,7 @@
 //! A watched file is what viewers see, however an editor or a mount replaces it.
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -150,7 +151,7 @@ fn a_deleted_file_leaves_its_state_and_may_come_back() {
     );
     house.write("state.json", &session("2", "[1]"));
     expect_speed(&mut viewer, 2);
-    daemon.logged("state.json is good again");
+    daemon.logged("state.json is good now");
     assert_eq!(daemon.log_count("is not there"), 1);
 }
 
@@ -178,7 +179,7 @@ fn a_fault_is_said_once_with_its_place() {
     daemon.logged("duplicate key \"/data\" (line 1, column 16)");
     house.write("state.json", &session("2", "[1]"));
     expect_speed(&mut viewer, 2);
-    daemon.logged("is good again");
+    daemon.logged("is good now");
     assert_eq!(daemon.log_count("NaN is not JSON"), 1, "once per content");
 }
 
@@ -243,7 +244,7 @@ fn what_found_no_room_is_written_when_there_is_some() {
     let daemon = Daemon::watching(&wave, &[stage, "--store", store, "--max-topics", "2"]);
     daemon.logged("stage.json: the limit of 2 topics is reached");
     assert_eq!(daemon.ask("DELETE", "/api/topics/other", "").status, 204);
-    daemon.logged("stage.json is good again");
+    daemon.logged("stage.json is good now");
     assert_eq!(
         daemon.log_count("limit of 2 topics is reached"),
         1,
@@ -271,6 +272,130 @@ fn toml_is_read_too() {
     );
     house.write("state.toml", "[data]\n[config]\nspeed = inf\n");
     daemon.logged("inf is not JSON (line 3, column 9)");
+}
+
+#[test]
+fn every_format_is_read_by_its_extension() {
+    let house = House::new();
+    let formats = [
+        (
+            "a.jsonc",
+            "{ // a comment\n\"big\": 18446744073709551616, }",
+        ),
+        ("b.yaml", "big: 18446744073709551616 # a comment\n"),
+        ("c.YML", "big: 18446744073709551616\n"),
+        (
+            "d.ndjson",
+            "{\"big\":1}\n{\"big\":18446744073709551616}\n{\"bi",
+        ),
+        ("e.jsonl", "{\"big\":18446744073709551616}"),
+        ("f.csv", "\u{feff}big\r\n18446744073709551616\r\n"),
+        ("g.tsv", "big\n18446744073709551616\n"),
+        ("h.state", "{\"big\":18446744073709551616}"),
+    ];
+    let paths = formats.map(|(name, text)| house.write(name, text));
+    let args: Vec<&str> = paths.iter().filter_map(|path| path.to_str()).collect();
+    let daemon = Daemon::with(&args);
+    for (name, _) in formats {
+        let topic = name.split('.').next().unwrap();
+        let path = if topic == "a" {
+            "/".to_owned()
+        } else {
+            format!("/?topic={topic}")
+        };
+        let text = daemon.socket(&path, &[]).text().unwrap();
+        let object = "{\"big\":18446744073709551616}";
+        let data = [
+            format!("\"data\":{object},"),
+            format!("\"data\":[{object}],"),
+        ];
+        assert!(
+            data.iter().any(|data| text.contains(data)),
+            "{name}: {text}"
+        );
+    }
+    house.write("b.yaml", "a: 1\nb: [1,\n");
+    let line = daemon.logged("b.yaml: ");
+    assert!(
+        line.contains("(line 2, column 4); viewers keep the last"),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_log_shows_its_last_line() {
+    let house = House::new();
+    let line = |speed: i64| session(&speed.to_string(), "[1]") + "\n";
+    let long: String = (0..1000).map(line).collect();
+    let path = house.write("log.ndjson", &long);
+    let daemon = Daemon::watching(&path, &["--debounce", "0ms", "--max-session", "1KiB"]);
+    let mut viewer = daemon.viewer();
+    assert_eq!(viewer.json()["payload"]["config"]["speed"], json!(999));
+    let mut log = fs::File::options().append(true).open(&path).unwrap();
+    for speed in 1000..1003 {
+        let line = line(speed);
+        let (half, rest) = line.split_at(20);
+        log.write_all(half.as_bytes()).unwrap();
+        log.write_all(rest.as_bytes()).unwrap();
+        expect_speed(&mut viewer, speed);
+    }
+    assert_eq!(daemon.log_count("warn"), 0, "a log that grows is no fault");
+    log.write_all(b"{,}\n").unwrap();
+    daemon.logged("log.ndjson: key must be a string (last line, column 2)");
+}
+
+#[test]
+fn before_anything_was_good_nothing_is_kept() {
+    let house = House::new();
+    let path = house.write("state.yaml", "speed: .nan\n");
+    let daemon = Daemon::watching(&path, &["--debounce", "0ms"]);
+    let line = daemon.logged("state.yaml: .nan is not JSON (line 1, column 8)");
+    assert!(line.ends_with("; viewers see nothing yet"), "{line}");
+    house.write("state.yaml", "speed: 1\n");
+    assert_eq!(daemon.viewer().json()["payload"]["data"]["speed"], json!(1));
+    house.write("state.yaml", "speed: .inf\n");
+    let line = daemon.logged("state.yaml: .inf is not JSON");
+    assert!(
+        line.ends_with("; viewers keep the last good state"),
+        "{line}"
+    );
+}
+
+#[test]
+fn what_cannot_be_a_source_is_refused_at_the_start() {
+    let house = House::new();
+    let photo = house.write("photo.png", "");
+    let text = house.write("notes.conf", "[notes]");
+    house.write("state.json", "{}");
+    let config = house.write("onlooker.toml", "sources = [\"photo.png\"]");
+    let near = house.path("stat.json");
+    let (folder, config) = (house.path(""), config.to_str().unwrap());
+    for (args, told) in [
+        (
+            ["--topic=a", photo.to_str().unwrap()],
+            "photo.png: an image cannot be a state",
+        ),
+        (
+            ["--topic=a", text.to_str().unwrap()],
+            "is not JSON, and .conf is",
+        ),
+        (
+            ["--topic=a", folder.to_str().unwrap()],
+            "is a folder, not a file",
+        ),
+        (
+            ["--topic=a", "http://127.0.0.1/a"],
+            "curl -o state.json http://127.0.0.1/a",
+        ),
+        (["--topic=a", near.to_str().unwrap()], "state.json?"),
+        (
+            ["--config", config],
+            "photo.png: an image cannot be a state",
+        ),
+    ] {
+        let log = Daemon::spawn(&args).err().expect("it does not start");
+        assert!(log.contains("66") && log.contains(told), "{args:?}: {log}");
+    }
 }
 
 #[test]

@@ -227,7 +227,9 @@ impl Room {
         let writer = by.filter(|by| by % 2 == 1).map(named).unwrap_or_default();
         let before = self.topic.version();
         match self.topic.write(change, self.now(), &Arc::new(writer)) {
-            Ok(Written::Unchanged { revision, touched }) => {
+            Ok(Written::Unchanged {
+                revision, touched, ..
+            }) => {
                 assert_eq!(self.topic.version(), before);
                 assert!(touched <= revision && self.topic.is_still(revision));
                 self.answers
@@ -575,12 +577,17 @@ fn ignored_parts_make_no_revision() {
     let before = room.topic.revision();
     let zoom = Change::Merge(json(r#"{"metadata":{"ui":{"zoom":2}}}"#));
     let merged = room.topic.write(&zoom, 2, &Arc::default());
-    assert!(
-        matches!(merged, Ok(Written::Unchanged { .. })),
-        "{merged:?}"
-    );
+    let Ok(Written::Unchanged { ignored, .. }) = merged else {
+        panic!("{merged:?}");
+    };
+    assert_eq!(ignored, ["/metadata/ui"], "and it is known why");
     assert_eq!(room.topic.revision(), before);
     assert_eq!(room.topic.session().unwrap().metadata.as_str(), "{}");
+    let same = set(&mut room, "speed", "1", 3);
+    assert!(
+        matches!(&same, Written::Unchanged { ignored, .. } if ignored.is_empty()),
+        "{same:?}"
+    );
 }
 
 #[test]

@@ -9,7 +9,10 @@ mod attack;
 mod cli;
 mod config;
 mod corners;
+#[cfg(target_os = "linux")]
+mod doctor;
 mod encodings;
+mod explain;
 mod files;
 mod frames;
 mod gate;

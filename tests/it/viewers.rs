@@ -394,15 +394,18 @@ fn a_viewer_that_did_not_read_is_sent_the_newest_next() {
         daemon.put(&format!("[{count},\"{}\"]", "x".repeat(50_000)));
         others.iter_mut().for_each(|viewer| _ = viewer.json());
     }
+    let why = daemon.logged("viewer is slow");
+    assert!(why.contains("it has not taken the last frame yet"), "{why}");
+    let behind = || {
+        let told = daemon.ask("GET", "/api/topics/main/changes", "").json();
+        [told[0]["viewers"].clone(), told[0]["behind"].clone()]
+    };
+    assert_eq!(behind(), [json!(cores + 1), json!(1)]);
     let mut number = || slow.json()["payload"]["data"][0].clone();
     assert_eq!([number(), number()], [json!(1), json!(20)]);
-    let slow = daemon.logged("viewer is slow");
-    assert!(
-        slow.contains("it has not taken the last frame yet"),
-        "{slow}"
-    );
     let caught_up = daemon.logged("viewer has caught up");
     assert!(caught_up.contains("by=\"snapshot\""), "{caught_up}");
+    assert_eq!(behind(), [json!(cores + 1), json!(0)]);
 }
 
 #[test]

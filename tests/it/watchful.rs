@@ -408,7 +408,7 @@ fn the_table_of_metrics_names_what_there_is() {
 
 #[test]
 fn each_write_is_told_to_who_asks_and_no_value() {
-    let daemon = told(&["-v"]);
+    let daemon = Daemon::with(&["--log-format", "json", "--debounce", "60s", "-v"]);
     let (name, token) = bearer(&daemon.token);
     let mut host = daemon.socket("/host", &[(name, &token)]);
     let mut said = |text: &str| {
@@ -423,7 +423,9 @@ fn each_write_is_told_to_who_asks_and_no_value() {
     let expected = json!({
         "message": "write", "topic": "main", "address": "127.0.0.1", "source_id": "panel",
         "device_id": 7, "change": "fields", "size": 16, "fields": "speed,on", "status": 200,
-        "revision": ack["revision"],
+        "revision": ack["revision"], "source": "panel (this machine)", "verdict": "waiting",
+        "detail": "for a pause of 60s, 120s at most",
+        "told": "main: speed, on from panel (this machine) · waiting for a pause of 60s, 120s at most",
     });
     assert_eq!(line, expected);
     let headers = |kind: &'static str, id: &'static str| {
@@ -522,7 +524,12 @@ fn no_token_is_in_any_line_whatever_the_door() {
             0,
             "each had its line"
         );
-        for told in ["request refused", "message refused", "fields", "stopping"] {
+        for told in [
+            "request refused",
+            "message refused",
+            "from this machine",
+            "stopping",
+        ] {
             daemon.logged(told);
         }
         for token in tokens {

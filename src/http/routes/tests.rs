@@ -45,6 +45,7 @@ fn app() -> Arc<App> {
         local,
         tasks,
         stop,
+        reports: None,
         addresses: Arc::default(),
     })
 }
@@ -85,6 +86,8 @@ async fn each_row_asks_for_its_pass() {
     let rows = [
         (Nothing, ("GET", "/")),
         (Nothing, ("GET", "/host")),
+        (Nothing, ("GET", "/check")),
+        (Host, ("POST", "/check")),
         (Nothing, ("HEAD", "/healthz")),
         (Nothing, ("GET", "/nothing")),
         (Viewer, ("GET+", "/")),

@@ -1,6 +1,7 @@
 //! The command line's shape: the commands and what each of them takes.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 #[cfg(feature = "completions")]
@@ -9,7 +10,7 @@ use clap_complete::Shell;
 use super::failure::Failure;
 use super::flags::{KeyFlags, help_of};
 use super::written::Written;
-use crate::program::config::Loaded;
+use crate::program::config::{Loaded, duration};
 
 /// Shows one machine's live state to every screen in the room
 #[derive(Parser)]
@@ -37,6 +38,9 @@ pub enum Command {
     Push(PushArgs),
     /// Show how the running daemon is doing
     Status(StatusArgs),
+    /// Find out why a phone does not connect: this machine's half, then the phone's
+    #[command(after_help = DOCTOR)]
+    Doctor(DoctorArgs),
     /// Print the host token of the daemon on this machine
     Token(PlaceArgs),
     /// Draw the QR code of the running daemon's page, or of a text
@@ -77,7 +81,7 @@ pub struct RunArgs {
     /// Print one JSON line when ready: {"event":"ready","urls":[…],"port":…,"hostToken":"…"}
     #[arg(long, help_heading = "Output")]
     pub json: bool,
-    /// Say more: who comes and goes; -vv also each flush
+    /// Say more: who comes and goes, and what became of each change; -vv also each flush
     #[arg(short, long, action = clap::ArgAction::Count, help_heading = "Output")]
     pub verbose: u8,
     /// Say nothing but errors
@@ -135,7 +139,7 @@ pub struct ViewArgs {
 
 #[derive(Args)]
 pub struct PushArgs {
-    /// JSON or TOML file to replace the session with; - streams NDJSON from stdin, a write per line
+    /// File to replace the session with, in any format that is watched; - streams NDJSON from stdin, a write per line
     #[arg(value_name = "FILE")]
     pub file: Option<String>,
     /// Topic to write to [default: the daemon's default topic]
@@ -158,6 +162,26 @@ pub struct StatusArgs {
     pub health: bool,
     #[command(flatten)]
     pub daemon: DaemonArgs,
+}
+
+#[derive(Args)]
+pub struct DoctorArgs {
+    #[arg(long, value_name = "PORT", help = help_of("port"))]
+    port: Option<String>,
+    #[arg(long, value_name = "ADDRESS", help = help_of("bind"))]
+    bind: Option<String>,
+    #[arg(long, value_name = "NAME", help = help_of("interface"))]
+    interface: Option<String>,
+    #[arg(long, value_name = "HOST[:PORT]", help = help_of("advertise"))]
+    advertise: Option<String>,
+    #[arg(long, value_name = "FILE", help = CONFIG_HELP)]
+    config: Option<PathBuf>,
+    /// Print one JSON document at the end, both halves in it
+    #[arg(long)]
+    pub json: bool,
+    /// End after the first phone's report, or after this time [default: on a terminal, until Ctrl-C; otherwise at once]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub wait: Option<Duration>,
 }
 
 #[derive(Args)]
@@ -245,6 +269,19 @@ impl RunArgs {
     }
 }
 
+impl DoctorArgs {
+    /// What it says about the configuration.
+    pub fn written(self) -> Written {
+        let flags = [
+            ("port", self.port),
+            ("bind", self.bind),
+            ("interface", self.interface),
+            ("advertise", self.advertise),
+        ];
+        Written::new(flags, self.config)
+    }
+}
+
 impl PlaceArgs {
     /// The configuration, as far as it concerns where the daemon is.
     pub fn load(&self) -> Result<Loaded, Failure> {
@@ -270,6 +307,7 @@ Examples:
   onlooker --port 0 --json a.json   on any free port, which is then printed
   onlooker push --set speed=1.5     change one field of the running daemon
   onlooker view                     print every frame that viewers get
+  onlooker doctor                   a phone does not connect? find out why
 
 Every setting has a flag, a variable (--max-wait: ONLOOKER_MAX_WAIT) and a key in onlooker.toml
 (max_wait); a flag takes precedence over a variable, a variable over the file. `onlooker
@@ -287,8 +325,8 @@ commands find a daemon that is the only one of its user.
 
 Log lines are onlooker's own; RUST_LOG=tungstenite=debug adds those of the library it names.
 
-Exit codes: 0 clean shutdown, 1 failed, 2 wrong usage, 66 input missing, 69 address in
-use, 78 bad configuration.";
+Exit codes: 0 clean shutdown, 1 failed, 2 wrong usage, 3 in the way of phones (doctor),
+66 input missing, 69 address in use, 78 bad configuration.";
 
 const VIEW: &str = "\
 Examples:
@@ -303,6 +341,21 @@ Examples:
   generator | onlooker push -
 
 The revision of each accepted write is printed.";
+
+const DOCTOR: &str = "\
+Examples:
+  onlooker doctor                       look here, then scan the code with the phone
+  sudo onlooker doctor                  firewalls show their rules only to root
+  onlooker doctor --interface wlan0     would this interface do?
+  onlooker doctor --json --wait 60s     both halves for a program
+
+It looks at what `onlooker serve` would do with the same configuration: the port, the
+addresses, routes, firewall and limits of this machine. Then it serves /check: the phone tries
+request, socket and first frame, and both ends show the same report, with a way out for each
+line. Each line is good, a note, or wrong.
+
+Exit codes: 0 nothing is wrong, 3 something is, here or on a phone; 1 failed, 2 wrong usage,
+78 bad configuration.";
 
 const STORE: &str = "\
 Examples:

@@ -25,7 +25,7 @@ use super::failure::Failure;
 use super::{pin, runtime_dir};
 use crate::access::Token;
 use crate::discovery::address;
-use crate::options::{AccessOptions, HostToken};
+use crate::options::{AccessOptions, HostToken, Options};
 use crate::program::config::{Loaded, Place};
 
 /// How long the daemon may take to answer.
@@ -79,16 +79,30 @@ impl Daemon {
     ) -> Result<Daemon, Failure> {
         let loaded = args.place.load()?;
         let port = port(&loaded)?;
-        let options = loaded.settings.options;
-        let host = address::url_host(address::from_here(options.bind));
+        let options = Options {
+            port,
+            ..loaded.settings.options
+        };
         let typed = args.token.as_deref().map(Token::new);
+        let token = typed.or_else(|| configured(&options.access));
+        Daemon::with(&options, token)
+    }
+
+    /// The one on this machine that has these options, with the token that may watch it.
+    pub fn of(options: &Options) -> Result<Daemon, Failure> {
+        Daemon::with(options, options.access.viewer_token.clone())
+    }
+
+    /// The one that has these options; without a token, it is shown the kept one.
+    fn with(options: &Options, token: Option<Token>) -> Result<Daemon, Failure> {
+        let host = address::url_host(address::from_here(options.bind));
         let tls = options.tls.as_ref();
         let tls = tls.map(|files| pin::connector(&files.cert)).transpose();
         Ok(Daemon {
-            authority: format!("{host}:{port}"),
-            token: match typed.or_else(|| configured(&options.access)) {
+            authority: format!("{host}:{}", options.port),
+            token: match token {
                 Some(token) => Some(token),
-                None => kept_token(port)?,
+                None => kept_token(options.port)?,
             },
             tls: tls.map_err(Failure::new)?,
             bind: Some(options.bind),

@@ -8,6 +8,8 @@ use crate::program::config::{ConfigError, Place};
 pub enum Exit {
     Failure = 1,
     Usage = 2,
+    /// `onlooker doctor` has found what keeps phones from connecting.
+    InTheWay = 3,
     InputMissing = 66,
     AddressInUse = 69,
     BadConfiguration = 78,

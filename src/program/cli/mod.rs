@@ -6,6 +6,7 @@ mod browser;
 mod completions;
 mod console;
 mod daemon;
+mod doctor;
 mod failure;
 mod flags;
 mod output;
@@ -57,6 +58,7 @@ fn dispatch(line: CommandLine) -> Result<(), Failure> {
         Some(Command::Demo(args)) => serve::demo(args),
         Some(Command::View(args)) => view::view(args),
         Some(Command::Push(args)) => push::push(args),
+        Some(Command::Doctor(args)) => doctor::doctor(args),
         Some(Command::Status(args)) => status::status(&args),
         Some(Command::Token(place)) => papers::token(&place),
         Some(Command::Qr(args)) => papers::qr(args),

@@ -11,10 +11,15 @@ use tokio_tungstenite::tungstenite::Message;
 use super::arguments::PushArgs;
 use super::daemon::{Daemon, Socket};
 use super::failure::{Exit, Failure};
+use super::refusal;
 use super::runtime::block_on;
 use super::streams::{Printed, print, say};
 use crate::source::document::{self, Format};
+use crate::source::input;
 use crate::state::json::Json;
+
+/// What a file's aliases and names may stand for, in bytes: how much it takes, the daemon says.
+const MOST: usize = 256 * 1024 * 1024;
 
 /// The revision of an accepted write, or why it was refused.
 type Answer = Result<String, String>;
@@ -165,12 +170,17 @@ fn field(text: &str) -> Result<(String, Json), Failure> {
     Ok((field.to_owned(), value))
 }
 
+/// A pipe will do as well, which has no extension: `onlooker push <(command)`.
 fn session(path: &str) -> Result<String, Failure> {
-    let bytes = std::fs::read(path)
-        .map_err(|error| Failure::with(Exit::InputMissing, format!("{path}: {error}")))?;
+    let missing = |reason: String| {
+        let hint = refusal::near(Path::new(path)).unwrap_or_default();
+        Failure::with(Exit::InputMissing, format!("{path}: {reason}{hint}"))
+    };
+    input::check(Path::new(path)).map_err(missing)?;
+    let bytes = std::fs::read(path).map_err(|error| missing(error.to_string()))?;
     let path = Path::new(path);
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    let session = document::session(&bytes, Format::of(path), &name);
+    let session = document::session(&bytes, Format::of(path), &name, MOST);
     session
         .map(|session| session.to_json())
         .map_err(|reason| Failure::new(format!("{}: {reason}", path.display())))

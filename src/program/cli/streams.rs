@@ -27,6 +27,11 @@ pub fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{}", neutral(line));
 }
 
+/// Writes a text that is safe to print to stderr, which nobody may be reading.
+pub fn tell(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
 /// The last line of a program that failed.
 pub fn report(failure: &Failure) {
     let paint = Paint::for_terminal(io::IsTerminal::is_terminal(&io::stderr()));

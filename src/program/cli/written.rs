@@ -6,6 +6,7 @@ use super::failure::{Exit, Failure};
 use crate::program::config::file::File;
 use crate::program::config::keys::Key;
 use crate::program::config::{Loaded, environment, find_file};
+use crate::source::document::Format;
 
 /// The keys that were given as flags, and the file that was named. It has no `Debug`, because
 /// there may be tokens among them.
@@ -53,8 +54,7 @@ impl Written {
             return Ok(());
         };
         let path = Path::new(token);
-        let ending = path.extension().unwrap_or_default();
-        match token == "-" || ending == "json" || ending == "toml" || path.exists() {
+        match token == "-" || Format::named(path).is_some() || path.exists() {
             true => Err(Failure::with(
                 Exit::Usage,
                 format!(

@@ -82,7 +82,7 @@ macro_rules! show {
 
 keys! {
     "State" {
-        /// JSON or TOML files to watch, one topic per file; the first is the default topic. - reads NDJSON from stdin. Without a source, wait for a host.
+        /// Files to watch (.json, .jsonc, .yaml, .toml, .ndjson, .csv), one topic per file; the first is the default topic. - reads NDJSON from stdin. Without a source, wait for a host.
         sources: [SOURCE] = options.sources;
         /// Name of the default topic.
         topic: TOPIC = options.topic;

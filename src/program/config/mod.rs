@@ -15,6 +15,7 @@ pub use nearest::meant;
 pub use place::{ConfigError, Place};
 pub use resolve::{FILE_VARIABLE, Loaded, Typed, environment, find_file};
 pub use settings::{LogFormat, Qr, Settings, ViewerToken};
+pub use units::duration;
 
 #[cfg(test)]
 mod tests;

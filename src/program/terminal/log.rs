@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 use tracing_subscriber::Registry;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -15,8 +16,8 @@ use super::screen::Screen;
 use super::{Paint, neutral};
 use crate::program::config::LogFormat;
 
-/// How much is said: errors under `-q`, with `-v` also who comes, goes and is refused, with `-vv`
-/// also each flush.
+/// How much is said: errors under `-q`, with `-v` also who comes and goes and what became of each
+/// change, with `-vv` also each flush.
 pub fn level(verbose: u8, quiet: bool) -> Level {
     match (verbose, quiet) {
         (_, true) => Level::ERROR,
@@ -87,14 +88,10 @@ where
         mut out: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut text = String::new();
-        context.format_fields(Writer::new(&mut text), event)?;
-        let spans = context.event_scope().into_iter().flatten();
-        for span in spans {
-            if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
-                text.push_str(&format!(" [{} {fields}]", span.name()));
-            }
-        }
+        let text = match Sentence::of(event) {
+            Some(sentence) => sentence,
+            None => with_spans(context, event)?,
+        };
         if self.dated {
             SystemTime.format_time(&mut out)?;
             out.write_char(' ')?;
@@ -102,6 +99,50 @@ where
         let level = self.level(*event.metadata().level());
         writeln!(out, "{level} {}", neutral(&text))
     }
+}
+
+/// An event's fields, and those of the connection it is about.
+fn with_spans<N>(
+    context: &FmtContext<'_, Registry, N>,
+    event: &Event<'_>,
+) -> Result<String, fmt::Error>
+where
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    let mut text = String::new();
+    context.format_fields(Writer::new(&mut text), event)?;
+    let spans = context.event_scope().into_iter().flatten();
+    for span in spans {
+        if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
+            text.push_str(&format!(" [{} {fields}]", span.name()));
+        }
+    }
+    Ok(text)
+}
+
+/// The member `told`: an event that has it says everything in one sentence, and its other members
+/// are for machines.
+#[derive(Default)]
+struct Sentence(Option<String>);
+
+impl Sentence {
+    fn of(event: &Event<'_>) -> Option<String> {
+        let mut sentence = Sentence::default();
+        if event.metadata().fields().field("told").is_some() {
+            event.record(&mut sentence);
+        }
+        sentence.0
+    }
+}
+
+impl Visit for Sentence {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "told" {
+            self.0 = Some(value.to_owned());
+        }
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
 }
 
 impl Lines {
@@ -203,6 +244,24 @@ mod tests {
             span.in_scope(|| tracing::debug!("joined"));
         });
         assert_eq!(page.text(), "debug joined [connection id=7 topic=\"a\"]\n");
+    }
+
+    #[test]
+    fn what_has_a_sentence_is_told_by_it() {
+        let page = Page::default();
+        let lines = Lines {
+            paint: Paint::for_terminal(false),
+            dated: false,
+        };
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(Screen::over(Box::new(page.clone()), false))
+            .event_format(lines);
+        tracing::subscriber::with_default(subscriber.finish(), || {
+            let span = tracing::info_span!("connection", id = 7);
+            span.in_scope(|| tracing::info!(size = 9, told = format!("a\x1b from {}", 7), "write"));
+        });
+        assert_eq!(page.text(), " info a␛ from 7\n");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
 
 use super::candidate::{Candidate, TOO_MUCH, may_be_named, no_member};
-use super::{Change, Refusal, Rules, ignore, patch};
+use super::{Change, Parts, Refusal, Rules, ignore, patch};
 use crate::state::fields::Whitelist;
 use crate::state::json::{Json, Kind, Work};
 use crate::state::session::{Config, FieldName, Session, expect};
@@ -23,6 +23,10 @@ pub struct Next {
     pub changed_len: usize,
     /// Whether anything changed but the values of whitelisted fields.
     pub structural: bool,
+    /// What differs, for people.
+    pub parts: Parts,
+    /// The pointers under which something was dropped.
+    pub ignored: Vec<String>,
 }
 
 /// Applies a change to the present session; `name` is what a session without a name is called.
@@ -39,17 +43,20 @@ pub fn apply(
 ) -> Result<Next, Refusal> {
     let work = Work::new(WORK, called_off);
     let Candidate { session, named } = candidate(present, change, name, rules, work)?;
-    let session = ignore::without_ignored(session, present, &rules.ignore, name);
+    let (session, ignored) = ignore::without_ignored(session, present, &rules.ignore, name);
     check(&session, rules)?;
-    Ok(match present {
+    let next = match present {
         Some(present) => difference(present, session, named.as_deref(), &rules.whitelist),
         None => Next {
             changed: session.config.names().cloned().collect(),
             changed_len: session.config.text_len(),
             session,
             structural: true,
+            parts: Parts::whole(),
+            ignored: Vec::new(),
         },
-    })
+    };
+    Ok(Next { ignored, ..next })
 }
 
 fn candidate(
@@ -98,15 +105,21 @@ fn difference(
 ) -> Next {
     let places = next.config.places_that_differ(&present.config, named);
     let fields = || places.iter().filter_map(|place| next.config.at(*place));
-    let structural = present.name != next.name
-        || present.data != next.data
-        || present.metadata != next.metadata
-        || !present.config.has_names_of(&next.config)
+    let members = members_that_differ(present, &next);
+    let same_names = present.config.has_names_of(&next.config);
+    let structural = !members.is_empty()
+        || !same_names
         || !fields().all(|(field, value)| whitelist.covers(field, value));
     let changed: Vec<FieldName> = fields().map(|(field, _)| field.clone()).collect();
+    let removed = present.config.names().filter(|_| !same_names);
+    let removed = removed.filter(|field| next.config.get(field).is_none());
+    let named = changed.iter().chain(removed).map(|field| &**field);
+    let parts = Parts::of(named.chain(members));
     let changed_len = fields().map(|(field, value)| field.len() + value.as_str().len());
     Next {
         changed_len: changed_len.sum(),
+        parts,
+        ignored: Vec::new(),
         session: match structural || next.config.has_order_of(&present.config) {
             true => next,
             false => in_order_of(present, &next, &changed),
@@ -114,6 +127,17 @@ fn difference(
         changed,
         structural,
     }
+}
+
+/// The members besides the config that are others than they were.
+fn members_that_differ(present: &Session, next: &Session) -> Vec<&'static str> {
+    let members = [
+        ("name", present.name != next.name),
+        ("data", present.data != next.data),
+        ("metadata", present.metadata != next.metadata),
+    ];
+    let members = members.into_iter().filter(|(_, differs)| *differs);
+    members.map(|(member, _)| member).collect()
 }
 
 /// The present session with the changed values. Reordering the fields is no change, so viewers,

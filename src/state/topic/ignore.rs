@@ -5,59 +5,74 @@ use serde_json::Value;
 use crate::state::json::{Json, Kind};
 use crate::state::session::Session;
 
-/// The session without its ignored parts. What it shares with the `present` one was searched
-/// when that arrived.
+/// The session without its ignored parts, and the pointers under which there was anything. What
+/// it shares with the `present` one was searched when that arrived.
 pub fn without_ignored(
     mut next: Session,
     present: Option<&Session>,
     ignore: &[String],
     name: &str,
-) -> Session {
+) -> (Session, Vec<String>) {
+    let mut dropped = Vec::new();
     for pointer in ignore {
         let (member, rest) = split(pointer);
-        match member.as_str() {
-            "name" => next.name = Json::string(name),
-            "data" => next.data = without(&next.data, present.map(|now| &now.data), rest),
-            "metadata" => {
-                next.metadata = without(&next.metadata, present.map(|now| &now.metadata), rest);
+        let is_there = match member.as_str() {
+            "name" => change(&mut next.name, Some(Json::string(name))),
+            "data" => {
+                let without = without(&next.data, present.map(|now| &now.data), rest);
+                change(&mut next.data, without)
             }
-            "config" => without_field(&mut next, present, rest),
-            _ => {}
+            "metadata" => {
+                let without = without(&next.metadata, present.map(|now| &now.metadata), rest);
+                change(&mut next.metadata, without)
+            }
+            "config" => drop_field(&mut next, present, rest),
+            _ => false,
+        };
+        if is_there {
+            dropped.push(pointer.clone());
         }
     }
-    next
+    (next, dropped)
 }
 
-fn without_field(next: &mut Session, present: Option<&Session>, rest: &str) {
+/// Returns whether that changed anything.
+fn change(part: &mut Json, to: Option<Json>) -> bool {
+    let to = to.filter(|to| to != part);
+    to.map(|to| *part = to).is_some()
+}
+
+/// Returns whether there was anything to drop.
+fn drop_field(next: &mut Session, present: Option<&Session>, rest: &str) -> bool {
     if rest.is_empty() {
-        return next.config = Default::default();
+        return !std::mem::take(&mut next.config).is_empty();
     }
     let (field, rest) = split(rest);
     let Some(value) = next.config.get(&field) else {
-        return;
+        return false;
     };
     if rest.is_empty() {
-        return next.config.retain(|name| name != field);
+        next.config.retain(|name| name != field);
+        return true;
     }
     let before = present.and_then(|now| now.config.get(&field));
-    let after = without(value, before, rest);
-    next.config.set(&field, after);
+    let without = without(value, before, rest);
+    without
+        .map(|after| next.config.set(&field, after))
+        .is_some()
 }
 
-/// A value without the part that the rest of a pointer names.
-fn without(value: &Json, before: Option<&Json>, rest: &str) -> Json {
+/// A value without the part that the rest of a pointer names; none if that is not there.
+fn without(value: &Json, before: Option<&Json>, rest: &str) -> Option<Json> {
     if rest.is_empty() {
-        return Json::empty_object();
+        return Some(Json::empty_object());
     }
     let scalar = !matches!(value.kind(), Kind::Object | Kind::Array);
     if scalar || before == Some(value) {
-        return value.clone();
+        return None;
     }
     let mut tree = value.value();
-    match remove(&mut tree, rest) {
-        true => Json::of(&tree),
-        false => value.clone(),
-    }
+    remove(&mut tree, rest).then(|| Json::of(&tree))
 }
 
 /// The first token of a pointer (RFC 6901), unescaped, and the rest.
@@ -95,7 +110,10 @@ mod tests {
     fn kept(pointer: &str, document: &str) -> String {
         let session = Json::parse(document.as_bytes()).unwrap();
         let session = Session::from_json(&session, "main").unwrap();
-        without_ignored(session, None, &[pointer.to_owned()], "main").to_json()
+        let (without, dropped) =
+            without_ignored(session.clone(), None, &[pointer.to_owned()], "main");
+        assert_eq!(!dropped.is_empty(), without != session, "{pointer}");
+        without.to_json()
     }
 
     #[test]

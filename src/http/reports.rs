@@ -1,0 +1,111 @@
+//! What phones report from `/check`: handed over to whoever wants it, so much and no more.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::wire::{PhoneReport, Problem};
+
+/// What one address may report in a minute, and all of them together: a phone reports each line
+/// when it is found.
+const REPORTS_OF_ONE: u32 = 60;
+const REPORTS_OF_ALL: u32 = 600;
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A phone's report, and whose it is.
+#[derive(Clone, Debug)]
+pub struct Reported {
+    /// The phone in a few words: `iPhone · Safari`.
+    pub device: String,
+    /// Where it came from.
+    pub address: IpAddr,
+    /// What it says.
+    pub report: PhoneReport,
+}
+
+/// Where phones' reports go, and how many there were.
+pub struct Reports {
+    to: mpsc::Sender<Reported>,
+    minute: Mutex<Minute>,
+}
+
+struct Minute {
+    began: Instant,
+    by: BTreeMap<IpAddr, u32>,
+    all: u32,
+}
+
+impl Reports {
+    /// Hands reports over to whoever receives them.
+    pub fn new(to: mpsc::Sender<Reported>) -> Reports {
+        let minute = Mutex::new(Minute::new());
+        Reports { to, minute }
+    }
+
+    /// Hands one over.
+    /// Fails with 429 for one too many, 503 while nobody keeps up.
+    pub fn take(&self, reported: Reported) -> Result<(), Problem> {
+        let mut minute = self.minute.lock().unwrap_or_else(PoisonError::into_inner);
+        if !minute.allows(reported.address) {
+            return Err(Problem::new(429, "too many reports: wait a minute"));
+        }
+        let full = |_| Problem::unavailable("the host takes no more reports now");
+        self.to.try_send(reported).map_err(full)
+    }
+}
+
+impl Minute {
+    fn new() -> Minute {
+        Minute {
+            began: Instant::now(),
+            by: BTreeMap::new(),
+            all: 0,
+        }
+    }
+
+    fn allows(&mut self, address: IpAddr) -> bool {
+        if self.began.elapsed() >= MINUTE {
+            *self = Minute::new();
+        }
+        // Before the count of one, so that there are never more addresses than reports.
+        if self.all >= REPORTS_OF_ALL {
+            return false;
+        }
+        let of_one = self.by.entry(address).or_insert(0);
+        if *of_one >= REPORTS_OF_ONE {
+            return false;
+        }
+        *of_one += 1;
+        self.all += 1;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_address_cannot_use_up_what_all_may_report() {
+        let (one, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let mut minute = Minute::new();
+        let allowed = (0..100).filter(|_| minute.allows(one)).count();
+        assert_eq!(allowed, REPORTS_OF_ONE as usize);
+        assert!(minute.allows(other));
+        tokio::time::advance(MINUTE).await;
+        assert!(minute.allows(one));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_together_may_report_so_much() {
+        let mut minute = Minute::new();
+        let addresses = (0..2000u32).map(|at| IpAddr::from(at.to_be_bytes()));
+        let allowed = addresses.filter(|at| minute.allows(*at)).count();
+        assert_eq!(allowed, REPORTS_OF_ALL as usize);
+        assert!(minute.by.len() <= allowed);
+    }
+}
