@@ -206,7 +206,7 @@ fn a_browser_is_led_to_the_panel_without_being_given_its_token() {
     let led = ask(&format!("/{path}"));
     assert_eq!(led.status, 303);
     assert_eq!(
-        led.header("Location"),
+        led.header("location"),
         Some(format!("{page}host#h={token}").as_str())
     );
 }
@@ -230,7 +230,9 @@ fn what_is_typed_is_not_shown() {
 
 #[test]
 fn the_terminal_is_given_back_on_every_way_out() {
-    let ways: [(&str, fn(&mut Terminal), Option<i32>); 5] = [
+    /// Its name, how to take it, and the code at its end.
+    type Way = (&'static str, fn(&mut Terminal), Option<i32>);
+    let ways: [Way; 5] = [
         ("Ctrl-C", |terminal| terminal.press("\x03"), Some(0)),
         ("SIGTERM", |terminal| terminal.signal("TERM"), Some(0)),
         ("SIGINT", |terminal| terminal.signal("INT"), Some(0)),

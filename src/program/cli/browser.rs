@@ -115,5 +115,5 @@ async fn hand_over(link: &str) -> Result<(), String> {
 fn has_desktop() -> bool {
     const SIGNS: [&str; 4] = ["DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME", "BROWSER"];
     let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    cfg!(any(windows, target_os = "macos")) || SIGNS.iter().any(|name| is_set(&name))
+    cfg!(any(windows, target_os = "macos")) || SIGNS.iter().any(is_set)
 }

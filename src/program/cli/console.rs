@@ -1,5 +1,6 @@
 //! A running daemon at its terminal: the live lines, and what its keys do.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ use crate::viewer::ViewerInfo;
 /// The live lines are not redrawn more often, however many changes there are.
 const CALM: Duration = Duration::from_millis(100);
 const TICK: Duration = Duration::from_secs(1);
+/// Up to so many devices, it is told who joins.
+const ROOM: usize = 32;
 /// After so long without a viewer, something may be in the way.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -30,6 +33,8 @@ pub struct Console<'a> {
     server: &'a Server,
     keyboard: Option<Keyboard>,
     above: Above,
+    /// Who is there, as far as that was told.
+    known: BTreeSet<u64>,
     /// Since when viewers are frozen.
     frozen: Option<Instant>,
     /// Until when the first viewer is waited for.
@@ -62,6 +67,7 @@ impl<'a> Console<'a> {
             server,
             keyboard,
             above: Above::Nothing,
+            known: BTreeSet::new(),
             frozen: None,
             first_viewer: Some(Instant::now() + PATIENCE),
             opening: None,
@@ -109,6 +115,7 @@ impl<'a> Console<'a> {
         let status = self.server.status();
         self.hint(&status);
         let viewers = self.viewers(&status).await;
+        self.tell_who_joined(&status, &viewers);
         let size = terminal::size();
         let mut lines = self.above(&viewers, size);
         lines.push(self.status_line(&status, &viewers, size));
@@ -118,13 +125,28 @@ impl<'a> Console<'a> {
             .show(lines.split_off(too_many), Some(size.columns));
     }
 
-    /// Those whose names are shown.
+    /// Those whose names are shown, or may have to be told.
     async fn viewers(&mut self, status: &Status) -> Vec<ViewerInfo> {
         let is_list = matches!(self.above, Above::Devices(_));
-        match is_list || status.client_count == 1 {
+        match is_list || (1..=ROOM).contains(&status.client_count) {
             true => self.server.viewers().await,
             false => Vec::new(),
         }
+    }
+
+    /// A page that was reloaded replaces its own older connection: then there are no more than before.
+    fn tell_who_joined(&mut self, status: &Status, viewers: &[ViewerInfo]) {
+        if status.client_count > ROOM {
+            return;
+        }
+        let before = self.known.len();
+        let is_new = |viewer: &&ViewerInfo| !self.known.contains(&viewer.id);
+        let more = viewers.len().saturating_sub(before);
+        let newest: Vec<&ViewerInfo> = viewers.iter().rev().filter(is_new).take(more).collect();
+        for viewer in newest.iter().rev() {
+            self.say(&format!("{} joined", viewer.device));
+        }
+        self.known = viewers.iter().map(|viewer| viewer.id).collect();
     }
 
     fn above(&mut self, viewers: &[ViewerInfo], size: Size) -> Vec<String> {
