@@ -2,6 +2,7 @@
 //! program fills them from flags, environment and file; a program that embeds onlooker fills
 //! them itself.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -57,6 +58,15 @@ pub enum Source {
     File(PathBuf),
     /// NDJSON on standard input.
     Stdin,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::File(path) => path.display().fmt(f),
+            Source::Stdin => f.write_str("standard input"),
+        }
+    }
 }
 
 /// An option that has a value it cannot have.

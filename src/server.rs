@@ -446,13 +446,14 @@ async fn check(options: &Options) -> Result<(), StartError> {
 /// The files among the sources, each with a topic of its own.
 fn check_topics(options: &Options) -> Result<Vec<PathBuf>, StartError> {
     let topics = with_topics(&options.sources, &options.topic);
-    for (index, (_, topic)) in topics.iter().enumerate() {
-        if topics[..index].iter().any(|(_, earlier)| earlier == topic) {
+    for (index, (source, topic)) in topics.iter().enumerate() {
+        let earlier = topics[..index].iter().find(|(_, earlier)| earlier == topic);
+        if let Some((earlier, _)) = earlier {
             let topic = topic.as_str();
             return Err(invalid(
                 "sources",
                 format!(
-                    "two sources would both write the topic {topic:?}: rename one of the files"
+                    "{earlier} and {source} would both write the topic {topic:?}: rename one of the files"
                 ),
             ));
         }

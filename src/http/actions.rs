@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::response::IntoResponse;
 use axum::{Extension, Json};
 use hyper::StatusCode;
 use serde_json::{Value, json};
@@ -51,7 +52,7 @@ pub async fn resend(State(app): Shared, _: Pass) -> Json<Value> {
 }
 
 /// `POST /api/next-address`.
-pub async fn next_address(State(app): Shared, _: Pass) -> impl axum::response::IntoResponse {
+pub async fn next_address(State(app): Shared, _: Pass) -> impl IntoResponse {
     app.next_address();
     ([NO_STORE], Json(app.status()))
 }

@@ -18,6 +18,7 @@ use super::peer::Peer;
 use super::query::Query;
 use super::tls;
 use crate::access::{HostPass, ViewerPass};
+use crate::hub::{Place, TopicEntry};
 use crate::source::host::Host;
 use crate::viewer::sync::Feed;
 use crate::viewer::{Guest, NewViewer, Wire};
@@ -36,11 +37,12 @@ pub async fn viewer(
     mut opening: Opening,
 ) -> Answer {
     let entry = query.entry(&app)?;
+    let id = query.id();
+    let place = place(&app, &entry, id.as_deref()).await?;
     let presence = match host.is_some() && query.is_panel() {
-        true => app.hub.enter_uncounted(&entry),
-        false => app.hub.enter(&entry),
+        true => app.hub.enter_uncounted(&entry, place),
+        false => app.hub.enter(&entry, place),
     };
-    let presence = presence.ok_or_else(|| app.full())?;
     let device = opening.device().into_boxed_str();
     let (own, encoding) = opening.agree_on_encoding();
     Span::current().record("topic", entry.name().as_str());
@@ -51,7 +53,7 @@ pub async fn viewer(
         own,
         address: peer.address.ip(),
         device,
-        id: query.id(),
+        id,
         _admission: peer.counted.clone(),
         span: Span::current(),
     };
@@ -68,6 +70,18 @@ pub async fn viewer(
         }
     };
     Ok(opening.answer(&app, &peer, join))
+}
+
+/// A place for a viewer. Where all are taken, one that is there already may take its own again.
+/// Fails with 503 for anybody else.
+async fn place(app: &App, entry: &TopicEntry, id: Option<&str>) -> Result<Place, Problem> {
+    if let Some(place) = app.hub.place() {
+        return Ok(place);
+    }
+    match id {
+        Some(id) if app.viewers.knows(entry.name(), id).await => Ok(app.hub.place_of_its_own()),
+        _ => Err(app.full()),
+    }
 }
 
 /// `/host`: a host that writes.

@@ -86,8 +86,9 @@ impl TopicEntry {
     /// Notes that the session has changed. Returns the frame that was made of the one before.
     fn note(&self, state: &mut State, options: &WriteOptions) -> Option<(Revision, Arc<Frame>)> {
         state.authors.and(&options.writer);
-        if !state.topic.is_frozen() {
-            state.changed = Some(Instant::now());
+        if !state.topic.is_frozen() && !self.after_durable {
+            let now = Instant::now();
+            state.changed = Some(now.checked_sub(options.age).unwrap_or(now));
         }
         self.wake(state);
         self.turn(state, Turn::Written);

@@ -45,7 +45,7 @@ pub struct TopicEntry {
     /// Changes only under the state's lock.
     life: watch::Sender<Life>,
     /// Whether a change is shown only when it is durable.
-    after_durable: bool,
+    pub(super) after_durable: bool,
     /// Held from taking a flush to sending it, so that flushes leave in their order.
     pub(super) order: Mutex<()>,
     /// Writers share it; whoever applies a large change for the second time has it alone.
@@ -181,6 +181,10 @@ impl TopicEntry {
     }
 
     pub(super) fn wake(&self, state: &mut State) {
+        if state.topic.is_frozen() {
+            // What was written before that is not put off by what follows.
+            return;
+        }
         let now = self.epoch.elapsed();
         state.debounce.changed(now);
         if state.debounce.warns(now) {
@@ -278,7 +282,7 @@ impl TopicEntry {
         let mut state = self.state();
         let kept = state.durability.durable().map(|kept| kept.revision);
         state.tell_lost(kept.unwrap_or_default());
-        // What was frozen may be lost too.
+        let frozen = state.topic.is_frozen().then(|| state.topic.shown());
         state.topic.show_all();
         let (revision, back) = state.durability.lose();
         let is_left = back.is_some();
@@ -287,10 +291,15 @@ impl TopicEntry {
             .topic
             .adopt(revision, session, origins.unwrap_or_default());
         state.authors = Authors::Several;
-        state.changed = Some(Instant::now());
         self.wake(&mut state);
         self.show_durable(&mut state);
-        let turn = match (is_left, state.topic.is_dirty()) {
+        let was_shown = state.topic.is_dirty() && !matches!(frozen, Some(None));
+        match frozen {
+            Some(shown) => state.freeze_again(shown, kept),
+            None if !self.after_durable => state.changed = Some(Instant::now()),
+            None => {}
+        }
+        let turn = match (is_left, was_shown) {
             (true, _) => Turn::Reverted,
             (false, true) => Turn::Lost,
             (false, false) => Turn::Unmade,
@@ -301,6 +310,7 @@ impl TopicEntry {
     /// Shows what is durable, if nothing else may be.
     pub(super) fn show_durable(&self, state: &mut State) {
         if self.after_durable && state.topic.show_only(state.durability.durable().cloned()) {
+            state.changed = Some(Instant::now());
             self.wake(state);
         }
     }

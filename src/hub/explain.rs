@@ -57,7 +57,10 @@ impl Hub {
         }
         let (parts, verdict) = match written {
             Ok(receipt) => match &receipt.found {
-                Found::Changed(parts) => (parts.clone(), became(entry, receipt.revision)),
+                Found::Changed(parts) => (
+                    parts.clone(),
+                    became(entry, &Author::of(options), receipt.revision),
+                ),
                 Found::Nothing(ignored) => (change.parts(), Verdict::nothing(ignored)),
             },
             Err(error) => {
@@ -122,8 +125,8 @@ impl State {
 }
 
 /// What became of the change that made a revision.
-fn became(entry: Option<&Arc<TopicEntry>>, revision: Revision) -> Verdict {
-    let known = entry.and_then(|entry| entry.state().latest.verdict(revision).cloned());
+fn became(entry: Option<&Arc<TopicEntry>>, by: &Author, revision: Revision) -> Verdict {
+    let known = entry.and_then(|entry| entry.state().latest.verdict(by, revision).cloned());
     known.unwrap_or(Verdict::Waiting)
 }
 

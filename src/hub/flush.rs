@@ -220,7 +220,7 @@ mod tests {
         };
         assert_eq!(next(1).await, [], "nobody watches");
         let viewer = |encoding| {
-            let mut presence = hub.enter(&entry).expect("there is room");
+            let mut presence = hub.enter(&entry, hub.place().expect("there is room"));
             presence.receives(encoding);
             presence
         };
@@ -237,7 +237,7 @@ mod tests {
     async fn a_text_is_encoded_for_its_viewers_before_it_leaves() {
         let (hub, entry) = hub();
         let mut events = hub.subscribe();
-        let mut presence = hub.enter(&entry).expect("there is room");
+        let mut presence = hub.enter(&entry, hub.place().expect("there is room"));
         presence.receives(DEFLATE);
         for text in ["x".repeat(300), "x".repeat(2 * LARGE)] {
             drop(hub.broadcast(&entry, text).await);

@@ -163,8 +163,8 @@ impl Latest {
 
     /// What became of the change that made a revision, or of a later one of the same stream, as far
     /// as is known.
-    pub fn verdict(&self, revision: Revision) -> Option<&Verdict> {
-        let from = |line: &&Line| line.revision >= Some(revision);
+    pub fn verdict(&self, by: &Author, revision: Revision) -> Option<&Verdict> {
+        let from = |line: &&Line| line.revision >= Some(revision) && line.by.is(by);
         let line = self
             .0
             .iter()
@@ -334,6 +334,14 @@ mod tests {
         assert_eq!(room.lines(), [("bb", 1, "refused"), ("a", 1, "sent")]);
         assert_eq!(room.leave(2), 0);
         let refused = Verdict::Refused("lost".to_owned());
-        assert_eq!(room.latest.verdict(revision(2)), Some(&refused));
+        let by = |source: &str| {
+            Author::of(&WriteOptions {
+                source: Some(source.into()),
+                ..WriteOptions::default()
+            })
+        };
+        let verdict = |source: &str| room.latest.verdict(&by(source), revision(2));
+        assert_eq!(verdict("bb"), Some(&refused));
+        assert_eq!(verdict("a"), None, "that of another is no answer");
     }
 }

@@ -63,7 +63,9 @@ impl Drop for WriteLine<'_> {
         let Write { change, options } = self.write;
         let (writer, told) = (&options.writer, self.told.as_ref());
         let unknown = "its writer left before it was answered";
-        let sentence = told.map_or(unknown.to_owned(), |told| sentence(told, &told.outcome()));
+        let sentence = told.map_or(unknown.to_owned(), |told| {
+            format!("{} · {}", told.change(), told.outcome())
+        });
         tracing::debug!(
             topic = %self.topic,
             address = options.address.map(tracing::field::display),
@@ -115,10 +117,6 @@ pub(super) fn sent(topic: &TopicName, told: &[Told], departure: &Departure) {
 fn distinct<'a>(names: impl Iterator<Item = &'a String>) -> String {
     let names: IndexSet<&str> = names.map(String::as_str).collect();
     names.into_iter().collect::<Vec<_>>().join(",")
-}
-
-fn sentence(told: &Told, outcome: &str) -> String {
-    format!("{} · {outcome}", told.change())
 }
 
 /// The names of the parts that a change is about, if they are few.

@@ -135,8 +135,8 @@ impl Hub {
         self.0.changes.send_replace(());
     }
 
-    /// Is marked when heartbeats have news that should not wait: viewers are frozen, or a source was
-    /// lost.
+    /// Is marked when heartbeats have news that should not wait: viewers are frozen or let go, a
+    /// source is lost or another has come.
     pub fn news(&self) -> watch::Receiver<()> {
         self.0.news.subscribe()
     }

@@ -20,7 +20,10 @@ pub struct SourceGuard {
 }
 
 /// A place among those who watch, viewers and readers of `/sync` alike, taken while this lives.
-pub struct Place(Hub);
+pub struct Place {
+    hub: Hub,
+    is_taken: bool,
+}
 
 /// A connected viewer, counted while this lives.
 pub struct Presence {
@@ -39,29 +42,41 @@ impl Hub {
         let free = |taken: usize| (taken < limit).then_some(taken + 1);
         let places = &self.0.places;
         let taken = places.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free);
-        taken.is_ok().then(|| Place(self.clone()))
+        taken.is_ok().then(|| self.taken())
     }
 
-    /// Counts a viewer of a topic until the value is dropped; none when all places are taken.
-    /// The topic may have ended: then the viewer is to be told so.
-    pub fn enter(&self, entry: &Arc<TopicEntry>) -> Option<Presence> {
-        let mut presence = self.enter_uncounted(entry)?;
+    /// Takes a place even if all are taken, for a viewer whose older connection gives up its own.
+    pub fn place_of_its_own(&self) -> Place {
+        self.0.places.fetch_add(1, Ordering::Relaxed);
+        self.taken()
+    }
+
+    fn taken(&self) -> Place {
+        Place {
+            hub: self.clone(),
+            is_taken: true,
+        }
+    }
+
+    /// Counts a viewer of a topic until the value is dropped. The topic may have ended: then the
+    /// viewer is to be told so.
+    pub fn enter(&self, entry: &Arc<TopicEntry>, place: Place) -> Presence {
+        let mut presence = self.enter_uncounted(entry, place);
         self.0.counts.viewers.fetch_add(1, Ordering::Relaxed);
         presence.set_counted(true);
-        Some(presence)
+        presence
     }
 
     /// The same for a host that looks on at its own topic, and is no viewer.
-    pub fn enter_uncounted(&self, entry: &Arc<TopicEntry>) -> Option<Presence> {
-        let (place, entry) = (self.place()?, entry.clone());
+    pub fn enter_uncounted(&self, entry: &Arc<TopicEntry>, place: Place) -> Presence {
         entry.count_watching(true);
-        Some(Presence {
-            entry,
+        Presence {
+            entry: entry.clone(),
             place,
             encoding: None,
             is_behind: false,
             is_counted: false,
-        })
+        }
     }
 
     /// The sources of a new topic.
@@ -114,21 +129,23 @@ impl Presence {
         }
     }
 
-    /// Counts no more as a viewer, although it is still connected.
-    pub fn uncount(&mut self) {
-        self.set_counted(false);
-    }
-
     /// Whether it counts as a viewer.
     pub fn is_counted(&self) -> bool {
         self.is_counted
+    }
+
+    /// It is a viewer no more, although it is still connected: it does not count, and its place is
+    /// free.
+    pub fn retire(&mut self) {
+        self.set_counted(false);
+        self.place.free();
     }
 
     fn set_counted(&mut self, counts: bool) {
         if self.is_counted != counts {
             self.set_behind(false);
             self.is_counted = counts;
-            let hub = &self.place.0;
+            let hub = &self.place.hub;
             self.entry.count_viewer(counts);
             count(&hub.0.viewers, counts);
             hub.mark_change();
@@ -143,14 +160,24 @@ impl Presence {
 
 impl Drop for SourceGuard {
     fn drop(&mut self) {
-        self.sources.detach(self.left);
+        // A daemon that stops says so itself.
+        let left = self.left || self.hub.0.stop.is_cancelled();
+        self.sources.detach(left);
         self.hub.forget_if_unused(&self.name);
+    }
+}
+
+impl Place {
+    fn free(&mut self) {
+        if std::mem::take(&mut self.is_taken) {
+            self.hub.0.places.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.0.places.fetch_sub(1, Ordering::Relaxed);
+        self.free();
     }
 }
 
@@ -159,9 +186,9 @@ impl Drop for Presence {
         if let Some(encoding) = self.encoding {
             self.entry.encodings.remove(encoding);
         }
-        self.uncount();
+        self.set_counted(false);
         self.entry.count_watching(false);
-        self.place.0.forget_if_unused(self.entry.name());
-        self.place.0.mark_change();
+        self.place.hub.forget_if_unused(self.entry.name());
+        self.place.hub.mark_change();
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::state::revision::Revision;
 use crate::state::session::Session;
@@ -17,6 +18,8 @@ pub struct WriteOptions {
     pub address: Option<IpAddr>,
     /// What people call it if it has no address: a file's name, `stdin`; none: the library.
     pub source: Option<Arc<str>>,
+    /// How long ago what it writes was made: a file is older than the daemon that has just started.
+    pub age: Duration,
     /// Only if nothing has changed since this revision.
     pub if_match: Option<Revision>,
     /// Only if the topic exists already.

@@ -88,6 +88,11 @@ impl Room {
         written
     }
 
+    fn enter(&self, entry: &Arc<TopicEntry>) -> Presence {
+        let place = self.hub.place().expect("there is room");
+        self.hub.enter(entry, place)
+    }
+
     fn entry(&self) -> Arc<TopicEntry> {
         self.hub.topic(&self.topic).expect("it is there")
     }
@@ -175,7 +180,7 @@ async fn a_change_is_told_to_wait_and_then_to_whom_it_was_sent() {
         .await;
     let waiting = "session from desk (library) · waiting for a pause of 250ms, 500ms at most";
     assert_eq!(told(&room), [waiting]);
-    let mut viewer = room.hub.enter(&room.entry()).expect("there is room");
+    let mut viewer = room.enter(&room.entry());
     let revision = room.entry().revision();
     tokio::time::sleep(Duration::from_millis(251)).await;
     let sent = format!("session from desk (library) · sent as revision {revision} to 1 viewer");
@@ -365,7 +370,7 @@ async fn a_first_session_that_is_lost_closes_who_saw_it() {
     let source = room.hub.attach(&other.topic).expect("there is room");
     let first = other.begin(data("[1]")).await;
     let shown = other.entry();
-    let viewer = room.hub.enter(&shown);
+    let viewer = room.enter(&shown);
     drop(source);
     room.disk.hold(false);
     first.await.expect("it ran").expect_err("the disk fails");
@@ -639,7 +644,7 @@ async fn a_text_that_no_shard_takes_has_passed_everybody_over() {
     let room = Room::without_store(&HubOptions::default());
     room.write("1").await.expect("it is taken");
     let shard = room.hub.subscribe();
-    let viewer = room.hub.enter(&room.entry()).expect("there is room");
+    let viewer = room.enter(&room.entry());
     let delivery = room.hub.broadcast(&room.entry(), "hello".to_owned()).await;
     drop(shard);
     let missed = Delivered {
@@ -942,7 +947,10 @@ async fn how_long_ago_something_changed_is_known_after_a_restart() {
     room.write("1").await.expect("it is kept");
     let again = Room::on(room.disk.after_kill().expect("memory"));
     let changed = again.entry().shown_state().changed_ms;
-    assert!(changed.is_some(), "its revision tells");
+    assert!(
+        changed.is_some_and(|ms| ms < 60_000),
+        "its revision tells: {changed:?}"
+    );
 }
 
 #[tokio::test]
@@ -961,6 +969,7 @@ async fn what_is_frozen_is_shown_until_the_host_lets_go() {
     assert!(write.await.expect("it is taken").created);
     let late = room.hub.topic(&late).expect("it is there");
     assert!(late.session().is_none(), "it begins when the host lets go");
+    assert_eq!(room.hub.latest(&late)[0].verdict, "held");
     let mut events = room.hub.subscribe();
     room.hub.flush(&room.entry()).await;
     room.hub.freeze(false);
@@ -983,6 +992,36 @@ async fn what_the_store_loses_is_not_shown_on_because_it_is_frozen() {
     room.hub.freeze(true);
     lost.await.expect("no panic").expect_err("the disk fails");
     assert_eq!(room.data().as_deref(), Some("1"));
+    room.write("3").await.expect("it is kept");
+    assert_eq!(room.data().as_deref(), Some("1"), "it is still frozen");
+    room.hub.freeze(false);
+    assert_eq!(room.data().as_deref(), Some("3"));
+}
+
+#[tokio::test]
+async fn what_stands_stays_frozen_when_the_store_loses_what_followed() {
+    let room = Room::new();
+    room.write("1").await.expect("it is kept");
+    room.hub.freeze(true);
+    let shown = room.entry().revision();
+    room.write("2").await.expect("it is kept");
+    room.disk.fail_after(0);
+    room.write("3").await.expect_err("the disk fails");
+    assert_eq!(
+        (room.data().as_deref(), room.entry().revision()),
+        (Some("1"), shown)
+    );
+    room.hub.freeze(false);
+    assert_eq!(room.data().as_deref(), Some("2"));
+}
+
+#[tokio::test]
+async fn a_daemon_that_stops_has_not_lost_its_sources() {
+    let room = Room::without_store(&HubOptions::default());
+    let source = room.hub.attach(&room.topic).expect("there is room");
+    room.hub.0.stop.cancel();
+    drop(source);
+    assert_eq!(room.entry().host().1, SourceState::Alive);
 }
 
 #[tokio::test]
@@ -992,15 +1031,15 @@ async fn a_host_that_looks_on_keeps_a_topic_and_is_no_viewer() {
     drop(room.hub.attach(&topic));
     let entry = || room.hub.topic(&topic);
     let source = room.hub.attach(&topic).expect("there is room");
-    let panel = room.hub.enter_uncounted(&entry().expect("it waits"));
-    let mut viewer = room
-        .hub
-        .enter(&entry().expect("it waits"))
-        .expect("there is room");
+    let panel = room.hub.enter_uncounted(
+        &entry().expect("it waits"),
+        room.hub.place().expect("there is room"),
+    );
+    let mut viewer = room.enter(&entry().expect("it waits"));
     drop(source);
     assert_eq!((room.hub.viewers(), viewer.entry().viewers()), (1, 1));
-    viewer.uncount();
-    viewer.uncount();
+    viewer.retire();
+    viewer.retire();
     assert_eq!((room.hub.viewers(), viewer.entry().viewers()), (0, 0));
     drop(viewer);
     assert_eq!(room.hub.viewers(), 0);

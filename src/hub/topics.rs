@@ -62,15 +62,14 @@ impl Hub {
         let topic = Topic::new(name.as_str(), self.0.rules.clone(), self.floor());
         let durability = self.0.jobs.is_some().then(Default::default);
         let entry = TopicEntry::new(name.clone(), topic, durability, &self.0.flow, sources);
+        entry.join_the_others(self.is_frozen());
         Arc::new(entry)
     }
 
     /// From now on it exists.
     pub(super) fn list(&self, topics: &mut Topics, entry: &Arc<TopicEntry>) {
         entry.begin();
-        if self.is_frozen() {
-            entry.freeze_empty();
-        }
+        entry.join_the_others(self.is_frozen());
         topics.insert(entry.name().clone(), entry.clone());
         let flusher = self.clone().flush_when_due(entry.clone());
         self.0.tasks.spawn(flusher);

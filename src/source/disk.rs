@@ -1,6 +1,6 @@
 //! One look at a file: what it holds, or what is wrong with it. Blocking.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -66,6 +66,19 @@ struct Last {
     fingerprint: Fingerprint,
 }
 
+/// Opens a file to read it. A FIFO that has just taken its place is not waited for.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        let flags = rustix::fs::OFlags::NONBLOCK.bits();
+        options.custom_flags(i32::try_from(flags).unwrap_or(0));
+    }
+    options.open(path)
+}
+
 /// What changes when a file does, without reading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Stamp {
@@ -99,7 +112,14 @@ impl Disk {
         }
     }
 
-    /// Only a regular file of acceptable size is opened: a FIFO would block forever.
+    /// How old what was read last is, as far as the file's time tells.
+    pub fn age(&self) -> Duration {
+        let modified = self.last.as_ref().and_then(|last| last.stamp.modified);
+        let age = modified.and_then(|modified| modified.elapsed().ok());
+        age.unwrap_or_default()
+    }
+
+    /// Only a regular file of acceptable size is opened.
     fn metadata(&self) -> Result<Metadata, Fault> {
         let metadata = fs::metadata(&self.path).map_err(|error| self.unreadable(&error))?;
         if !metadata.is_file() {
@@ -152,7 +172,10 @@ impl Disk {
 
     fn bytes(&self) -> Result<(Vec<u8>, Metadata), Fault> {
         let read = || -> io::Result<_> {
-            let mut file = File::open(&self.path)?;
+            let mut file = open(&self.path)?;
+            if !file.metadata()?.is_file() {
+                return Err(io::Error::other("is being replaced"));
+            }
             let bytes = match self.format {
                 Format::Lines => last_lines(&mut file, self.max)?,
                 _ => part(&mut file, 0, self.max as u64 + 1)?,

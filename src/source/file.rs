@@ -36,12 +36,10 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// its extension, unless it says otherwise.
 pub async fn run(path: PathBuf, hub: Hub, topic: TopicName, stop: CancellationToken) {
     let _source = hub.attach(&topic);
-    let from = WriteOptions {
-        source: path.file_name().map(|name| name.to_string_lossy().into()),
-        ..WriteOptions::default()
-    };
+    let mut from = writer(&path);
     let mut disk = Disk::new(&path, hub.limits().session);
     let mut doubt = Doubt::default();
+    let mut is_first = true;
     loop {
         // On a thread of its own: a network drive may take its time.
         let look = tokio::task::spawn_blocking(move || {
@@ -54,10 +52,14 @@ pub async fn run(path: PathBuf, hub: Hub, topic: TopicName, stop: CancellationTo
         };
         let Ok((back, look)) = looked else { return };
         disk = back;
+        if is_first {
+            (from.age, is_first) = (disk.age(), false);
+        }
         match doubt.judge(look, Instant::now()) {
             Verdict::Write(fingerprint, session) => {
                 let change = Change::Replace(session.clone());
                 let written = hub.write(&topic, change, from.clone()).await;
+                from.age = Duration::ZERO;
                 let content = (fingerprint, session);
                 let refused = doubt.written(content, written.map(drop), &path, Instant::now());
                 if let Some(text) = refused {
@@ -74,6 +76,14 @@ pub async fn run(path: PathBuf, hub: Hub, topic: TopicName, stop: CancellationTo
             () = stop.cancelled() => return,
             () = sleep(PAUSE) => {}
         }
+    }
+}
+
+/// The file as a writer, under its name.
+fn writer(path: &Path) -> WriteOptions {
+    WriteOptions {
+        source: path.file_name().map(|name| name.to_string_lossy().into()),
+        ..WriteOptions::default()
     }
 }
 

@@ -19,6 +19,7 @@ pub struct Debounce {
 struct Waiting {
     first: Duration,
     last: Duration,
+    hurried: bool,
 }
 
 impl Debounce {
@@ -35,17 +36,35 @@ impl Debounce {
     /// Something changed.
     pub fn changed(&mut self, now: Duration) {
         let first = self.waiting.map_or(now, |waiting| waiting.first);
-        self.waiting = Some(Waiting { first, last: now });
+        self.waiting = Some(Waiting {
+            first,
+            last: now,
+            hurried: false,
+        });
     }
 
     /// When to flush; `None` while nothing is waiting.
     pub fn deadline(&self) -> Option<Duration> {
-        let Waiting { first, last } = self.waiting?;
+        let Waiting {
+            first,
+            last,
+            hurried,
+        } = self.waiting?;
+        if hurried {
+            return Some(first);
+        }
         let pause_ends = last + self.pause;
         Some(
             self.max_wait
                 .map_or(pause_ends, |most| pause_ends.min(first + most)),
         )
+    }
+
+    /// What is waiting leaves at once.
+    pub fn hurry(&mut self) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.hurried = true;
+        }
     }
 
     /// Everything that was waiting has left.
@@ -83,6 +102,19 @@ mod tests {
         assert_eq!(debounce.deadline(), Some(ms(450)));
         debounce.flushed();
         assert_eq!(debounce.deadline(), None);
+    }
+
+    #[test]
+    fn what_is_hurried_waits_for_nothing() {
+        let mut debounce = Debounce::new(ms(250), None);
+        debounce.hurry();
+        assert_eq!(debounce.deadline(), None);
+        debounce.changed(ms(100));
+        debounce.hurry();
+        assert_eq!(debounce.deadline(), Some(ms(100)));
+        debounce.flushed();
+        debounce.changed(ms(200));
+        assert_eq!(debounce.deadline(), Some(ms(450)));
     }
 
     #[test]

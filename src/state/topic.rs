@@ -205,6 +205,8 @@ pub struct Topic {
     /// The revision that made this state, and those under which it has been announced since.
     same: VecDeque<Revision>,
     shown: Shown,
+    /// Whether only what is durable is shown, also after a freeze.
+    durable_first: bool,
 }
 
 /// What viewers and readers may see of a topic.
@@ -239,6 +241,7 @@ impl Topic {
             made: VecDeque::new(),
             same: VecDeque::new(),
             shown: Shown::Present,
+            durable_first: false,
         }
     }
 
@@ -312,6 +315,7 @@ impl Topic {
     /// shown before.
     pub fn show_only(&mut self, version: Option<Version>) -> bool {
         let before = self.shown_revision();
+        self.durable_first = true;
         if !self.is_frozen() {
             self.shown = Shown::Durable(version);
         }
@@ -613,6 +617,10 @@ impl Topic {
         let noted = fields.iter().map(|field| (revision, field.clone()));
         self.recent.extend(noted);
         if self.recent.len() > self.recent_limit {
+            if self.is_frozen() && self.durable_first {
+                // What is shown next is any of the states since: they are too many to remember.
+                return self.begin_anew();
+            }
             let (origins, shown) = (&self.origins, &self.shown);
             self.recent.retain(|(revision, field)| {
                 is_last(origins, field, *revision) || shown.needs(field, *revision)

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use super::inbound::Signal;
 use super::write_side::{NewViewer, ViewerInfo};
 use crate::hub::Catchup;
+use crate::state::name::TopicName;
 
 /// By its viewers' readers, by the encoder, and by the rest of the daemon. A viewer's key is its
 /// place in the shard, which is free for another one after [`Command::Gone`].
@@ -22,6 +23,8 @@ pub enum Command {
     Encoded(usize, u64, Catchup),
     /// Lists the viewers.
     List(oneshot::Sender<Vec<ViewerInfo>>),
+    /// Tells whether there is a viewer that calls itself so.
+    Knows((TopicName, Box<str>), oneshot::Sender<bool>),
     /// Sends the viewer with this id away, and tells whether there is one.
     Disconnect(u64, oneshot::Sender<bool>),
     /// Sends those away whose pass was revoked.

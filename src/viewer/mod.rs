@@ -67,6 +67,7 @@ pub use wire::Wire;
 pub use write_side::{Guest, NewViewer, ViewerInfo};
 
 use crate::hub::Hub;
+use crate::state::name::TopicName;
 use crate::wire::close;
 use crate::wire::frame::close as close_frame;
 use command::Command;
@@ -116,17 +117,29 @@ impl Viewers {
     pub async fn join(&self, mut viewer: NewViewer) {
         let guest = &mut viewer.guest;
         guest.presence.receives(guest.encoding);
-        // Connections of the same viewer meet in one shard.
         let turn = match &guest.id {
-            Some(id) => self.hashes.hash_one(id) as usize,
-            None => self.joined.fetch_add(1, Ordering::Relaxed),
-        } % self.shards.len();
+            Some(id) => self.shard_of(id),
+            None => self.joined.fetch_add(1, Ordering::Relaxed) % self.shards.len(),
+        };
         let join = Command::Join(Box::new(viewer), Instant::now());
         if let Err(SendError(Command::Join(viewer, _))) = self.shards[turn].send(join).await {
             // The shard has ended, and has closed all others.
             let bytes = close_frame(close::GOING_AWAY);
             let _ = viewer.wire.try_write(&bytes, false);
         }
+    }
+
+    /// Whether a viewer of this topic calls itself so.
+    pub async fn knows(&self, topic: &TopicName, id: &str) -> bool {
+        let (answer, known) = oneshot::channel();
+        let asked = Command::Knows((topic.clone(), id.into()), answer);
+        let sent = self.shards[self.shard_of(id)].send(asked).await;
+        sent.is_ok() && known.await.unwrap_or(false)
+    }
+
+    /// Connections of the same viewer meet in one shard.
+    fn shard_of(&self, id: &str) -> usize {
+        self.hashes.hash_one(id) as usize % self.shards.len()
     }
 
     /// Sends away viewers whose pass was revoked.

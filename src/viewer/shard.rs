@@ -93,7 +93,8 @@ impl Shard {
                 Some(command) = commands.recv() => self.obey(command),
                 _ = ticks.tick() => self.tick(),
                 Ok(()) = over.changed() => self.give_up(),
-                Ok(()) = news.changed() => self.heartbeat(),
+                // The next tick tells of it: what flaps is told once a second.
+                Ok(()) = news.changed() => self.next_heartbeat = Instant::now(),
                 () = stop.cancelled() => break,
             }
         }
@@ -114,6 +115,9 @@ impl Shard {
             Command::List(answer) => {
                 // Fails when whoever asked does not wait any more.
                 let _ = answer.send(self.list());
+            }
+            Command::Knows(name, answer) => {
+                let _ = answer.send(self.known.contains_key(&name));
             }
             Command::Disconnect(id, answer) => {
                 let _ = answer.send(self.disconnect(id));

@@ -295,7 +295,7 @@ impl Viewer {
     /// Its own newer connection takes its place: this one is no viewer any more, even if its
     /// socket takes its time to end.
     pub fn replace(&mut self) {
-        self.guest.presence.uncount();
+        self.guest.presence.retire();
         self.leave("replaced", close::REPLACED, 0);
     }
 
@@ -394,7 +394,7 @@ mod tests {
         let pass = access.admit(&parts, peer, Need::Viewer).await.unwrap();
         Guest {
             pass: pass.viewer.unwrap(),
-            presence: hub.enter(&entry).unwrap(),
+            presence: hub.enter(&entry, hub.place().unwrap()),
             encoding: Encoding::default(),
             own: true,
             address: peer.ip(),

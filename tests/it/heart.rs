@@ -186,6 +186,15 @@ impl Room {
     }
 
     fn take(&mut self, step: &Step) {
+        let frozen = self.topic.is_frozen().then(|| self.topic.shown());
+        self.take_step(step);
+        let may_change = matches!(step, Step::Lose | Step::Restart(_) | Step::Freeze(_));
+        if let Some(shown) = frozen.filter(|_| !may_change) {
+            assert_eq!(self.topic.shown(), shown, "it is frozen");
+        }
+    }
+
+    fn take_step(&mut self, step: &Step) {
         self.clock += 1;
         if let Some(change) = change(step) {
             return self.write(step, &change);
@@ -307,9 +316,16 @@ impl Room {
                 Some(durable) => (Some(durable.session), durable.origins),
                 None => (None, Origins::new_sync()),
             };
+            let frozen = self.topic.is_frozen().then(|| self.topic.shown());
+            self.topic.show_all();
             self.topic.adopt(next, session, origins);
             self.durable = self.topic.version();
-            self.let_go();
+            self.show();
+            if let Some(shown) = frozen {
+                let stands = shown.as_ref().map(|shown| shown.revision) <= durable;
+                let shown = if stands { shown } else { self.topic.shown() };
+                self.topic.freeze(shown);
+            }
         }
     }
 

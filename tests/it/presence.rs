@@ -196,3 +196,52 @@ fn a_host_that_broke_off_is_missed() {
     let closed_page = source_after(|mut host| close(&mut host, Some(1001)));
     assert_eq!(closed_page, json!("ended"));
 }
+
+#[test]
+fn a_full_house_has_room_for_the_viewers_own_next_connection() {
+    let daemon = Daemon::with(&["--max-viewers", "2"]);
+    daemon.put("1");
+    let mut first = daemon.socket("/?id=first", &[]);
+    let mut second = daemon.socket("/?id=second", &[]);
+    for viewer in [&mut first, &mut second] {
+        frame(viewer, "session_update");
+    }
+    let open = |query: &str| Socket::try_open(daemon.connect(), query, &[]);
+    assert_eq!(open("/?id=third").err().map(|full| full.status), Some(503));
+    for _ in 0..3 {
+        let mut again = open("/?id=first").unwrap_or_else(|full| panic!("{}", full.status));
+        frame(&mut again, "session_update");
+        assert_eq!(first.close_code(), Some(4409));
+        first = again;
+        assert_eq!(count(&daemon), (json!(2), 2));
+        assert_eq!(open("/?id=third").err().map(|full| full.status), Some(503));
+    }
+}
+
+#[test]
+fn what_a_file_holds_is_as_old_as_the_file() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let path = folder.path().join("state.json");
+    std::fs::write(&path, "1").expect("written");
+    let file = std::fs::File::options().write(true).open(&path);
+    let hour = std::time::Duration::from_secs(3600);
+    let long_ago = std::time::SystemTime::now() - hour;
+    file.and_then(|file| file.set_modified(long_ago))
+        .expect("a time");
+    let daemon = Daemon::watching(&path, &[]);
+    let mut viewer = daemon.socket("/", &[OWN]);
+    frame(&mut viewer, "session_update");
+    let told = frame(&mut viewer, "heartbeat")["changedMs"].as_u64();
+    assert!(told >= Some(3_600_000), "{told:?}");
+    // A copy that keeps the old time is news all the same.
+    std::fs::write(folder.path().join("new"), "2").expect("written");
+    let file = std::fs::File::options()
+        .write(true)
+        .open(folder.path().join("new"));
+    file.and_then(|file| file.set_modified(long_ago))
+        .expect("a time");
+    std::fs::rename(folder.path().join("new"), &path).expect("renamed");
+    frame(&mut viewer, "session_update");
+    let told = frame(&mut viewer, "heartbeat")["changedMs"].as_u64();
+    assert!(told < Some(3_600_000), "{told:?}");
+}

@@ -368,7 +368,7 @@ impl World {
         };
         let viewer = &mut self.viewers[index];
         viewer.resends = entry.resends();
-        viewer.presence = self.hub.enter(&entry);
+        viewer.presence = self.hub.place().map(|place| self.hub.enter(&entry, place));
         viewer.catch_up();
         self.look_through(index);
     }

@@ -53,7 +53,7 @@ fn names(cells: &mut Cells<'_>) -> Result<Vec<String>, Misfit> {
     while let Some((at, name)) = cells.next()? {
         let reason = match name.trim() {
             "" => "a column without a name".to_owned(),
-            _ if !known.insert(name.clone()) => format!("duplicate name {name:?}"),
+            _ if !known.insert(name.clone()) => "an earlier column has this name".to_owned(),
             _ if names.len() == MOST_COLUMNS => format!("more than {MOST_COLUMNS} columns"),
             _ => {
                 names.push(name);
@@ -205,7 +205,7 @@ mod tests {
                 "3",
                 "a cell more than the 2 names of the first row",
             ),
-            ("a,b,a\n", "a\n", "duplicate name \"a\""),
+            ("a,b,a\n", "a\n", "an earlier column has this name"),
             ("a, ,b\n", " ,b\n", "a column without a name"),
             (
                 "a,b\n1,\"2\n3,4\n",

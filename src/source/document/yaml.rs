@@ -328,14 +328,14 @@ mod tests {
             r#"["1","2",3,4,true,null,[],{},"5"]"#
         );
         for (text, tag) in [
-            ("a: !!binary aGk=", "!!binary"),
-            ("a: !mine 1", "!mine"),
-            ("a: !mine {}", "!mine"),
-            ("a: !!set {}", "!!set"),
+            ("a: !!binary aGk=", "this tag"),
+            ("a: !mine 1", "this tag"),
+            ("a: !mine {}", "this tag"),
+            ("a: !!set {}", "this tag"),
             ("a: !!int 1.5", "!!int"),
             ("a: !!bool yes", "!!bool"),
             ("a: !!map []", "!!map"),
-            ("!mine a: 1", "!mine"),
+            ("!mine a: 1", "this tag"),
         ] {
             let reason = fault(text).1;
             assert!(reason.contains(tag), "{text}: {reason}");

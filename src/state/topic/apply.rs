@@ -111,7 +111,8 @@ fn difference(
         || !same_names
         || !fields().all(|(field, value)| whitelist.covers(field, value));
     let changed: Vec<FieldName> = fields().map(|(field, _)| field.clone()).collect();
-    let removed = present.config.names().filter(|_| !same_names);
+    let before = (!same_names).then(|| present.config.names());
+    let removed = before.into_iter().flatten();
     let removed = removed.filter(|field| next.config.get(field).is_none());
     let named = changed.iter().chain(removed).map(|field| &**field);
     let parts = Parts::of(named.chain(members));

@@ -63,7 +63,7 @@ impl Shard {
         }
     }
 
-    pub(super) fn heartbeat(&mut self) {
+    fn heartbeat(&mut self) {
         let mut frames: HashMap<TopicName, Frame> = HashMap::new();
         let viewers = self.viewers.iter_mut().map(|(_, viewer)| viewer);
         for viewer in viewers.filter(|viewer| viewer.guest.own && !viewer.is_closing()) {

@@ -11,7 +11,8 @@ fn name(tag: &Tag) -> Result<&str, String> {
     match (tag.core_suffix(), tag.original().as_str()) {
         (Some(name), _) => Ok(name),
         (None, "!") => Ok("str"),
-        _ => Err(format!("the tag {} has no meaning in JSON", tag.original())),
+        // It is not named: a value that begins with an exclamation mark looks like a tag.
+        _ => Err("this tag has no meaning in JSON".to_owned()),
     }
 }
 
