@@ -1,6 +1,6 @@
 //! The keyboard of a terminal. Its modes are changed as little as will do: what is typed comes
-//! at once, and is not shown. Ctrl-C and Ctrl-Z stay signals, which work even when the daemon does
-//! not, and lines end as before; raw mode would change all of that.
+//! at once, and is not shown. Ctrl-C, Ctrl-\ and Ctrl-Z stay signals, for every process of the job
+//! and also while no key is read, and lines end as before; raw mode would change all of that.
 
 use std::fs::{File, OpenOptions};
 use std::future::pending;
@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use rustix::process::{Signal, getpgrp, getpid, getsid, kill_process};
 use rustix::termios::{
     LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcsetattr,
@@ -62,8 +63,8 @@ impl Keyboard {
         self.modes.clone()
     }
 
-    /// Waits for keys; for ever, once the terminal has gone, or until it is asked again in the
-    /// background. Cancelling it loses none.
+    /// Waits for keys; never returns once the terminal has gone, nor while in the background.
+    /// Cancelling it loses none.
     pub async fn pressed(&mut self) -> Vec<Key> {
         while let Some(input) = &self.input {
             let is_ready = input.readable().await.is_ok();
@@ -75,6 +76,8 @@ impl Keyboard {
             match input.try_read(&mut bytes) {
                 Ok(length) if length > 0 => return keys::read(&bytes[..length]),
                 Err(error) if is_ready && error.kind() == io::ErrorKind::WouldBlock => {}
+                // In the background by now; whether the terminal has gone, the next call finds out.
+                Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => break,
                 _ => self.input = None,
             }
         }

@@ -60,7 +60,7 @@ const KEYS: [Entry; 9] = [
         'c',
         "c",
         "copy",
-        "copy the page's link (OSC 52; tmux: set-clipboard on)",
+        "have the terminal copy the link (OSC 52; tmux: set-clipboard on)",
         Action::Copy,
     ),
     entry(
