@@ -238,7 +238,9 @@ fn two_links_are_led_to_at_once() {
 #[test]
 fn what_is_typed_is_not_shown() {
     let mut seen = Seen::with_keys();
-    // Pasted: none of it is a key.
+    // Pasted, with marks and without: none of it is a key.
+    assert!(seen.terminal.text().contains("\x1b[?2004h"));
+    seen.terminal.press("\x1b[200~c\x1b[201~");
     seen.terminal.press("docker run hello\n");
     // It was read before the second of these was drawn.
     seen.terminal.shows("s ago");
@@ -268,6 +270,8 @@ fn the_terminal_is_given_back_on_every_way_out() {
         assert!(!seen.terminal.is_usual(), "{name}: its keys are in use");
         end(&mut seen.terminal);
         assert_eq!(seen.terminal.exited().code(), code, "{name}");
+        // It no longer marks what is pasted.
+        seen.terminal.shows("\x1b[?2004l");
         assert!(seen.terminal.is_usual(), "{name}");
     }
 }
@@ -346,6 +350,30 @@ fn ctrl_z_gives_the_terminal_back_and_fg_takes_it_again() {
     terminal.shows("over");
     assert!(terminal.is_usual());
     assert_eq!(terminal.exited().code(), Some(0));
+}
+
+#[test]
+fn what_was_stopped_from_outside_is_drawn_anew() {
+    let (mut terminal, _home) = shell(
+        "\"$@\" & echo \"it is $!.\"; fg >/dev/null; echo your turn; fg >/dev/null; echo over",
+    );
+    terminal.shows("it is ");
+    let pid = terminal.shows(".");
+    terminal.shows("h help");
+    terminal.press("h");
+    terminal.shows("Ctrl-C");
+    let mut kill = Command::new("kill");
+    let sent = kill
+        .args(["-s", "STOP", pid.trim_end_matches('.')])
+        .status();
+    assert!(sent.expect("kill is there").success());
+    terminal.shows("your turn");
+    // The help as well, which has not changed.
+    terminal.shows("Ctrl-C");
+    terminal.shows("h help");
+    terminal.press("\x03");
+    terminal.shows("over");
+    assert!(terminal.is_usual());
 }
 
 #[test]

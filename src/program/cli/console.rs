@@ -86,9 +86,11 @@ impl<'a> Console<'a> {
                 self.draw().await;
             }
             tokio::select! {
+                // First: where nothing of ours stands any more, nothing may be drawn over.
+                biased;
                 signal = signals.next() => match signal {
-                    Signal::Suspend => self.suspend(),
-                    Signal::Resume => self.output.screen.forget(),
+                    Signal::Suspend => self.suspend(signals).await,
+                    Signal::Resume => self.resume(),
                     Signal::Redraw => {}
                     other => return other,
                 },
@@ -105,12 +107,23 @@ impl<'a> Console<'a> {
     }
 
     /// Gives the terminal back, stops, and takes it again when the process is continued.
-    fn suspend(&self) {
+    async fn suspend(&self, signals: &mut Signals) {
         self.output.screen.clear();
         if let Some(keyboard) = &self.keyboard {
             keyboard.give_back();
         }
-        keyboard::suspend();
+        if keyboard::suspend() {
+            signals.continued().await;
+        }
+    }
+
+    /// Draws below what others have written meanwhile, and takes the terminal anew: its modes may be
+    /// theirs.
+    fn resume(&self) {
+        self.output.screen.forget();
+        if let Some(keyboard) = &self.keyboard {
+            keyboard.give_back();
+        }
     }
 
     async fn draw(&mut self) {

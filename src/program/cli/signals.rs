@@ -107,6 +107,13 @@ impl Signals {
         self.terminal = OfTerminal::listen().ok();
     }
 
+    /// Waits until the process, which was stopped, has noticed that it goes on.
+    pub async fn continued(&mut self) {
+        if let Some(terminal) = &mut self.terminal {
+            terminal.resume.recv().await;
+        }
+    }
+
     /// The next one.
     pub async fn next(&mut self) -> Signal {
         let hangup = async {
@@ -140,7 +147,7 @@ impl Signals {
             loop {
                 tokio::select! {
                     _ = terminal.quit.recv() => return Signal::Quit,
-                    _ = terminal.suspend.recv() => keyboard::suspend(),
+                    _ = terminal.suspend.recv() => { keyboard::suspend(); }
                 }
             }
         };
@@ -174,6 +181,9 @@ impl Signals {
 
     /// There are none.
     pub fn listen_to_the_terminal(&mut self) {}
+
+    /// It is never stopped.
+    pub async fn continued(&mut self) {}
 
     /// The next one.
     pub async fn next(&mut self) -> Signal {

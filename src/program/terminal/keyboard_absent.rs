@@ -38,4 +38,6 @@ impl Modes {
 }
 
 /// Never called: nothing asks for it.
-pub fn suspend() {}
+pub fn suspend() -> bool {
+    false
+}
