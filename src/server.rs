@@ -428,13 +428,18 @@ fn with_topics(sources: &[Source], default: &TopicName) -> Vec<(Source, TopicNam
 
 async fn check(options: &Options) -> Result<(), StartError> {
     options.check()?;
-    let files = check_topics(options)?;
-    // A file on a network drive may take its time.
-    let checking =
-        tokio::task::spawn_blocking(move || files.iter().try_for_each(|path| check_file(path)));
+    let (files, page) = (check_topics(options)?, options.page.clone());
+    // A disk on the network may take its time.
+    let checking = tokio::task::spawn_blocking(move || {
+        files.iter().try_for_each(|path| check_file(path))?;
+        check_page(&page)
+    });
     let checked = checking.await;
-    checked.map_err(|error| io_error("looking at the sources")(error.into()))??;
-    match &options.page {
+    checked.map_err(|error| io_error("looking at the sources")(error.into()))?
+}
+
+fn check_page(page: &Page) -> Result<(), StartError> {
+    match page {
         Page::Directory(directory) if !directory.is_dir() => Err(missing(
             directory,
             "is not a directory, so it cannot be served as the page (--viewer)".to_owned(),

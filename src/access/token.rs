@@ -62,6 +62,11 @@ impl PageLink {
     pub fn new(text: impl Into<String>) -> PageLink {
         PageLink(text.into())
     }
+
+    /// What may be shown to everybody.
+    pub fn without_token(&self) -> &str {
+        self.0.split('#').next().unwrap_or_default()
+    }
 }
 
 impl Deref for PageLink {
@@ -80,10 +85,13 @@ impl fmt::Display for PageLink {
 
 impl fmt::Debug for PageLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.split_once('#') {
-            Some((page, _)) => write!(f, "{page}#…"),
-            None => f.write_str(&self.0),
-        }
+        let page = self.without_token();
+        let rest = if page.len() < self.0.len() {
+            "#…"
+        } else {
+            ""
+        };
+        write!(f, "{page}{rest}")
     }
 }
 
@@ -100,6 +108,8 @@ mod tests {
             "http://a:1/?topic=b#…"
         );
         assert_eq!(link("http://a:1/"), "http://a:1/");
+        let link = PageLink::new("http://a:1/?topic=b#t=swordfish");
+        assert_eq!(link.without_token(), "http://a:1/?topic=b");
     }
 
     #[test]

@@ -25,9 +25,7 @@ pub struct Links {
 impl Links {
     /// The page's link for a topic other than the default one.
     pub fn page_of(&self, topic: &TopicName) -> PageLink {
-        let (page, fragment) = self.page.split_once('#').unwrap_or((&self.page, ""));
-        let hash = if fragment.is_empty() { "" } else { "#" };
-        PageLink::new(format!("{page}?topic={topic}{hash}{fragment}"))
+        self.beside(&format!("?topic={topic}"))
     }
 
     /// The same, led by the address that is so many further on in the list, which is a ring.
@@ -50,9 +48,14 @@ impl Links {
 
     /// The link to the check of a phone's connection.
     pub fn check(&self) -> PageLink {
-        let (page, fragment) = self.page.split_once('#').unwrap_or((&self.page, ""));
-        let hash = if fragment.is_empty() { "" } else { "#" };
-        PageLink::new(format!("{page}check{hash}{fragment}"))
+        self.beside("check")
+    }
+
+    /// The page's link with this at the end of its path.
+    fn beside(&self, end: &str) -> PageLink {
+        let page = self.page.without_token();
+        let fragment = &self.page[page.len()..];
+        PageLink::new(format!("{page}{end}{fragment}"))
     }
 
     /// The links of a daemon that listens on `local`, on a machine with these addresses.

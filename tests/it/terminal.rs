@@ -1,6 +1,7 @@
 //! A person at the terminal: what the keys do, and that the terminal is afterwards what it was
 //! before.
 
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
@@ -136,7 +137,7 @@ fn the_link_is_copied_and_its_token_is_not_shown() {
         .expect("base64");
     let link = format!("http://127.0.0.1:{}/#t=open-sesame-open-sesame", seen.port);
     assert_eq!(copied, link.as_bytes());
-    seen.terminal.shows("copied: ");
+    seen.terminal.shows("asked the terminal to copy ");
     let told = seen.terminal.shows("\n");
     assert_eq!(told.trim(), format!("http://127.0.0.1:{}/", seen.port));
 }
@@ -212,9 +213,34 @@ fn a_browser_is_led_to_the_panel_without_being_given_its_token() {
 }
 
 #[test]
+fn two_links_are_led_to_at_once() {
+    let home = tempfile::tempdir().expect("a directory of our own");
+    let args = ["--open", "--viewer-token", "open-sesame-open-sesame"];
+    let (mut command, told) = desktop(home.path(), &args);
+    let mut terminal = Terminal::with(&mut command);
+    let given = || std::fs::read_to_string(&told).expect("text");
+    let page = given();
+    terminal.shows("h help");
+    terminal.press("p");
+    let panel = given();
+    for (link, fragment) in [(page, "#t="), (panel, "#h=")] {
+        let rest = link.trim().strip_prefix("http://").expect("a link");
+        let (address, path) = rest.split_once('/').expect("a path");
+        let connect = || TcpStream::connect(address).expect("it waits for the browser");
+        // Browsers connect before they ask.
+        let _before = connect();
+        let led = Response::to(connect(), "GET", &format!("/{path}"), &[], "");
+        let location = led.header("location").unwrap_or_default();
+        assert!(led.status == 303 && location.contains(fragment), "{led:?}");
+    }
+}
+
+#[test]
 fn what_is_typed_is_not_shown() {
     let mut seen = Seen::with_keys();
-    // Pasted: none of it is a key.
+    // Pasted, with marks and without: none of it is a key.
+    assert!(seen.terminal.text().contains("\x1b[?2004h"));
+    seen.terminal.press("\x1b[200~c\x1b[201~");
     seen.terminal.press("docker run hello\n");
     // It was read before the second of these was drawn.
     seen.terminal.shows("s ago");
@@ -223,7 +249,7 @@ fn what_is_typed_is_not_shown() {
     seen.terminal.shows("Ctrl-C");
     let text = seen.terminal.text();
     assert!(
-        !text.contains("docker") && !text.contains("copied"),
+        !text.contains("docker") && !text.contains("to copy"),
         "{text}"
     );
 }
@@ -244,6 +270,36 @@ fn the_terminal_is_given_back_on_every_way_out() {
         assert!(!seen.terminal.is_usual(), "{name}: its keys are in use");
         end(&mut seen.terminal);
         assert_eq!(seen.terminal.exited().code(), code, "{name}");
+        // It no longer marks what is pasted.
+        seen.terminal.shows("\x1b[?2004l");
+        assert!(seen.terminal.is_usual(), "{name}");
+    }
+}
+
+#[test]
+fn a_second_signal_stops_at_once() {
+    for (name, again) in [("Ctrl-C", "\x03"), ("Ctrl-\\", "\x1c")] {
+        let mut seen = Seen::with_keys();
+        // A request that does not end holds the daemon up.
+        let mut request = seen.connect();
+        let head = "PUT /api/topics/main HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: 100-continue\r\n";
+        let token = &seen.token;
+        let rest = format!("Authorization: Bearer {token}\r\nContent-Length: 9\r\n\r\n");
+        request
+            .write_all((head.to_owned() + &rest).as_bytes())
+            .unwrap();
+        let mut answer = [0; 12];
+        request
+            .read_exact(&mut answer)
+            .expect("it waits for the body");
+        assert_eq!(&answer, b"HTTP/1.1 100");
+        seen.terminal.press("\x03");
+        seen.terminal.shows("stopping");
+        // Without a shell, this does not stop it.
+        seen.terminal.press("\x1a");
+        seen.terminal.press(again);
+        assert_eq!(seen.terminal.exited().code(), Some(1), "{name}");
+        seen.terminal.shows("stopped at once by a second signal");
         assert!(seen.terminal.is_usual(), "{name}");
     }
 }
@@ -297,6 +353,30 @@ fn ctrl_z_gives_the_terminal_back_and_fg_takes_it_again() {
 }
 
 #[test]
+fn what_was_stopped_from_outside_is_drawn_anew() {
+    let (mut terminal, _home) = shell(
+        "\"$@\" & echo \"it is $!.\"; fg >/dev/null; echo your turn; fg >/dev/null; echo over",
+    );
+    terminal.shows("it is ");
+    let pid = terminal.shows(".");
+    terminal.shows("h help");
+    terminal.press("h");
+    terminal.shows("Ctrl-C");
+    let mut kill = Command::new("kill");
+    let sent = kill
+        .args(["-s", "STOP", pid.trim_end_matches('.')])
+        .status();
+    assert!(sent.expect("kill is there").success());
+    terminal.shows("your turn");
+    // The help as well, which has not changed.
+    terminal.shows("Ctrl-C");
+    terminal.shows("h help");
+    terminal.press("\x03");
+    terminal.shows("over");
+    assert!(terminal.is_usual());
+}
+
+#[test]
 fn in_the_background_the_terminal_is_the_shells() {
     let (mut terminal, _home) =
         shell("\"$@\" & read line; echo \"<$line>\"; fg >/dev/null; echo over");
@@ -308,6 +388,27 @@ fn in_the_background_the_terminal_is_the_shells() {
     terminal.press("\x03");
     terminal.shows("over");
     assert!(terminal.is_usual());
+}
+
+#[test]
+fn what_was_frozen_in_the_background_was_frozen_then() {
+    let (mut terminal, _home) = shell("\"$@\" & read line; sleep 1; fg >/dev/null");
+    let ready = terminal.ready();
+    let port = ready["port"].as_u64().expect("a port");
+    let port = u16::try_from(port).expect("a port");
+    let connect = || TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    let token = format!("Bearer {}", ready["hostToken"].as_str().expect("a token"));
+    let ask = |method, path, body| {
+        let headers = [("Authorization", token.as_str())];
+        Response::to(connect(), method, path, &headers, body).status
+    };
+    assert_eq!(ask("PUT", "/api/topics/main", "1"), 201);
+    assert_eq!(ask("POST", "/api/freeze", ""), 204);
+    terminal.press("\n");
+    terminal.shows("frozen: viewers see the state of ");
+    let since = terminal.shows("space lets go");
+    assert!(!since.contains("just now"), "{since}");
+    terminal.press("\x03");
 }
 
 #[test]
@@ -365,6 +466,20 @@ fn the_usual_port_may_be_in_use() {
         &["serve", "--port", "9876", "--bind", "127.0.0.1"],
     );
     assert_eq!(code, Some(69), "{named}");
+}
+
+#[test]
+fn all_ports_may_be_in_use() {
+    // An address that no other test listens at.
+    let bind = "127.0.0.29";
+    // If one cannot be taken, somebody else has it.
+    let _taken: Vec<_> = (9876..=9885)
+        .map(|port| std::net::TcpListener::bind((bind, port)))
+        .collect();
+    let home = tempfile::tempdir().expect("a directory of our own");
+    let (code, said) = said(home.path(), &["--bind", bind]);
+    assert_eq!(code, Some(69), "{said}");
+    assert!(said.contains("9876 to 9885 are all in use"), "{said}");
 }
 
 #[test]

@@ -5,17 +5,22 @@ use std::net::Ipv4Addr;
 use std::process::Stdio;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::access::random_token;
+use crate::program::doctor::system;
 
 /// How long a browser may take to start.
 const START: Duration = Duration::from_secs(60);
 /// How long it may take to ask, once it has connected.
 const ASK: Duration = Duration::from_secs(2);
+/// How many connections are looked at at a time: more than a browser opens.
+const PEERS: usize = 64;
 /// More than the head of its request has, in bytes.
 const HEAD: usize = 16 * 1024;
 
@@ -26,13 +31,15 @@ const HEAD: usize = 16 * 1024;
 pub async fn open(link: &str) -> Result<(), String> {
     match link.contains('#') {
         true => open_privately(link).await,
-        false => hand_over(link).await,
+        // What runs on for so long is the browser.
+        false => timeout(START, hand_over(link)).await.unwrap_or(Ok(())),
     }
 }
 
 /// Every user of this machine can read what a program was started with, and a browser keeps that as
 /// long as it runs. So a link with a token is not handed over: what is handed over leads to it
-/// once.
+/// once, and on Linux only a program of this user. Elsewhere another user who is faster than the
+/// browser could still be led there, and nobody afterwards.
 async fn open_privately(link: &str) -> Result<(), String> {
     let reason = |error: io::Error| error.to_string();
     let door = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
@@ -44,29 +51,39 @@ async fn open_privately(link: &str) -> Result<(), String> {
     let led = lead_on(&door, &path, link);
     tokio::pin!(led);
     tokio::select! {
-        () = &mut led => Ok(()),
+        led = &mut led => led.map_err(reason),
         opened = hand_over(&url) => {
             opened?;
-            let waited = timeout(START, led).await;
-            waited.map_err(|_| "no browser has asked for it".to_owned())
+            match timeout(START, led).await {
+                Ok(led) => led.map_err(reason),
+                Err(_) => Err("no browser has asked for it".to_owned()),
+            }
         }
     }
 }
 
-/// Leads whoever asks for this path first to the link.
-async fn lead_on(door: &TcpListener, path: &str, link: &str) {
+/// Leads whoever asks for this path first to the link. Browsers connect more than once and ask on
+/// any of the connections, so none waits for another.
+async fn lead_on(door: &TcpListener, path: &str, link: &str) -> io::Result<()> {
+    let mut peers = FuturesUnordered::new();
     loop {
-        // What fails here fails at the other end as well, where it is seen.
-        if let Ok((peer, _)) = door.accept().await
-            && let Ok(Ok(true)) = timeout(ASK, answer(peer, path, link)).await
-        {
-            return;
+        tokio::select! {
+            peer = door.accept(), if peers.len() < PEERS => {
+                peers.push(timeout(ASK, asked(peer?.0, path)));
+            }
+            // What fails here fails at the other end as well, where it is seen.
+            Some(asked) = peers.next() => if let Ok(Ok(Some(peer))) = asked {
+                let found = format!("303 See Other\r\nLocation: {link}\r\nCache-Control: no-store");
+                if let Ok(Ok(())) = timeout(ASK, answer(peer, &found)).await {
+                    return Ok(());
+                }
+            }
         }
     }
 }
 
-/// Answers one request; returns whether it was for the path.
-async fn answer(mut peer: TcpStream, path: &str, link: &str) -> io::Result<bool> {
+/// Reads one request; returns the peer that asks for the path, and answers all others.
+async fn asked(mut peer: TcpStream, path: &str) -> io::Result<Option<TcpStream>> {
     let mut head = Vec::with_capacity(1024);
     // All of it: what is left unread could make the system take the answer back.
     while head.len() < HEAD && !head.ends_with(b"\r\n\r\n") {
@@ -75,14 +92,24 @@ async fn answer(mut peer: TcpStream, path: &str, link: &str) -> io::Result<bool>
         }
     }
     let is_meant = head.starts_with(format!("GET {path} ").as_bytes());
-    let first = match is_meant {
-        true => format!("303 See Other\r\nLocation: {link}\r\nCache-Control: no-store"),
-        false => "404 Not Found".to_owned(),
-    };
+    if is_meant && !is_from_another_user(&peer).await? {
+        return Ok(Some(peer));
+    }
+    answer(peer, "404 Not Found").await.map(|()| None)
+}
+
+async fn is_from_another_user(peer: &TcpStream) -> io::Result<bool> {
+    let (other, here) = (peer.peer_addr()?, peer.local_addr()?);
+    // The table can be long.
+    let look = move || system::is_from_another_user(other, here);
+    Ok(tokio::task::spawn_blocking(look).await?)
+}
+
+/// Ends the connection with an answer that begins like this.
+async fn answer(mut peer: TcpStream, first: &str) -> io::Result<()> {
     let answer = format!("HTTP/1.1 {first}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     peer.write_all(answer.as_bytes()).await?;
-    peer.shutdown().await?;
-    Ok(is_meant)
+    peer.shutdown().await
 }
 
 /// Starts what the system has for links; some of these end only with the browser.

@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::browser;
 use super::output::Output;
 use super::signals::{Signal, Signals};
+use crate::access::PageLink;
 use crate::program::terminal::devices::{self, Selected};
 use crate::program::terminal::keyboard::{self, Keyboard, Modes};
 use crate::program::terminal::keys::{self, Action, Key};
@@ -27,6 +30,8 @@ const TICK: Duration = Duration::from_secs(1);
 const ROOM: usize = 32;
 /// After so long without a viewer, something may be in the way.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// So many links may be on their way to a browser.
+const OPENINGS: usize = 8;
 
 pub struct Console<'a> {
     output: &'a Output,
@@ -35,11 +40,10 @@ pub struct Console<'a> {
     above: Above,
     /// Who is there, as far as that was told.
     known: BTreeSet<u64>,
-    /// Since when viewers are frozen.
-    frozen: Option<Instant>,
     /// Until when the first viewer is waited for.
     first_viewer: Option<Instant>,
-    opening: Option<Opening>,
+    /// Links on their way to a browser.
+    openings: FuturesUnordered<Opening>,
 }
 
 /// What stands above the status line.
@@ -51,7 +55,7 @@ enum Above {
     Devices(Selected),
 }
 
-/// A link on its way to a browser; yields what there is to say about it.
+/// Yields what there is to say about a link.
 type Opening = Pin<Box<dyn Future<Output = Option<String>>>>;
 
 impl<'a> Console<'a> {
@@ -68,9 +72,8 @@ impl<'a> Console<'a> {
             keyboard,
             above: Above::Nothing,
             known: BTreeSet::new(),
-            frozen: None,
             first_viewer: Some(Instant::now() + PATIENCE),
-            opening: None,
+            openings: FuturesUnordered::new(),
         }
     }
 
@@ -83,15 +86,20 @@ impl<'a> Console<'a> {
                 self.draw().await;
             }
             tokio::select! {
+                // First: where nothing of ours stands any more, nothing may be drawn over.
+                biased;
                 signal = signals.next() => match signal {
-                    Signal::Suspend => self.suspend(),
+                    Signal::Suspend => self.suspend(signals).await,
+                    Signal::Resume => self.resume(),
                     Signal::Redraw => {}
                     other => return other,
                 },
                 keys = pressed(&mut self.keyboard) => for key in keys {
                     self.press(key).await;
                 },
-                news = opened(&mut self.opening) => self.tell_of(news),
+                Some(news) = self.openings.next() => if let Some(news) = news {
+                    self.say(&news);
+                },
                 () = next(&mut changes), if is_looked_at => {}
                 () = sleep(TICK), if is_looked_at => {}
             }
@@ -99,12 +107,23 @@ impl<'a> Console<'a> {
     }
 
     /// Gives the terminal back, stops, and takes it again when the process is continued.
-    fn suspend(&self) {
+    async fn suspend(&self, signals: &mut Signals) {
         self.output.screen.clear();
         if let Some(keyboard) = &self.keyboard {
             keyboard.give_back();
         }
-        keyboard::suspend();
+        if keyboard::suspend() {
+            signals.continued().await;
+        }
+    }
+
+    /// Draws below what others have written meanwhile, and takes the terminal anew: its modes may be
+    /// theirs.
+    fn resume(&self) {
+        self.output.screen.forget();
+        if let Some(keyboard) = &self.keyboard {
+            keyboard.give_back();
+        }
     }
 
     async fn draw(&mut self) {
@@ -163,14 +182,11 @@ impl<'a> Console<'a> {
         }
     }
 
-    fn status_line(&mut self, status: &Status, viewers: &[ViewerInfo], size: Size) -> String {
-        let now = Instant::now();
-        self.frozen = status.frozen.then(|| self.frozen.unwrap_or(now));
+    fn status_line(&self, status: &Status, viewers: &[ViewerInfo], size: Size) -> String {
         let only = viewers.first().filter(|_| status.client_count == 1);
         let facts = status::Facts {
             status,
             device: only.map(|viewer| viewer.device.clone()),
-            frozen: self.frozen.map(|since| now - since),
             revision: self.output.is_verbose(),
             keys: self.keyboard.is_some(),
         };
@@ -197,7 +213,12 @@ impl<'a> Console<'a> {
             None => {}
             Some(Action::Help) => self.toggle(Above::Help),
             Some(Action::Code) => self.toggle(Above::Code),
-            Some(Action::Devices) => self.toggle(Above::Devices(Selected::default())),
+            Some(Action::Devices) => {
+                // Also a key that comes before the list is drawn is meant for who is in it.
+                let viewers = self.server.viewers().await;
+                let first = Selected::default().settle(&viewers);
+                self.toggle(Above::Devices(first.unwrap_or_default()));
+            }
             Some(Action::Close) => self.above = Above::Nothing,
             Some(Action::OpenPage) => self.open_page(),
             Some(Action::OpenPanel) => self.open(&self.server.links().host, "the host panel"),
@@ -244,7 +265,9 @@ impl<'a> Console<'a> {
         let link = self.server.links().page;
         let screen = &self.output.screen;
         screen.print(&format!("\x1b]52;c;{}\x07", STANDARD.encode(&*link)));
-        self.say(&format!("copied: {}", without_token(&link)));
+        // No terminal says whether it did, and some do not know how.
+        let link = link.without_token();
+        self.say(&format!("asked the terminal to copy {link}"));
     }
 
     fn next_address(&self) {
@@ -260,39 +283,29 @@ impl<'a> Console<'a> {
         self.open(&self.server.links().page, "the page");
     }
 
-    /// Hands a link to a browser; one that is still on its way is no longer waited for.
-    fn open(&mut self, link: &str, what: &'static str) {
+    /// Hands a link to a browser.
+    fn open(&mut self, link: &PageLink, what: &'static str) {
+        if self.openings.len() >= OPENINGS {
+            return self.say("several links are on their way to a browser already");
+        }
         self.say(&format!("opening {what} in a browser"));
-        let link = link.to_owned();
+        let link = link.clone();
         let is_private = self.output.screen.is_terminal();
-        self.opening = Some(Box::pin(async move {
+        self.openings.push(Box::pin(async move {
             let reason = browser::open(&link).await.err()?;
             // A log file gets no token.
-            let link = if is_private {
-                &link
-            } else {
-                without_token(&link)
+            let link = match is_private {
+                true => &*link,
+                false => link.without_token(),
             };
             Some(format!("nothing was opened ({reason}): open {link}"))
         }));
-    }
-
-    fn tell_of(&mut self, news: Option<String>) {
-        self.opening = None;
-        if let Some(news) = news {
-            self.say(&news);
-        }
     }
 
     /// Tells whoever sits here.
     fn say(&self, text: &str) {
         self.output.say(text);
     }
-}
-
-/// What is left of a link that may be shown to others.
-fn without_token(link: &str) -> &str {
-    link.split('#').next().unwrap_or_default()
 }
 
 /// Before a panic says what is wrong, the terminal is as it was. If only a task ends by it, the next
@@ -314,18 +327,42 @@ async fn pressed(keyboard: &mut Option<Keyboard>) -> Vec<Key> {
     }
 }
 
-/// Waits for what became of a link; for ever without one.
-async fn opened(opening: &mut Option<Opening>) -> Option<String> {
-    match opening {
-        Some(opening) => opening.await,
-        None => std::future::pending().await,
-    }
-}
-
 /// Waits for a change, and a little for more of them; for ever, once there can be none.
 async fn next(changes: &mut watch::Receiver<()>) {
     if changes.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
     sleep(CALM).await;
+}
+
+#[cfg(all(test, unix, feature = "terminal"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_finds_the_terminal_cleared() {
+        let (mut pipe, end) = std::io::pipe().unwrap();
+        let screen = Screen::over(Box::new(end), true);
+        screen.show(vec!["1 device".to_owned()], Some(80));
+        let usual = std::panic::take_hook();
+        let tells = screen.clone();
+        std::panic::set_hook(Box::new(move |panic| {
+            // Other tests panic as well.
+            if panic.to_string().contains("as it was") {
+                tells.print("told\n");
+            }
+        }));
+        expect_panics(screen.clone(), Modes::default());
+        let panicked = std::thread::spawn(|| panic!("as it was")).join();
+        drop(std::panic::take_hook());
+        std::panic::set_hook(usual);
+        assert!(panicked.is_err());
+        drop(screen);
+        let mut shown = String::new();
+        std::io::Read::read_to_string(&mut pipe, &mut shown).unwrap();
+        assert!(
+            shown.ends_with("1 device\x1b[J\r\x1b[J\x1b[Jtold\n"),
+            "{shown:?}"
+        );
+    }
 }

@@ -1,7 +1,6 @@
 //! The running daemon, as the other commands find it and talk to it.
 
 use std::fmt::Display;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty};
@@ -40,8 +39,8 @@ pub struct Daemon {
     authority: String,
     token: Option<Token>,
     tls: Option<TlsConnector>,
-    /// Where it listens, if it is one of this machine: there may be others.
-    bind: Option<IpAddr>,
+    /// Whether it is one of this machine: there may be others.
+    is_here: bool,
 }
 
 /// Why there is no answer.
@@ -105,7 +104,7 @@ impl Daemon {
                 None => kept_token(options.port)?,
             },
             tls: tls.map_err(Failure::new)?,
-            bind: Some(options.bind),
+            is_here: true,
         })
     }
 
@@ -115,7 +114,7 @@ impl Daemon {
             authority,
             token,
             tls: None,
-            bind: None,
+            is_here: false,
         }
     }
 
@@ -222,10 +221,13 @@ impl Daemon {
     }
 
     fn absent(&self, reason: &dyn Display) -> Refusal {
+        let others = match self.is_here {
+            true => elsewhere(),
+            false => String::new(),
+        };
         Refusal::Absent(format!(
-            "no onlooker answers at {}: {reason}; start one with `onlooker serve`, or name its port with --port{}",
-            self.authority,
-            self.bind.map(elsewhere).unwrap_or_default()
+            "no onlooker answers at {}: {reason}; start one with `onlooker serve`, or name its port with --port{others}",
+            self.authority
         ))
     }
 }
@@ -238,7 +240,7 @@ pub fn port(loaded: &Loaded) -> Result<u16, Failure> {
     if *loaded.place("port") != Place::Default {
         return Ok(usual);
     }
-    match running(options.bind).as_slice() {
+    match runtime_dir::running().as_slice() {
         ports if ports.contains(&usual) => Ok(usual),
         [] => Ok(usual),
         [only] => Ok(*only),
@@ -247,16 +249,6 @@ pub fn port(loaded: &Loaded) -> Result<u16, Failure> {
             listed(several)
         ))),
     }
-}
-
-/// Where this user runs a daemon on this machine, as far as tokens tell.
-fn running(bind: IpAddr) -> Vec<u16> {
-    /// This machine answers at once, or not at all.
-    const LOCAL: Duration = Duration::from_millis(250);
-    let here = address::from_here(bind);
-    let answers =
-        |port: &u16| std::net::TcpStream::connect_timeout(&(here, *port).into(), LOCAL).is_ok();
-    runtime_dir::ports().into_iter().filter(answers).collect()
 }
 
 /// `9876, 9877 and 9878`.
@@ -269,11 +261,11 @@ fn listed(ports: &[u16]) -> String {
     }
 }
 
-/// What to say where no daemon answers: the ports of those that would.
-pub fn elsewhere(bind: IpAddr) -> String {
-    match running(bind).as_slice() {
+/// What to say where no daemon answers: the ports of those that run.
+pub fn elsewhere() -> String {
+    match runtime_dir::running().as_slice() {
         [] => String::new(),
-        ports => format!(" (one answers at port {})", listed(ports)),
+        ports => format!(" (one runs at port {})", listed(ports)),
     }
 }
 

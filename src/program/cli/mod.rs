@@ -12,6 +12,7 @@ mod flags;
 mod output;
 mod papers;
 mod pin;
+mod ports;
 mod push;
 mod refusal;
 mod reload;

@@ -136,8 +136,7 @@ impl Output {
 /// Page and socket without tokens, which stay out of log files: `onlooker token` prints the
 /// host's.
 fn public(links: &Links) -> (&str, &str) {
-    let page = links.page.split('#').next().unwrap_or_default();
-    (page, &links.socket)
+    (links.page.without_token(), &links.socket)
 }
 
 /// What is served, in a few words.

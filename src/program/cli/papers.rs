@@ -18,7 +18,7 @@ pub fn token(place: &PlaceArgs) -> Result<(), Failure> {
         Failure::new(format!(
             "no token for port {port} in {}: is onlooker running here as this user? name its port with --port{}",
             runtime_dir::directory().display(),
-            elsewhere(loaded.settings.options.bind)
+            elsewhere()
         ))
     })?;
     print(&format!("{}\n", token.reveal())).map(drop)

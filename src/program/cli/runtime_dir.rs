@@ -11,6 +11,8 @@ use crate::access::Token;
 pub struct TokenFile {
     path: PathBuf,
     token: Token,
+    /// Open, and so held, as long as the daemon runs, however it ends.
+    _held: File,
 }
 
 impl TokenFile {
@@ -27,9 +29,14 @@ impl TokenFile {
         remove(&fresh)?;
         let mut file = own_file().write(true).create_new(true).open(&fresh)?;
         file.write_all(token.reveal().as_bytes())?;
+        hold(&file);
         fs::rename(&fresh, &path)?;
         let token = token.clone();
-        Ok(TokenFile { path, token })
+        Ok(TokenFile {
+            path,
+            token,
+            _held: file,
+        })
     }
 }
 
@@ -52,15 +59,21 @@ pub fn find(port: u16) -> io::Result<Option<Token>> {
     }
 }
 
-/// The ports for which a token is kept, in order. The daemon of one that was killed is gone.
-pub fn ports() -> Vec<u16> {
-    let directory = directory();
-    let Ok(entries) = check_own(&directory).and_then(|()| fs::read_dir(&directory)) else {
+/// The ports of this user's running daemons that keep a token, in order. The file of one that was
+/// killed is still there, and another program may have its port.
+pub fn running() -> Vec<u16> {
+    running_in(&directory())
+}
+
+fn running_in(directory: &Path) -> Vec<u16> {
+    let Ok(entries) = check_own(directory).and_then(|()| fs::read_dir(directory)) else {
         return Vec::new();
     };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let ports = names.filter_map(|name| name.strip_suffix(".token")?.parse().ok());
-    let mut ports: Vec<u16> = ports.collect();
+    let file = |port: u16| own_file().read(true).open(file_of(directory, port));
+    let runs = |port: &u16| file(*port).is_ok_and(|file| is_held(&file));
+    let mut ports: Vec<u16> = ports.filter(runs).collect();
     ports.sort_unstable();
     ports
 }
@@ -114,6 +127,7 @@ fn make_own(directory: &Path) -> io::Result<()> {
 #[cfg(unix)]
 mod unix {
     use super::{File, OpenOptions, Path, fs, io, refused};
+    use std::fs::TryLockError;
     use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 
     pub fn user() -> u32 {
@@ -152,6 +166,15 @@ mod unix {
             false => Err(refused(path, "is not this user's alone")),
         }
     }
+
+    /// Where files cannot be locked, other commands need the port from their user.
+    pub fn hold(file: &File) {
+        let _ = file.try_lock();
+    }
+
+    pub fn is_held(file: &File) -> bool {
+        matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+    }
 }
 
 #[cfg(not(unix))]
@@ -177,12 +200,20 @@ mod other {
     pub fn check_file(_: &Path, _: &File) -> io::Result<()> {
         Ok(())
     }
+
+    // There nobody could read a file that is locked.
+
+    pub fn hold(_: &File) {}
+
+    pub fn is_held(_: &File) -> bool {
+        true
+    }
 }
 
 #[cfg(not(unix))]
-use other::{check_file, check_own, own_file, private, user};
+use other::{check_file, check_own, hold, is_held, own_file, private, user};
 #[cfg(unix)]
-use unix::{check_file, check_own, own_file, private, user};
+use unix::{check_file, check_own, hold, is_held, own_file, private, user};
 
 #[cfg(unix)]
 #[cfg(test)]
@@ -228,6 +259,15 @@ mod tests {
         let _second = TokenFile::keep_in(&directory, 7, &Token::new("two")).unwrap();
         drop(first);
         assert_eq!(read(&file_of(&directory, 7)).unwrap().reveal(), "two");
+    }
+
+    #[test]
+    fn the_file_of_a_daemon_that_was_killed_is_no_daemon() {
+        let (_temporary, directory) = place();
+        let _kept = TokenFile::keep_in(&directory, 7, &Token::new("one")).unwrap();
+        fs::write(file_of(&directory, 8), "left").unwrap();
+        assert_eq!(running_in(&directory), [7]);
+        assert_eq!(running_in(&directory), [7], "looking changes nothing");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::arguments::{RunArgs, ServeArgs};
 use super::console::Console;
 use super::failure::Failure;
 use super::output::Output;
+use super::ports;
 use super::refusal;
 use super::reload::Configuration;
 use super::runtime::block_on;
@@ -17,7 +18,7 @@ use crate::program::config::{FILE_VARIABLE, Loaded, Place, keys, meant};
 use crate::program::terminal::log;
 use crate::server::{Server, StartError};
 
-/// How many ports after the usual one are tried.
+/// So many ports after the usual one are tried.
 const OTHER_PORTS: u16 = 9;
 
 /// Shorter tokens that people make up can be guessed.
@@ -60,7 +61,7 @@ async fn run(mut configuration: Configuration, output: Output, open: bool) -> Re
     warn_of_short_tokens(configuration.options());
     let server = tokio::select! {
         server = start_server(&configuration) => server?,
-        () = signals.sent() => return Ok(()),
+        _ = signals.sent() => return Ok(()),
     };
     let mut token = keep_token(&server);
     output.announce(&server)?;
@@ -76,7 +77,7 @@ async fn run(mut configuration: Configuration, output: Output, open: bool) -> Re
         tokio::select! {
             () = reload(&mut configuration, &server, &mut token, &output) => {}
             // The file may be on a disk that does not answer.
-            () = signals.sent() => break Signal::Stop,
+            signal = signals.sent() => break signal,
         }
     };
     output.screen.clear();
@@ -87,37 +88,30 @@ async fn run(mut configuration: Configuration, output: Output, open: bool) -> Re
     tracing::info!("stopping");
     tokio::select! {
         () = server.stop() => Ok(()),
-        () = signals.sent() => Err(Failure::new("stopped at once by a second signal")),
+        _ = signals.sent() => Err(Failure::new("stopped at once by a second signal")),
     }
 }
 
 /// Starts the server; on the next free port, if the usual one is in use and nobody has named it.
 async fn start_server(configuration: &Configuration) -> Result<Server, Failure> {
-    let mut options = configuration.options().clone();
-    let usual = options.port;
-    let is_free_to_choose = *configuration.now.place("port") == Place::Default;
-    loop {
-        match Server::start(options.clone()).await {
-            Err(StartError::AddressInUse { .. })
-                if is_free_to_choose && options.port < usual + OTHER_PORTS =>
-            {
-                options.port += 1;
-            }
-            Err(StartError::AddressInUse { .. }) if is_free_to_choose => {
-                return Err(refusal::all_in_use(usual, options.port));
-            }
-            Err(error) => return Err(refusal::failure(&error)),
-            Ok(server) => {
-                let port = server.port();
-                if port != usual && is_free_to_choose {
-                    tracing::warn!(
-                        "{usual} is in use, so this daemon is at {port}; other commands need --port {port}"
-                    );
-                }
-                return Ok(server);
-            }
-        }
+    let (options, named) = (configuration.options(), configuration.now.place("port"));
+    if *named != Place::Default {
+        let server = Server::start(options.clone()).await;
+        return server.map_err(|error| refusal::failure(&error));
     }
+    let usual = options.port;
+    let server = ports::start(options, OTHER_PORTS, None).await;
+    let server = server.map_err(|error| match error {
+        StartError::AddressInUse { address } => refusal::all_in_use(usual, address.port()),
+        error => refusal::failure(&error),
+    })?;
+    let port = server.port();
+    if port != usual {
+        tracing::warn!(
+            "{usual} is in use, so this daemon is at {port}; other commands need --port {port}"
+        );
+    }
+    Ok(server)
 }
 
 /// Reads the configuration again, and logs one line about what came of it.

@@ -1,6 +1,8 @@
 //! What the system asks the process to do.
 
 use super::failure::Failure;
+#[cfg(unix)]
+use crate::program::terminal::keyboard;
 
 /// What a running daemon is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +17,10 @@ pub enum Signal {
     /// To give the terminal back and wait there (Ctrl-Z).
     #[cfg_attr(not(unix), allow(dead_code))]
     Suspend,
-    /// To draw again: it was continued, or the terminal has another size.
+    /// It was continued: others may have used the terminal meanwhile.
+    #[cfg_attr(not(unix), allow(dead_code))]
+    Resume,
+    /// To draw again: the terminal has another size.
     #[cfg_attr(not(unix), allow(dead_code))]
     Redraw,
 }
@@ -63,7 +68,7 @@ impl OfTerminal {
         tokio::select! {
             _ = self.quit.recv() => Signal::Quit,
             _ = self.suspend.recv() => Signal::Suspend,
-            _ = self.resume.recv() => Signal::Redraw,
+            _ = self.resume.recv() => Signal::Resume,
             _ = self.resize.recv() => Signal::Redraw,
         }
     }
@@ -102,6 +107,13 @@ impl Signals {
         self.terminal = OfTerminal::listen().ok();
     }
 
+    /// Waits until the process, which was stopped, has noticed that it goes on.
+    pub async fn continued(&mut self) {
+        if let Some(terminal) = &mut self.terminal {
+            terminal.resume.recv().await;
+        }
+    }
+
     /// The next one.
     pub async fn next(&mut self) -> Signal {
         let hangup = async {
@@ -124,12 +136,25 @@ impl Signals {
         }
     }
 
-    /// The next one that somebody sends. A hang-up does not count: it comes more than once, from
-    /// the shell and from the system, and waits for [`Signals::next`].
-    pub async fn sent(&mut self) {
+    /// The next one with which somebody wants an end of it; Ctrl-Z does meanwhile what it always
+    /// does. A hang-up does not count: it comes more than once, from the shell and from the system,
+    /// and waits for [`Signals::next`].
+    pub async fn sent(&mut self) -> Signal {
+        let of_terminal = async {
+            let Some(terminal) = &mut self.terminal else {
+                return std::future::pending().await;
+            };
+            loop {
+                tokio::select! {
+                    _ = terminal.quit.recv() => return Signal::Quit,
+                    _ = terminal.suspend.recv() => { keyboard::suspend(); }
+                }
+            }
+        };
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            signal = of_terminal => signal,
+            _ = self.interrupt.recv() => Signal::Stop,
+            _ = self.terminate.recv() => Signal::Stop,
         }
     }
 }
@@ -157,15 +182,18 @@ impl Signals {
     /// There are none.
     pub fn listen_to_the_terminal(&mut self) {}
 
+    /// It is never stopped.
+    pub async fn continued(&mut self) {}
+
     /// The next one.
     pub async fn next(&mut self) -> Signal {
-        self.sent().await;
-        Signal::Stop
+        self.sent().await
     }
 
-    pub async fn sent(&mut self) {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
+    pub async fn sent(&mut self) -> Signal {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => Signal::Stop,
+            Err(_) => std::future::pending().await,
         }
     }
 }

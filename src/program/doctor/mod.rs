@@ -8,7 +8,7 @@ pub mod gather;
 mod judge;
 pub mod phones;
 #[cfg_attr(not(target_os = "linux"), path = "elsewhere.rs")]
-mod system;
+pub mod system;
 pub mod text;
 
 pub use judge::judge;

@@ -1,7 +1,7 @@
 //! What Linux shows of itself under `/proc` and `/sys`.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use super::facts::{Link, Process, Routes};
@@ -24,18 +24,67 @@ pub fn holder(bind: IpAddr, port: u16) -> Option<Process> {
     owner(&wanted)
 }
 
+/// Whether another user's program is at the other end of a connection within this machine. Root's
+/// is not another's: it can read everything anyway. Where Linux does not show it, it is not known.
+pub fn is_from_another_user(peer: SocketAddr, here: SocketAddr) -> bool {
+    let Ok(v4) = fs::read_to_string("/proc/net/tcp") else {
+        return false;
+    };
+    // There is none where IPv6 is switched off.
+    let v6 = fs::read_to_string("/proc/net/tcp6").unwrap_or_default();
+    let user = user_at([&v4, &v6], peer, here);
+    let ours = rustix::process::getuid().as_raw();
+    // What Windows' browsers ask comes from outside of this Linux.
+    user.map_or(!is_wsl(), |user| user != ours && user != 0)
+}
+
+/// The number of the user who has the end `peer` of an open connection to `here`.
+fn user_at(tables: [&str; 2], peer: SocketAddr, here: SocketAddr) -> Option<u32> {
+    /// TCP_ESTABLISHED: the rows of what has been closed name no user.
+    const OPEN: &str = "01";
+    let mut sockets = tables.into_iter().flat_map(sockets);
+    let meets =
+        |socket: &Socket| socket.state == OPEN && socket.local == peer && socket.remote == here;
+    sockets.find(meets).map(|socket| socket.user)
+}
+
 /// Address, port and inode of each socket in `/proc/net/tcp` that listens.
 fn listeners(table: &str) -> Vec<(IpAddr, u16, u64)> {
-    let row = |line: &str| {
-        let mut columns = line.split_whitespace().skip(1);
-        let (address, port) = columns.next()?.split_once(':')?;
-        // 0A: listening.
-        let state = columns.nth(1)?;
-        let inode = columns.nth(5)?.parse().ok()?;
+    /// TCP_LISTEN.
+    const LISTENING: &str = "0A";
+    let listening = sockets(table).filter(|socket| socket.state == LISTENING);
+    let row = |socket: Socket| (socket.local.ip(), socket.local.port(), socket.inode);
+    listening.map(row).collect()
+}
+
+/// A row of `/proc/net/tcp`.
+struct Socket<'a> {
+    local: SocketAddr,
+    remote: SocketAddr,
+    state: &'a str,
+    user: u32,
+    inode: u64,
+}
+
+/// `sl local_address rem_address st queues timer retrnsmt uid timeout inode …`
+fn sockets(table: &str) -> impl Iterator<Item = Socket<'_>> {
+    let end = |text: &str| {
+        let (address, port) = text.split_once(':')?;
         let port = u16::from_str_radix(port, 16).ok()?;
-        (state == "0A").then_some((address_of(address)?, port, inode))
+        // To a socket of IPv6, IPv4's addresses are some of its own.
+        Some(SocketAddr::new(address_of(address)?.to_canonical(), port))
     };
-    table.lines().skip(1).filter_map(row).collect()
+    let row = move |line| {
+        let columns: Vec<&str> = str::split_whitespace(line).collect();
+        Some(Socket {
+            local: end(columns.get(1)?)?,
+            remote: end(columns.get(2)?)?,
+            state: columns.get(3)?,
+            user: columns.get(7)?.parse().ok()?,
+            inode: columns.get(9)?.parse().ok()?,
+        })
+    };
+    table.lines().skip(1).filter_map(row)
 }
 
 /// Words of 32 bits in the machine's order, as `/proc/net/tcp` writes addresses.
@@ -210,6 +259,9 @@ mod tests {
         let six = "h\n   0: 00000000000000000000000001000000:2694 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 9 1";
         assert_eq!(listeners(six), [(Ipv6Addr::LOCALHOST.into(), 9876, 9)]);
         assert_eq!(listeners("h\n garbage\n 0: zz:zz"), []);
+        let at = |port: u16| SocketAddr::new(loopback, port);
+        assert_eq!(user_at([table, six], at(9876), at(54321)), Some(1000));
+        assert_eq!(user_at([table, six], at(9876), at(54320)), None);
     }
 
     #[test]

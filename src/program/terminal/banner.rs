@@ -64,10 +64,11 @@ struct Sheet {
 
 /// All that there is first, the least last.
 fn sheets(paper: &Paper) -> impl Iterator<Item = Sheet> + use<> {
-    // No terminal has room for more.
-    let topics = paper.found.topics.len().min(1_000);
-    let others = paper.found.links.candidates.len().min(1_000);
-    let others = others.saturating_sub(1);
+    // There is no room for more of either.
+    let rows = paper.size.rows;
+    let topics = paper.found.topics.len().min(rows);
+    let others = paper.found.links.candidates.len().saturating_sub(1);
+    let others = others.min(rows);
     let has_code = paper.drawing.is_some();
     let sheet = move |code, air, topics, addresses| Sheet {
         code,
@@ -195,19 +196,17 @@ impl Sheet {
 }
 
 impl Part {
-    /// The first so many of these links.
-    fn new(
-        label: impl Into<String>,
-        most: usize,
-        links: impl IntoIterator<Item = (String, String)>,
-    ) -> Part {
-        let mut links: Vec<_> = links.into_iter().collect();
-        let more = links.len().saturating_sub(most);
-        links.truncate(most);
+    /// The first so many of these links; the others are counted and not written.
+    fn new<L>(label: impl Into<String>, most: usize, links: L) -> Part
+    where
+        L: IntoIterator<Item = (String, String)>,
+        L::IntoIter: ExactSizeIterator,
+    {
+        let links = links.into_iter();
         Part {
             label: label.into(),
-            links,
-            more,
+            more: links.len().saturating_sub(most),
+            links: links.take(most).collect(),
             is_first: false,
         }
     }
@@ -429,6 +428,38 @@ mod tests {
         let lines = banner(&links("", 200), 100, (80, 24));
         assert!(lines.len() < 24 && has_code(&lines));
         assert!(holds(&lines, "topic-0") && holds(&lines, " more"));
+    }
+
+    #[test]
+    fn only_what_may_have_room_is_written() {
+        let written = std::cell::Cell::new(0);
+        let write = |at| {
+            written.set(written.get() + 1);
+            (format!("{at}"), String::new())
+        };
+        let part = Part::new("topics", 3, (0..900).map(write));
+        assert_eq!((part.links.len(), part.more, written.get()), (3, 897, 3));
+        let (links, topics) = (links("", 900), vec!["a".parse().unwrap(); 900]);
+        let found = Found {
+            subject: "a",
+            links: &links,
+            topics: &topics,
+            is_guarded: false,
+            qr: Qr::Page,
+        };
+        let paper = Paper {
+            found: &found,
+            drawing: None,
+            size: Size {
+                columns: 80,
+                rows: 24,
+            },
+            paint: Paint { on: false },
+        };
+        let all: Vec<Sheet> = sheets(&paper).collect();
+        assert!(all.len() < 4 * 24, "{}", all.len());
+        let most = all.iter().map(|sheet| sheet.topics.max(sheet.addresses));
+        assert_eq!(most.max(), Some(24));
     }
 
     #[test]

@@ -1,22 +1,27 @@
 //! The keyboard of a terminal. Its modes are changed as little as will do: what is typed comes
-//! at once, and is not shown. Ctrl-C and Ctrl-Z stay signals, which work even when the daemon does
-//! not, and lines end as before; raw mode would change all of that.
+//! at once, and is not shown. Ctrl-C, Ctrl-\ and Ctrl-Z stay signals, for every process of the job
+//! and also while no key is read, and lines end as before; raw mode would change all of that.
 
 use std::fs::{File, OpenOptions};
 use std::future::pending;
-use std::io::{self, IsTerminal, stderr, stdin, stdout};
+use std::io::{self, IsTerminal, Write, stderr, stdin, stdout};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use rustix::process::{Signal, getpgrp, getpid, getsid, kill_process};
 use rustix::termios::{
     LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcsetattr,
 };
 use tokio::net::unix::pipe::Receiver;
 
-use super::keys::{self, Key};
+use super::keys::{Key, Reader};
+
+/// From here on the terminal marks what is pasted, or no longer does (bracketed paste).
+const MARK_PASTES: &[u8] = b"\x1b[?2004h";
+const NO_MARKS: &[u8] = b"\x1b[?2004l";
 
 /// More than anybody types at once.
 const CHUNK: usize = 1024;
@@ -26,6 +31,7 @@ pub struct Keyboard {
     modes: Modes,
     /// None once the terminal has gone. It is none of a pipe, but is read like one.
     input: Option<Receiver>,
+    reader: Reader,
 }
 
 /// The modes that the terminal had, while it has ours.
@@ -44,6 +50,7 @@ impl Keyboard {
         Some(Keyboard {
             modes: Modes::default(),
             input: Some(input),
+            reader: Reader::default(),
         })
     }
 
@@ -62,8 +69,8 @@ impl Keyboard {
         self.modes.clone()
     }
 
-    /// Waits for keys; for ever, once the terminal has gone, or until it is asked again in the
-    /// background. Cancelling it loses none.
+    /// Waits for keys; never returns once the terminal has gone, nor while in the background.
+    /// Cancelling it loses none.
     pub async fn pressed(&mut self) -> Vec<Key> {
         while let Some(input) = &self.input {
             let is_ready = input.readable().await.is_ok();
@@ -73,8 +80,10 @@ impl Keyboard {
             }
             let mut bytes = [0; CHUNK];
             match input.try_read(&mut bytes) {
-                Ok(length) if length > 0 => return keys::read(&bytes[..length]),
+                Ok(length) if length > 0 => return self.reader.read(&bytes[..length]),
                 Err(error) if is_ready && error.kind() == io::ErrorKind::WouldBlock => {}
+                // In the background by now; whether the terminal has gone, the next call finds out.
+                Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => break,
                 _ => self.input = None,
             }
         }
@@ -121,7 +130,9 @@ impl Modes {
         ours.special_codes[SpecialCodeIndex::VMIN] = 1;
         ours.special_codes[SpecialCodeIndex::VTIME] = 0;
         tcsetattr(stdin(), OptionalActions::Now, &ours)?;
-        *kept = Some(before);
+        if kept.replace(before).is_none() {
+            stderr().write_all(MARK_PASTES)?;
+        }
         Ok(())
     }
 
@@ -131,6 +142,7 @@ impl Modes {
         let before = self.kept().take();
         if let Some(before) = before.filter(|_| is_in_foreground()) {
             // A terminal that has gone has no modes.
+            let _ = stderr().write_all(NO_MARKS);
             let _ = tcsetattr(stdin(), OptionalActions::Now, &before);
         }
     }
@@ -145,12 +157,10 @@ fn is_in_foreground() -> bool {
     tcgetpgrp(stdin()).is_ok_and(|group| group == getpgrp())
 }
 
-/// Stops the process, as Ctrl-Z would have, until it is continued.
-pub fn suspend() {
+/// Stops the process, as Ctrl-Z would have, until it is continued; returns whether it was stopped.
+pub fn suspend() -> bool {
     // Only a shell that can continue it gives a program a group of its own. In that of the session
     // itself, as under `ssh -t host onlooker`, it would stop for ever.
     let is_a_job = getsid(None).is_ok_and(|session| session != getpgrp());
-    if is_a_job {
-        let _ = kill_process(getpid(), Signal::STOP);
-    }
+    is_a_job && kill_process(getpid(), Signal::STOP).is_ok()
 }

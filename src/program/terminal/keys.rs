@@ -60,7 +60,7 @@ const KEYS: [Entry; 9] = [
         'c',
         "c",
         "copy",
-        "copy the page's link (OSC 52; tmux: set-clipboard on)",
+        "have the terminal copy the link (OSC 52; tmux: set-clipboard on)",
         Action::Copy,
     ),
     entry(
@@ -117,11 +117,57 @@ const fn entry(
     }
 }
 
-/// More characters than this at once were pasted, not typed.
+/// What a terminal sends before text that is pasted, and after it (bracketed paste).
+const PASTE: &[u8] = b"\x1b[200~";
+const PASTED: &[u8] = b"\x1b[201~";
+
+/// Not every terminal marks what is pasted: more characters than this at once are taken for it.
 const TYPED_AT_ONCE: usize = 3;
 
-/// The keys in what a terminal sent. Text that was pasted is none.
-pub fn read(bytes: &[u8]) -> Vec<Key> {
+/// Tells keys from pasted text, which may come in several parts.
+#[derive(Default)]
+pub struct Reader {
+    /// How much of its end has come; none while nothing is pasted.
+    pasted: Option<usize>,
+}
+
+impl Reader {
+    /// The keys in what a terminal sent. Text that was pasted is none.
+    pub fn read(&mut self, mut bytes: &[u8]) -> Vec<Key> {
+        let mut keys = Vec::new();
+        while !bytes.is_empty() {
+            if let Some(matched) = self.pasted {
+                bytes = self.skip(bytes, matched);
+                continue;
+            }
+            let paste = bytes.windows(PASTE.len()).position(|part| part == PASTE);
+            let (typed, rest) = bytes.split_at(paste.unwrap_or(bytes.len()));
+            keys.extend(read(typed));
+            self.pasted = paste.map(|_| 0);
+            bytes = rest.strip_prefix(PASTE).unwrap_or(rest);
+        }
+        keys
+    }
+
+    /// What comes after the pasted text, of whose end so much has come before.
+    fn skip<'a>(&mut self, bytes: &'a [u8], mut matched: usize) -> &'a [u8] {
+        for (at, byte) in bytes.iter().enumerate() {
+            // It has only one escape, so what does not go on may begin only there.
+            matched = match *byte == PASTED[matched] {
+                true => matched + 1,
+                false => usize::from(*byte == PASTED[0]),
+            };
+            if matched == PASTED.len() {
+                self.pasted = None;
+                return &bytes[at + 1..];
+            }
+        }
+        self.pasted = Some(matched);
+        &[]
+    }
+}
+
+fn read(bytes: &[u8]) -> Vec<Key> {
     let text = String::from_utf8_lossy(bytes);
     let mut keys = Vec::new();
     let mut rest = text.as_ref();
@@ -240,6 +286,15 @@ mod tests {
         assert_eq!(read(b"dx"), [Key::Char('d'), Key::Char('x')]);
         assert_eq!(read(b"docker run\n"), []);
         assert_eq!(read(&b"\x1b[B".repeat(9)).len(), 9);
+        let all = b"h\x1b[200~dx\x1b\x1b[201\x1b[201~o\x1b[200~q\x1b[201~";
+        let expected = [Key::Char('h'), Key::Char('o')];
+        // However it is cut, except in the beginning of a paste.
+        for cut in (0..=all.len()).filter(|cut| !(2..7).contains(cut) && !(23..28).contains(cut)) {
+            let (one, other) = all.split_at(cut);
+            let mut reader = Reader::default();
+            let keys = [reader.read(one), reader.read(other)].concat();
+            assert_eq!(keys, expected, "{cut}");
+        }
     }
 
     #[test]

@@ -72,6 +72,11 @@ impl Screen {
         self.show(Vec::new(), None);
     }
 
+    /// Leaves the live lines where they are, to be shown anew: others have written below them.
+    pub fn forget(&self) {
+        self.inner().live.clear();
+    }
+
     /// As [`Screen::clear`], if nobody is printing: for a thread that panics, maybe while it prints.
     pub fn try_clear(&self) {
         if let Ok(mut inner) = self.inner.try_lock() {
@@ -190,6 +195,16 @@ mod tests {
         let before = page.text().len();
         screen.show(lines(&["1 device"]), Some(80));
         assert_eq!(page.text()[before..], *"\r\x1b[1A1 device\x1b[J");
+    }
+
+    #[test]
+    fn what_others_have_written_below_is_drawn_below() {
+        let (page, screen) = terminal();
+        screen.show(lines(&["phone", "1 device"]), Some(80));
+        let before = page.text().len();
+        screen.forget();
+        screen.show(lines(&["phone", "1 device"]), Some(80));
+        assert_eq!(page.text()[before..], *"\rphone\x1b[K\n1 device\x1b[J");
     }
 
     #[test]

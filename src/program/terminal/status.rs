@@ -11,8 +11,6 @@ pub struct Facts<'a> {
     pub status: &'a Status,
     /// What the only device is called.
     pub device: Option<String>,
-    /// How long viewers have been frozen.
-    pub frozen: Option<Duration>,
     /// Whether the revision is told.
     pub revision: bool,
     /// Whether the keys are named.
@@ -38,7 +36,7 @@ pub fn line(facts: &Facts, columns: usize, paint: Paint) -> String {
 fn parts(facts: &Facts) -> Vec<String> {
     let status = facts.status;
     let mut parts = Vec::new();
-    if let Some(since) = facts.frozen {
+    if let Some(since) = status.frozen_for {
         parts.push(format!("frozen: viewers see the state of {}", ago(since)));
         parts.extend(facts.keys.then(|| "space lets go".to_owned()));
     }
@@ -123,7 +121,6 @@ mod tests {
         Facts {
             status,
             device: None,
-            frozen: None,
             revision: false,
             keys: false,
         }
@@ -169,18 +166,22 @@ mod tests {
         let mut status = status();
         status.client_count = 1;
         status.topics = vec![topic("main", "17")];
-        let mut facts = facts(&status);
-        facts.device = Some("iPhone · Safari".to_owned());
-        assert_eq!(line(&facts, 80), "iPhone · Safari");
-        facts.frozen = Some(Duration::from_secs(130));
+        fn named(status: &Status, keys: bool) -> Facts<'_> {
+            Facts {
+                device: Some("iPhone · Safari".to_owned()),
+                keys,
+                ..facts(status)
+            }
+        }
+        assert_eq!(line(&named(&status, false), 80), "iPhone · Safari");
+        status.frozen_for = Some(Duration::from_secs(130));
         assert_eq!(
-            line(&facts, 80),
+            line(&named(&status, false), 80),
             "frozen: viewers see the state of 2 min ago · iPhone · Safari"
         );
-        facts.keys = true;
         let expected =
             "frozen: viewers see the state of 2 min ago · space lets go · iPhone · Safari";
-        assert!(line(&facts, 120).starts_with(expected));
+        assert!(line(&named(&status, true), 120).starts_with(expected));
     }
 
     #[test]

@@ -7,11 +7,10 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Instant;
 
 use serde_json::Value;
 
-use super::{LIMIT, Response, Socket};
+use super::{LIMIT, Response, Socket, process};
 
 /// Killed when it is dropped.
 pub struct Daemon {
@@ -240,21 +239,12 @@ impl Daemon {
 
     /// Sends a signal by name, as `kill` does.
     pub fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-s", name, &pid]).status();
-        assert!(sent.expect("kill is there").success());
+        process::signal(&self.child, name);
     }
 
     /// Waits for its end.
     pub fn exited(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + LIMIT;
-        loop {
-            if let Some(status) = self.child.try_wait().expect("it is our child") {
-                return status;
-            }
-            assert!(Instant::now() < deadline, "it does not end");
-            std::thread::yield_now();
-        }
+        process::exited(&mut self.child)
     }
 }
 

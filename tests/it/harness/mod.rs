@@ -2,6 +2,7 @@
 
 mod daemon;
 mod http;
+mod process;
 mod socket;
 #[cfg(unix)]
 mod terminal;

@@ -15,7 +15,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Termios, Winsize, tcgetattr, tcsetwinsize};
 use serde_json::Value;
 
-use super::LIMIT;
+use super::{LIMIT, process};
 
 /// Our end, which is the terminal, and the one that a program is given.
 pub fn open() -> io::Result<(OwnedFd, File)> {
@@ -139,21 +139,12 @@ impl Terminal {
 
     /// Sends a signal by name, as `kill` does.
     pub fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-s", name, &pid]).status();
-        assert!(sent.expect("kill is there").success());
+        process::signal(&self.child, name);
     }
 
     /// Waits for the program's end.
     pub fn exited(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + LIMIT;
-        loop {
-            if let Some(status) = self.child.try_wait().expect("it is our child") {
-                return status;
-            }
-            assert!(Instant::now() < deadline, "it does not end");
-            std::thread::yield_now();
-        }
+        process::exited(&mut self.child)
     }
 }
 
