@@ -444,6 +444,13 @@ fn check_page(page: &Page) -> Result<(), StartError> {
             directory,
             "is not a directory, so it cannot be served as the page (--viewer)".to_owned(),
         )),
+        Page::Directory(directory) if !directory.join("index.html").is_file() => {
+            let directory = directory.display();
+            tracing::warn!(
+                "{directory} has no index.html, so the link leads to nothing (--viewer)"
+            );
+            Ok(())
+        }
         _ => Ok(()),
     }
 }

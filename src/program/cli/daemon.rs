@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Empty, Limited};
 use hyper::Request;
 use hyper::client::conn::http1;
 use hyper::header::{AUTHORIZATION, HOST};
@@ -27,6 +27,8 @@ use crate::discovery::address;
 use crate::options::{AccessOptions, HostToken, Options};
 use crate::program::config::{Loaded, Place};
 
+/// More than any answer of a daemon, in bytes: another program may have the port.
+const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
 /// How long the daemon may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -157,7 +159,9 @@ impl Daemon {
             let answer = async {
                 let response = sender.send_request(request).await.map_err(failed)?;
                 let status = response.status();
-                let body = response.into_body().collect().await.map_err(failed)?;
+                let body = Limited::new(response.into_body(), LONGEST_ANSWER);
+                let body = body.collect().await;
+                let body = body.map_err(|error| Refusal::Denied(format!("{path}: {error}")))?;
                 match status.is_success() {
                     true => Ok(body.to_bytes()),
                     false => Err(refused(status.as_u16(), &body.to_bytes())),
