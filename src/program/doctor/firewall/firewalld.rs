@@ -52,6 +52,7 @@ mod tests {
         let packet = Packet {
             port: 9876,
             interface: None,
+            to: None,
             is_v6: false,
         };
         judge(&zone, &packet)

@@ -115,6 +115,7 @@ mod tests {
     const PACKET: Packet = Packet {
         port: 9876,
         interface: Some("wlan0"),
+        to: None,
         is_v6: false,
     };
 

@@ -23,6 +23,7 @@ pub fn firewall(facts: &Facts) -> CheckLine {
     let packet = Packet {
         port: facts.wanted.port,
         interface: facts.interface(),
+        to: address,
         is_v6: matches!(address, Some(IpAddr::V6(_))),
     };
     by_looks(&facts.looks, &packet)
@@ -123,6 +124,7 @@ mod tests {
     const PACKET: Packet = Packet {
         port: 9876,
         interface: None,
+        to: None,
         is_v6: false,
     };
 
