@@ -375,8 +375,39 @@ fn another_program_has_the_port() {
         "wrong  port       another program has 9876: python3 (process {pid}) → stop it (kill {pid}), or choose another port $ onlooker --port 9877"
     );
     let end = format!("  In the way here, see above: port. {ELSEWHERE}");
-    let told = machine.doctor(&["--wait", "1ms"]);
+    let told = machine.doctor(&["--wait", "1ms", "--port", "9876"]);
     told.is_with("port", &[("port", &taken)], &end);
+    // A daemon whose port nobody has named goes to the next one.
+    let passed = format!(
+        "note   port       onlooker takes the next free port, which is 9877: another program has 9876: python3 (process {pid}) → fine if 9877 is let in wherever 9876 was; for 9876, stop that program"
+    );
+    let told = machine.doctor(&["--wait", "1ms"]);
+    let end = "  Now the phone's half: open this address on the phone that does not connect.\n  http://192.168.1.20:9877/check\n\n";
+    told.is_with("", &[("port", &passed)], end);
+    // It is found there, and so is what keeps phones from it.
+    let serve = ["serve", "--json", "--quiet"];
+    let (daemon, _) = Process::start(&mut machine.command("exec \"$@\"", &serve));
+    let rules = "nft add table inet guard
+        nft add chain inet guard input '{ type filter hook input priority 0; }'
+        nft add rule inet guard input iif wlan0 tcp dport 9877 drop";
+    assert!(
+        machine
+            .command(rules, &[])
+            .status()
+            .expect("nft is there")
+            .success()
+    );
+    let ours = format!(
+        "good   port       onlooker (process {}) has 9877 and has nothing to show yet",
+        daemon.0.id()
+    );
+    let firewall = (
+        "firewall",
+        "wrong  firewall   nft: the rule with handle 2 in inet guard input drops TCP 9877 → let the port in; in /etc/nftables.conf, too, to keep it $ sudo nft insert rule inet guard input tcp dport 9877 accept",
+    );
+    machine
+        .doctor(&[])
+        .is("firewall", &[("port", &ours), firewall]);
 }
 
 #[test]
@@ -436,6 +467,22 @@ fn a_program_gets_one_document() {
     );
     assert!(port["wayOut"].is_string(), "{port}");
     assert!(told.stderr.contains("good   clock"), "{}", told.stderr);
+}
+
+#[test]
+fn what_is_stopped_early_does_not_say_that_all_is_well() {
+    let machine = Machine::with(&[WIFI, GATEWAY]);
+    // The program that it asks for rules stops it. (In the network of the machine, the working directory is another.)
+    let tools = machine.home.path();
+    let stops = "#!/bin/sh\nkill -TERM $PPID; exec sleep 60";
+    let tool = tools.join("nft");
+    std::fs::write(&tool, stops).expect("it is our directory");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&tool, mode).expect("it is our file");
+    let script = format!("PATH={}:$PATH; exec \"$@\"", tools.display());
+    let told = machine.doctor_by(&script, &[]);
+    let text = "error: stopped before it was known what is in the way\n";
+    assert_eq!((told.code, &*told.stdout, &*told.stderr), (1, "", text));
 }
 
 /// A doctor that waits for a phone, on loopback.

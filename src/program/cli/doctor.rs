@@ -4,20 +4,23 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::arguments::DoctorArgs;
-use super::daemon::Daemon;
+use super::daemon::{self, Daemon};
 use super::failure::{Exit, Failure};
 use super::refusal;
 use super::reload::Configuration;
 use super::runtime::block_on;
+use super::serve;
 use super::signals::Signals;
 use super::streams::{self, print};
 use crate::http::Reported;
 use crate::options::{AccessOptions, HostToken, Invalid, Options};
-use crate::program::doctor::facts::{Serving, Wanted};
+use crate::program::config::Place;
+use crate::program::doctor::facts::{Facts, Holder, Serving, Wanted};
 use crate::program::doctor::phones::{Phone, Report};
 use crate::program::doctor::text::{Column, paragraph};
 use crate::program::doctor::{gather, judge};
@@ -25,8 +28,6 @@ use crate::program::terminal::{self, Paint, banner, neutral};
 use crate::server::{Server, StartError, TopicHandle};
 use crate::wire::CheckLine;
 
-/// So many ports after the wanted one are tried.
-const NEXT_PORTS: u16 = 10;
 /// Reports that wait to be shown.
 const WAITING: usize = 32;
 /// When no phone has come, what that means is said.
@@ -35,54 +36,74 @@ const HINT_AFTER: Duration = Duration::from_secs(20);
 pub fn doctor(args: DoctorArgs) -> Result<(), Failure> {
     let desk = Desk::of(&args);
     let configuration = Configuration::load(args.written(), |_| {})?;
-    block_on(run(configuration.options(), desk))
+    let options = Options {
+        port: daemon::port(&configuration.now)?,
+        ..configuration.options().clone()
+    };
+    let is_free_to_choose = *configuration.now.place("port") == Place::Default;
+    block_on(run(options, is_free_to_choose, desk))
 }
 
-async fn run(options: &Options, desk: Desk) -> Result<(), Failure> {
+async fn run(mut options: Options, is_free_to_choose: bool, desk: Desk) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let (to, mut reports) = mpsc::channel(WAITING);
-    let (lines, server) = tokio::select! {
-        looked = look(options, to) => looked?,
-        _ = signals.next() => return Ok(()),
+    let (facts, server) = tokio::select! {
+        looked = look(&options, is_free_to_choose, to) => looked?,
+        _ = signals.next() => return Err(Failure::new("stopped before it was known what is in the way")),
     };
-    desk.show(&desk.host(&lines))?;
+    options.port = facts.wanted.port;
+    let lines = judge(&facts);
+    let mut told = desk.show(&desk.host(&lines));
     let mut report = Report::new(lines);
     if let Some(server) = server {
-        if desk.waits() {
-            desk.show(&desk.invitation(&server, options.port, &report))?;
-            let topic = server.topic(options.topic.as_str());
-            let topic = topic.map_err(|error| Failure::new(error.to_string()))?;
-            tokio::select! {
-                heard = hear(&mut report, &mut reports, &topic, &desk) => heard?,
+        if desk.waits() && told.is_ok() {
+            told = tokio::select! {
+                told = invite(&server, &options, &mut report, &mut reports, &desk) => told,
                 // What comes next does not begin behind the ^C.
-                _ = signals.next() => desk.show("\n")?,
-            }
+                _ = signals.next() => desk.show("\n"),
+            };
         }
-        server.stop().await;
+        serve::stop(server, &mut signals).await?;
     }
+    told?;
     desk.end(&report)
 }
 
-/// The host's half, and the server at which phones find theirs: none if this machine is not fit
-/// for one, which a line says.
+/// What is known of this machine, and the server at which phones find their half: none if it is
+/// not fit for one, which a line says.
 async fn look(
     options: &Options,
+    is_free_to_choose: bool,
     to: mpsc::Sender<Reported>,
-) -> Result<(Vec<CheckLine>, Option<Server>), Failure> {
-    let wanted = Wanted::of(options);
-    let serving = match gather::try_port(&wanted) {
-        Ok(()) => None,
-        Err(_) => serving(options).await,
-    };
-    let mut facts = gather::facts(wanted, serving).await;
-    let server = start(options, &to).await?;
+) -> Result<(Facts, Option<Server>), Failure> {
+    let mut wanted = Wanted::of(options);
+    let mut holder = gather::holder(&wanted, serving(options)).await;
+    if let (true, Holder::Other(process)) = (is_free_to_choose, &holder)
+        && let Some(port) = next_free(&wanted)
+    {
+        holder = Holder::Passed(wanted.port, process.clone());
+        wanted.port = port;
+    }
+    let mut facts = gather::facts(wanted, holder).await;
+    let server = start(options, facts.wanted.port, &to).await?;
     if let Some(server) = &server {
         if options.port == 0 {
             facts.wanted.port = server.port();
         }
         facts.reached = gather::reach(&facts, server.port()).await;
     }
-    Ok((judge(&facts), server))
+    Ok((facts, server))
+}
+
+/// Where `onlooker serve` goes if another program has the usual port.
+fn next_free(wanted: &Wanted) -> Option<u16> {
+    let mut others = ports(wanted.port).skip(1);
+    others.find(|port| gather::try_port(wanted.bind, *port).is_ok())
+}
+
+/// A port and those after it that are tried.
+fn ports(first: u16) -> std::ops::RangeInclusive<u16> {
+    first..=first.saturating_add(serve::OTHER_PORTS)
 }
 
 /// What the daemon says of itself that has the port; `None` if it is not onlooker.
@@ -91,25 +112,24 @@ async fn serving(options: &Options) -> Option<Serving> {
     let Ok(status) = daemon.status().await else {
         // It may want a token that is not known here.
         let described = daemon.get("/openapi.json").await.ok()?;
-        let described = String::from_utf8_lossy(&described);
-        return described
-            .contains("\"title\": \"onlooker\"")
-            .then(Serving::default);
+        let described: Value = serde_json::from_slice(&described).ok()?;
+        return (described["info"]["title"] == "onlooker").then(Serving::default);
     };
     let topics = status["topics"].as_array()?.iter();
-    let name = |topic: &serde_json::Value| Some(topic["topic"].as_str()?.to_owned());
+    let name = |topic: &Value| Some(topic["topic"].as_str()?.to_owned());
     Some(Serving {
         topics: Some(topics.filter_map(name).collect()),
         viewers: status["clientCount"].as_u64(),
     })
 }
 
-/// A server like the one of `onlooker serve`, at its port or the next free one.
-async fn start(options: &Options, to: &mpsc::Sender<Reported>) -> Result<Option<Server>, Failure> {
-    for more in 0..=NEXT_PORTS {
-        let Some(port) = options.port.checked_add(more) else {
-            break;
-        };
+/// A server like the one of `onlooker serve`, at this port or the next free one.
+async fn start(
+    options: &Options,
+    first: u16,
+    to: &mpsc::Sender<Reported>,
+) -> Result<Option<Server>, Failure> {
+    for port in ports(first) {
         match Server::start_for(like(options, port), Some(to.clone())).await {
             Ok(server) => return Ok(Some(server)),
             Err(StartError::AddressInUse { .. }) => {}
@@ -138,6 +158,20 @@ fn like(options: &Options, port: u16) -> Options {
         tls: options.tls.clone(),
         ..Options::default()
     }
+}
+
+/// Tells where the phone finds its half, and takes reports in.
+async fn invite(
+    server: &Server,
+    options: &Options,
+    report: &mut Report,
+    reports: &mut mpsc::Receiver<Reported>,
+    desk: &Desk,
+) -> Result<(), Failure> {
+    desk.show(&desk.invitation(server, options.port, report))?;
+    let topic = server.topic(options.topic.as_str());
+    let topic = topic.map_err(|error| Failure::new(error.to_string()))?;
+    hear(report, reports, &topic, desk).await
 }
 
 /// Takes phones' reports in until it is time to end.
@@ -207,8 +241,7 @@ impl Desk {
 
     /// Only a terminal's texts are wrapped.
     fn columns(&self) -> Option<usize> {
-        let width = || terminal::width().unwrap_or(80);
-        self.is_terminal.then(width)
+        self.is_terminal.then(|| terminal::size().columns)
     }
 
     fn column(&self, names: usize) -> Column {

@@ -40,10 +40,7 @@ fn laptop() -> Facts {
         },
         looks: Looks {
             nft: Ran::Said(r#"{"nftables":[]}"#.to_owned()),
-            ufw: Ran::Missing,
-            firewalld: Ran::Missing,
-            zone: Ran::Missing,
-            has_legacy: false,
+            ..Looks::default()
         },
     }
 }
