@@ -1,6 +1,7 @@
 //! `onlooker doctor` on machines with something in the way. Each is a network namespace that its test
-//! makes, and no packet leaves it. This needs Linux with `ip`, `nft`, `unshare` and `python3` (Debian:
-//! iproute2, nftables, util-linux), and root or user namespaces.
+//! makes, and no packet leaves it. This needs Linux with `ip`, `nft`, `unshare`, `nsenter` and `python3`
+//! (Debian: iproute2, nftables, util-linux, python3), and root or user namespaces, for which
+//! `scripts/test` looks.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, TcpStream};

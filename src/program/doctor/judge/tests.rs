@@ -169,6 +169,18 @@ fn each_obstacle_has_its_line() {
 }
 
 #[test]
+fn what_to_type_is_for_the_kind_of_container() {
+    let typed = |kind: &'static str| {
+        let lines = with(|facts| facts.machine.container = Some(kind));
+        let line = lines.into_iter().find(|line| line.check == "container");
+        line.unwrap().command.unwrap_or_default()
+    };
+    assert!(typed("Docker").starts_with("docker run -p 9876:9876 "));
+    assert!(typed("Podman").starts_with("podman run -p 9876:9876 "));
+    assert_eq!(typed("Kubernetes"), "");
+}
+
+#[test]
 fn our_own_daemon_is_welcome_to_the_port() {
     let lines = with(|facts| {
         let process = Process {
