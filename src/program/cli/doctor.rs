@@ -21,7 +21,7 @@ use crate::http::Reported;
 use crate::options::{AccessOptions, HostToken, Invalid, Options};
 use crate::program::config::Place;
 use crate::program::doctor::facts::{Facts, Holder, Serving, Wanted};
-use crate::program::doctor::phones::{Phone, Report};
+use crate::program::doctor::phones::{NOBODY, Phone, Report};
 use crate::program::doctor::text::{Column, paragraph};
 use crate::program::doctor::{gather, judge};
 use crate::program::terminal::{self, Paint, banner, neutral};
@@ -190,20 +190,27 @@ async fn hear(
         shown.map_err(|error| Failure::new(error.to_string()))?;
         let reported = tokio::select! {
             Some(reported) = reports.recv() => reported,
-            () = until(end) => return Ok(()),
+            () = until(end) => return desk.nobody(report),
             () = until(hint) => {
                 hint = None;
-                desk.show(&paragraph(HINT, desk.columns()))?;
+                let text = format!("No phone has come yet; {NOBODY}.");
+                desk.show(&paragraph(&text, desk.columns()))?;
                 continue;
             }
         };
         hint = None;
-        let Some((phone, news)) = report.take(reported) else {
-            continue;
-        };
+        let was_crowded = report.is_crowded;
+        let (phone, news) = report.take(reported);
         desk.show(&desk.phone(phone, news, phone.id != last))?;
         last.clone_from(&phone.id);
-        if phone.done && end.is_some() {
+        let is_done = phone.done && end.is_some();
+        if report.is_crowded && !was_crowded {
+            desk.show(&paragraph(
+                "More phones report than can be kept: the oldest make room.",
+                desk.columns(),
+            ))?;
+        }
+        if is_done {
             return Ok(());
         }
     }
@@ -299,7 +306,8 @@ impl Desk {
 
     /// What is new from a phone. `turns`: what was told before came from another one.
     fn phone(&self, phone: &Phone, news: &[CheckLine], turns: bool) -> String {
-        let device = neutral(&phone.device);
+        let name = phone.name();
+        let device = neutral(&name);
         let title = format!("  {}\n", self.paint().bold(&device));
         let title = if turns { &*title } else { "" };
         let wrong = phone.wrong().collect::<Vec<_>>().join(", ");
@@ -309,6 +317,13 @@ impl Desk {
             (true, false) => format!("\n  {device}: in the way: {wrong}\n\n"),
         };
         format!("{title}{}{end}", self.column(14).text(news))
+    }
+
+    /// The time is over: says so, if no phone came.
+    fn nobody(&self, report: &mut Report) -> Result<(), Failure> {
+        let line = report.nobody(self.wait.unwrap_or_default());
+        let line = line.map(|line| self.column(9).text(std::slice::from_ref(line)));
+        self.show(&line.unwrap_or_default())
     }
 
     fn end(&self, report: &Report) -> Result<(), Failure> {
@@ -325,7 +340,3 @@ impl Desk {
         }
     }
 }
-
-const HINT: &str = "No phone has come yet. If one has tried: is it in the same Wi-Fi (not the guests' one, \
-not mobile data)? Many guest networks keep devices apart; then only another network helps, such as the phone's \
-own hotspot. Other addresses of this machine are listed above: try them.";

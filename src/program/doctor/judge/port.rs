@@ -1,13 +1,14 @@
 //! The port, and whether this machine itself reaches it.
 
 use super::super::facts::{Code, Facts, Holder, Process, Serving, Wanted};
+use crate::discovery::address::Reach;
 use crate::wire::CheckLine;
 
 pub fn port(facts: &Facts) -> CheckLine {
     const CHECK: &str = "port";
     let (port, bind) = (facts.wanted.port, facts.wanted.bind);
     match &facts.holder {
-        Holder::Nobody => CheckLine::good(CHECK, format!("{port} is free")),
+        Holder::Nobody => CheckLine::good(CHECK, format!("no other program has {port}")),
         Holder::Ours(process, serving) => {
             let who = process.as_ref().map_or(String::new(), |process| {
                 format!(" (process {})", process.pid)
@@ -95,6 +96,10 @@ pub fn reach(facts: &Facts) -> Option<CheckLine> {
     let Code::Found(code) = facts.code() else {
         return None;
     };
+    // No phone comes by that one.
+    if code.reach == Reach::Loopback {
+        return None;
+    }
     let came = facts
         .reached
         .iter()

@@ -130,7 +130,7 @@ const CASES: &[Case] = &[
     ("no address at all", |f| addresses(f, &[]),
         "address", Verdict::Wrong, "no address"),
     ("a wrong interface", |f| f.wanted.interface = Some("eth9".into()),
-        "address", Verdict::Wrong, "no interface \"eth9\" with an address; there are wlan0"),
+        "address", Verdict::Wrong, "no interface \"eth9\" with an address; this machine has wlan0"),
     ("a tunnel on purpose", |f| { addresses(f, &[("wlan0", "192.168.1.20", Reach::Private), ("tun0", "10.8.0.2", Reach::Vpn)]);
             f.wanted.interface = Some("tun0".into()); },
         "address", Verdict::Note, "as --interface says"),
