@@ -87,7 +87,9 @@ async function report(lines, done) {
   /** @type {Record<string, string>} */
   const headers = { "content-type": "application/json" };
   if (token) headers.authorization = `Bearer ${token}`;
-  const body = JSON.stringify({ id, lines, done });
+  // The host has ways out of its own.
+  const told = lines.map(({ check, verdict, found }) => ({ check, verdict, found }));
+  const body = JSON.stringify({ id, lines: told, done });
   await fetch("/check", { method: "POST", headers, body, signal: AbortSignal.timeout?.(4_000) }).catch(() => null);
 }
 

@@ -14,6 +14,8 @@
 const PATIENCE = 8_000;
 /** A round trip that feels slow, in ms. */
 const SLOW = 300;
+/** Round trips that differ by more show as stutter, in ms. */
+const SHAKY = 150;
 const ROUNDS = 8;
 /** A clock that is further off is worth a word, in ms. */
 const SKEW = 30_000;
@@ -167,8 +169,10 @@ async function roundTrip() {
   }
   times.sort((a, b) => a - b);
   const median = times[ROUNDS / 2];
-  const found = `${msText(median)}, jitter ${msText(times[ROUNDS - 1] - times[0])}`;
-  return median < SLOW ? good(found) : note(found, "Slow for a local network: is this device in the host's Wi-Fi, or does a VPN send it around the world?");
+  const jitter = times[ROUNDS - 1] - times[0];
+  const found = `${msText(median)}, jitter ${msText(jitter)}`;
+  if (median >= SLOW) return note(found, "Slow for a local network: is this device in the host's Wi-Fi, or does a VPN send it around the world?");
+  return jitter < SHAKY ? good(found) : note(found, "Unsteady: move closer to the access point; other downloads in this network hold it up, too.");
 }
 
 /** @param {number} ms */

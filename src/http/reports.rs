@@ -8,12 +8,17 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::hub::notices::network;
 use crate::wire::{PhoneReport, Problem};
 
-/// What one address may report in a minute, and all of them together: a phone reports each line
-/// when it is found.
+/// What one address (of IPv6: one /64) may report in a minute: a phone reports each line when it is
+/// found.
 const REPORTS_OF_ONE: u32 = 60;
+/// The same after so many of all together, so that a few cannot keep the others out.
 const REPORTS_OF_ALL: u32 = 600;
+const SHARE: u32 = 20;
+/// More addresses are not counted in a minute, and not heard.
+const MOST_ADDRESSES: usize = 250;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A phone's report, and whose it is.
@@ -71,12 +76,16 @@ impl Minute {
         if self.began.elapsed() >= MINUTE {
             *self = Minute::new();
         }
-        // Before the count of one, so that there are never more addresses than reports.
-        if self.all >= REPORTS_OF_ALL {
+        let address = network(address);
+        if self.by.len() >= MOST_ADDRESSES && !self.by.contains_key(&address) {
             return false;
         }
+        let limit = match self.all < REPORTS_OF_ALL {
+            true => REPORTS_OF_ONE,
+            false => SHARE,
+        };
         let of_one = self.by.entry(address).or_insert(0);
-        if *of_one >= REPORTS_OF_ONE {
+        if *of_one >= limit {
             return false;
         }
         *of_one += 1;
@@ -101,11 +110,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn all_together_may_report_so_much() {
+    async fn a_few_cannot_keep_the_others_out() {
         let mut minute = Minute::new();
-        let addresses = (0..2000u32).map(|at| IpAddr::from(at.to_be_bytes()));
-        let allowed = addresses.filter(|at| minute.allows(*at)).count();
-        assert_eq!(allowed, REPORTS_OF_ALL as usize);
-        assert!(minute.by.len() <= allowed);
+        let at = |number: u32| IpAddr::from(number.to_be_bytes());
+        let mut heard = |number| (0..100).filter(|_| minute.allows(at(number))).count();
+        let of_many: Vec<usize> = (0..MOST_ADDRESSES as u32).map(&mut heard).collect();
+        assert!(
+            of_many[..10]
+                .iter()
+                .all(|of_one| *of_one == REPORTS_OF_ONE as usize)
+        );
+        assert!(of_many[10..].iter().all(|of_one| *of_one == SHARE as usize));
+        assert_eq!(heard(MOST_ADDRESSES as u32), 0);
+        assert_eq!(minute.by.len(), MOST_ADDRESSES);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_network_of_ipv6_is_one() {
+        let mut minute = Minute::new();
+        let hosts = (0..100).map(|host| format!("2001:db8::{host:x}").parse().unwrap());
+        let allowed = hosts.filter(|host| minute.allows(*host)).count();
+        assert_eq!(allowed, REPORTS_OF_ONE as usize);
     }
 }

@@ -44,17 +44,42 @@ pub struct PhoneReport {
     pub done: bool,
 }
 
-/// What a phone looks at; no other name is taken from it.
-const PHONE_CHECKS: [&str; 9] = [
-    "request",
-    "upgrade",
-    "first frame",
-    "round trip",
-    "wake lock",
-    "secure context",
-    "local network",
-    "clock",
-    "data saver",
+/// What a phone looks at, and the way out: anybody could call himself a phone, so his advice is not
+/// taken. No other name is.
+const PHONE_CHECKS: [(&str, &str); 9] = [
+    (
+        "request",
+        "Is the host still running, and the phone still in its network? A proxy or a login page of the network may be in between.",
+    ),
+    (
+        "upgrade",
+        "Scan the host's code again, which carries the token. If that is not it: a proxy, VPN or content filter in between cuts WebSockets off; switch it off for this address, or serve with --tls-cert.",
+    ),
+    (
+        "first frame",
+        "Something in between holds the data back, or the connection is too slow for this state. Serve with --tls-cert, which a proxy cannot look into.",
+    ),
+    (
+        "round trip",
+        "Is the phone in the host's Wi-Fi, near the access point, and without a VPN?",
+    ),
+    (
+        "wake lock",
+        "Set the screen's timeout in the phone's settings; with https (--tls-cert), most browsers keep the screen on.",
+    ),
+    (
+        "secure context",
+        "Fine at home. Elsewhere serve with --tls-cert and --viewer-token.",
+    ),
+    (
+        "local network",
+        "Allow local network access in the settings of the phone's browser.",
+    ),
+    (
+        "clock",
+        "Let both devices set their clocks from the network.",
+    ),
+    ("data saver", "Switch it off for this address."),
 ];
 
 /// Longer texts of a phone are cut, in characters.
@@ -108,7 +133,7 @@ impl CheckLine {
 }
 
 impl PhoneReport {
-    /// Reads `{"id", "lines": [{"check", "verdict", "found", "wayOut"}], "done"}`. What a line holds
+    /// Reads `{"id", "lines": [{"check", "verdict", "found"}], "done"}`. What a line holds
     /// besides is left out, and so are a second line of the same name and one of an unknown name.
     /// `None` if it is no report at all.
     pub fn read(body: &[u8]) -> Option<PhoneReport> {
@@ -138,12 +163,13 @@ fn line(value: &Value) -> Option<CheckLine> {
         "wrong" => Verdict::Wrong,
         _ => return None,
     };
-    let cut = |text: &str| text.chars().take(LONGEST).collect::<String>();
+    let mut known = PHONE_CHECKS.into_iter();
+    let (check, way_out) = known.find(|(known, _)| *known == name)?;
     Some(CheckLine {
-        check: PHONE_CHECKS.into_iter().find(|known| *known == name)?,
+        check,
         verdict,
-        found: cut(value["found"].as_str()?),
-        way_out: value["wayOut"].as_str().map(cut),
+        found: value["found"].as_str()?.chars().take(LONGEST).collect(),
+        way_out: (verdict != Verdict::Good).then(|| way_out.to_owned()),
         command: None,
     })
 }
@@ -164,12 +190,12 @@ mod tests {
                 {"check":"request","verdict":"wrong","found":"twice"},
                 {"check":"firewall","verdict":"good","found":"of the host"},
                 {"check":"clock","verdict":"excellent","found":"no verdict"},
-                {"check":"upgrade","verdict":"wrong","found":"none","wayOut":"ask"}, 7]}"#,
+                {"check":"upgrade","verdict":"wrong","found":"none","wayOut":"call me"}, 7]}"#,
         )
         .unwrap();
         let expected = [
             CheckLine::good("request", "ok"),
-            CheckLine::wrong("upgrade", "none", "ask"),
+            CheckLine::wrong("upgrade", "none", PHONE_CHECKS[1].1),
         ];
         assert_eq!((report.id.as_str(), report.done), ("a-1", false));
         assert_eq!(report.lines, expected);
@@ -179,11 +205,10 @@ mod tests {
     fn long_texts_are_cut() {
         let long = "ä".repeat(5000);
         let body = format!(
-            r#"{{"id":"a","done":true,"lines":[{{"check":"clock","verdict":"note","found":"{long}","wayOut":"{long}"}}]}}"#
+            r#"{{"id":"a","done":true,"lines":[{{"check":"clock","verdict":"note","found":"{long}"}}]}}"#
         );
         let line = &read(&body).unwrap().lines[0];
         assert_eq!(line.found.chars().count(), LONGEST);
-        assert_eq!(line.way_out.as_ref().unwrap().chars().count(), LONGEST);
     }
 
     #[test]

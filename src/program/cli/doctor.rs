@@ -4,29 +4,31 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::arguments::DoctorArgs;
-use super::daemon::Daemon;
+use super::daemon::{self, Daemon};
 use super::failure::{Exit, Failure};
+use super::ports;
 use super::refusal;
 use super::reload::Configuration;
 use super::runtime::block_on;
+use super::serve;
 use super::signals::Signals;
 use super::streams::{self, print};
 use crate::http::Reported;
 use crate::options::{AccessOptions, HostToken, Invalid, Options};
-use crate::program::doctor::facts::{Serving, Wanted};
-use crate::program::doctor::phones::{Phone, Report};
+use crate::program::config::Place;
+use crate::program::doctor::facts::{Facts, Holder, Serving, Wanted};
+use crate::program::doctor::phones::{NOBODY, Phone, Report};
 use crate::program::doctor::text::{Column, paragraph};
 use crate::program::doctor::{gather, judge};
 use crate::program::terminal::{self, Paint, banner, neutral};
 use crate::server::{Server, StartError, TopicHandle};
 use crate::wire::CheckLine;
 
-/// So many ports after the wanted one are tried.
-const NEXT_PORTS: u16 = 10;
 /// Reports that wait to be shown.
 const WAITING: usize = 32;
 /// When no phone has come, what that means is said.
@@ -35,54 +37,70 @@ const HINT_AFTER: Duration = Duration::from_secs(20);
 pub fn doctor(args: DoctorArgs) -> Result<(), Failure> {
     let desk = Desk::of(&args);
     let configuration = Configuration::load(args.written(), |_| {})?;
-    block_on(run(configuration.options(), desk))
+    let options = Options {
+        port: daemon::port(&configuration.now)?,
+        ..configuration.options().clone()
+    };
+    let is_free_to_choose = *configuration.now.place("port") == Place::Default;
+    block_on(run(options, is_free_to_choose, desk))
 }
 
-async fn run(options: &Options, desk: Desk) -> Result<(), Failure> {
+async fn run(mut options: Options, is_free_to_choose: bool, desk: Desk) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let (to, mut reports) = mpsc::channel(WAITING);
-    let (lines, server) = tokio::select! {
-        looked = look(options, to) => looked?,
-        _ = signals.next() => return Ok(()),
+    let (facts, server) = tokio::select! {
+        looked = look(&options, is_free_to_choose, to) => looked?,
+        _ = signals.next() => return Err(Failure::new("stopped before it was known what is in the way")),
     };
-    desk.show(&desk.host(&lines))?;
+    options.port = facts.wanted.port;
+    let lines = judge(&facts);
+    let mut told = desk.show(&desk.host(&lines));
     let mut report = Report::new(lines);
     if let Some(server) = server {
-        if desk.waits() {
-            desk.show(&desk.invitation(&server, options.port, &report))?;
-            let topic = server.topic(options.topic.as_str());
-            let topic = topic.map_err(|error| Failure::new(error.to_string()))?;
-            tokio::select! {
-                heard = hear(&mut report, &mut reports, &topic, &desk) => heard?,
+        if desk.waits() && told.is_ok() {
+            told = tokio::select! {
+                told = invite(&server, &options, &mut report, &mut reports, &desk) => told,
                 // What comes next does not begin behind the ^C.
-                _ = signals.next() => desk.show("\n")?,
-            }
+                _ = signals.next() => desk.show("\n"),
+            };
         }
-        server.stop().await;
+        serve::stop(server, &mut signals).await?;
     }
+    told?;
     desk.end(&report)
 }
 
-/// The host's half, and the server at which phones find theirs: none if this machine is not fit
-/// for one, which a line says.
+/// What is known of this machine, and the server at which phones find their half: none if it is
+/// not fit for one, which a line says.
 async fn look(
     options: &Options,
+    is_free_to_choose: bool,
     to: mpsc::Sender<Reported>,
-) -> Result<(Vec<CheckLine>, Option<Server>), Failure> {
-    let wanted = Wanted::of(options);
-    let serving = match gather::try_port(&wanted) {
-        Ok(()) => None,
-        Err(_) => serving(options).await,
-    };
-    let mut facts = gather::facts(wanted, serving).await;
-    let server = start(options, &to).await?;
+) -> Result<(Facts, Option<Server>), Failure> {
+    let mut wanted = Wanted::of(options);
+    let mut holder = gather::holder(&wanted, serving(options)).await;
+    if let (true, Holder::Other(process)) = (is_free_to_choose, &holder)
+        && let Some(port) = next_free(&wanted)
+    {
+        holder = Holder::Passed(wanted.port, process.clone());
+        wanted.port = port;
+    }
+    let mut facts = gather::facts(wanted, holder).await;
+    let server = start(options, facts.wanted.port, &to).await?;
     if let Some(server) = &server {
         if options.port == 0 {
             facts.wanted.port = server.port();
         }
         facts.reached = gather::reach(&facts, server.port()).await;
     }
-    Ok((judge(&facts), server))
+    Ok((facts, server))
+}
+
+/// Where `onlooker serve` goes if another program has the usual port.
+fn next_free(wanted: &Wanted) -> Option<u16> {
+    let last = wanted.port.saturating_add(serve::OTHER_PORTS);
+    let mut others = (wanted.port..=last).skip(1);
+    others.find(|port| gather::try_port(wanted.bind, *port).is_ok())
 }
 
 /// What the daemon says of itself that has the port; `None` if it is not onlooker.
@@ -91,37 +109,31 @@ async fn serving(options: &Options) -> Option<Serving> {
     let Ok(status) = daemon.status().await else {
         // It may want a token that is not known here.
         let described = daemon.get("/openapi.json").await.ok()?;
-        let described = String::from_utf8_lossy(&described);
-        return described
-            .contains("\"title\": \"onlooker\"")
-            .then(Serving::default);
+        let described: Value = serde_json::from_slice(&described).ok()?;
+        return (described["info"]["title"] == "onlooker").then(Serving::default);
     };
     let topics = status["topics"].as_array()?.iter();
-    let name = |topic: &serde_json::Value| Some(topic["topic"].as_str()?.to_owned());
+    let name = |topic: &Value| Some(topic["topic"].as_str()?.to_owned());
     Some(Serving {
         topics: Some(topics.filter_map(name).collect()),
         viewers: status["clientCount"].as_u64(),
     })
 }
 
-/// A server like the one of `onlooker serve`, at its port or the next free one.
-async fn start(options: &Options, to: &mpsc::Sender<Reported>) -> Result<Option<Server>, Failure> {
-    for more in 0..=NEXT_PORTS {
-        let Some(port) = options.port.checked_add(more) else {
-            break;
-        };
-        match Server::start_for(like(options, port), Some(to.clone())).await {
-            Ok(server) => return Ok(Some(server)),
-            Err(StartError::AddressInUse { .. }) => {}
-            Err(StartError::Io { .. }) => break,
-            // The line about the address says what is wrong.
-            Err(StartError::Invalid(Invalid { option, .. })) if option.starts_with("link.") => {
-                break;
-            }
-            Err(error) => return Err(refusal::failure(&error)),
-        }
+/// A server like the one of `onlooker serve`, at this port or the next free one.
+async fn start(
+    options: &Options,
+    first: u16,
+    to: &mpsc::Sender<Reported>,
+) -> Result<Option<Server>, Failure> {
+    let options = like(options, first);
+    match ports::start(&options, serve::OTHER_PORTS, Some(to.clone())).await {
+        Ok(server) => Ok(Some(server)),
+        Err(StartError::AddressInUse { .. } | StartError::Io { .. }) => Ok(None),
+        // The line about the address says what is wrong.
+        Err(StartError::Invalid(Invalid { option, .. })) if option.starts_with("link.") => Ok(None),
+        Err(error) => Err(refusal::failure(&error)),
     }
-    Ok(None)
 }
 
 /// As reachable as the daemon that these options describe, without what it shows and keeps.
@@ -140,6 +152,20 @@ fn like(options: &Options, port: u16) -> Options {
     }
 }
 
+/// Tells where the phone finds its half, and takes reports in.
+async fn invite(
+    server: &Server,
+    options: &Options,
+    report: &mut Report,
+    reports: &mut mpsc::Receiver<Reported>,
+    desk: &Desk,
+) -> Result<(), Failure> {
+    desk.show(&desk.invitation(server, options.port, report))?;
+    let topic = server.topic(options.topic.as_str());
+    let topic = topic.map_err(|error| Failure::new(error.to_string()))?;
+    hear(report, reports, &topic, desk).await
+}
+
 /// Takes phones' reports in until it is time to end.
 async fn hear(
     report: &mut Report,
@@ -156,20 +182,27 @@ async fn hear(
         shown.map_err(|error| Failure::new(error.to_string()))?;
         let reported = tokio::select! {
             Some(reported) = reports.recv() => reported,
-            () = until(end) => return Ok(()),
+            () = until(end) => return desk.nobody(report),
             () = until(hint) => {
                 hint = None;
-                desk.show(&paragraph(HINT, desk.columns()))?;
+                let text = format!("No phone has come yet; {NOBODY}.");
+                desk.show(&paragraph(&text, desk.columns()))?;
                 continue;
             }
         };
         hint = None;
-        let Some((phone, news)) = report.take(reported) else {
-            continue;
-        };
+        let was_crowded = report.is_crowded;
+        let (phone, news) = report.take(reported);
         desk.show(&desk.phone(phone, news, phone.id != last))?;
         last.clone_from(&phone.id);
-        if phone.done && end.is_some() {
+        let is_done = phone.done && end.is_some();
+        if report.is_crowded && !was_crowded {
+            desk.show(&paragraph(
+                "More phones report than can be kept: the oldest make room.",
+                desk.columns(),
+            ))?;
+        }
+        if is_done {
             return Ok(());
         }
     }
@@ -207,8 +240,7 @@ impl Desk {
 
     /// Only a terminal's texts are wrapped.
     fn columns(&self) -> Option<usize> {
-        let width = || terminal::width().unwrap_or(80);
-        self.is_terminal.then(width)
+        self.is_terminal.then(|| terminal::size().columns)
     }
 
     fn column(&self, names: usize) -> Column {
@@ -258,7 +290,7 @@ impl Desk {
             }
             // Tokens stay out of log files.
             false => {
-                let page = link.split('#').next().unwrap_or_default();
+                let page = link.without_token();
                 format!("{}  {page}\n\n", paragraph(&text, None))
             }
         }
@@ -266,7 +298,8 @@ impl Desk {
 
     /// What is new from a phone. `turns`: what was told before came from another one.
     fn phone(&self, phone: &Phone, news: &[CheckLine], turns: bool) -> String {
-        let device = neutral(&phone.device);
+        let name = phone.name();
+        let device = neutral(&name);
         let title = format!("  {}\n", self.paint().bold(&device));
         let title = if turns { &*title } else { "" };
         let wrong = phone.wrong().collect::<Vec<_>>().join(", ");
@@ -276,6 +309,13 @@ impl Desk {
             (true, false) => format!("\n  {device}: in the way: {wrong}\n\n"),
         };
         format!("{title}{}{end}", self.column(14).text(news))
+    }
+
+    /// The time is over: says so, if no phone came.
+    fn nobody(&self, report: &mut Report) -> Result<(), Failure> {
+        let line = report.nobody(self.wait.unwrap_or_default());
+        let line = line.map(|line| self.column(9).text(std::slice::from_ref(line)));
+        self.show(&line.unwrap_or_default())
     }
 
     fn end(&self, report: &Report) -> Result<(), Failure> {
@@ -292,7 +332,3 @@ impl Desk {
         }
     }
 }
-
-const HINT: &str = "No phone has come yet. If one has tried: is it in the same Wi-Fi (not the guests' one, \
-not mobile data)? Many guest networks keep devices apart; then only another network helps, such as the phone's \
-own hotspot. Other addresses of this machine are listed above: try them.";

@@ -18,8 +18,8 @@ use crate::program::config::{FILE_VARIABLE, Loaded, Place, keys, meant};
 use crate::program::terminal::log;
 use crate::server::{Server, StartError};
 
-/// So many ports after the usual one are tried.
-const OTHER_PORTS: u16 = 9;
+/// How many ports after the usual one are tried.
+pub const OTHER_PORTS: u16 = 9;
 
 /// Shorter tokens that people make up can be guessed.
 const GOOD_TOKEN: usize = 22;
@@ -86,6 +86,11 @@ async fn run(mut configuration: Configuration, output: Output, open: bool) -> Re
         return Err(Failure::new("stopped at once by SIGQUIT"));
     }
     tracing::info!("stopping");
+    stop(server, &mut signals).await
+}
+
+/// Stops in order, unless somebody cannot wait for that.
+pub async fn stop(server: Server, signals: &mut Signals) -> Result<(), Failure> {
     tokio::select! {
         () = server.stop() => Ok(()),
         _ = signals.sent() => Err(Failure::new("stopped at once by a second signal")),

@@ -17,9 +17,10 @@ const LARGEST_ERROR: u64 = 4 * 1024;
 const MORE_PLACES: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
 
 /// What came of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Ran {
     /// There is no such program.
+    #[default]
     Missing,
     /// It failed, and said this.
     Failed(String),

@@ -39,6 +39,8 @@ pub enum Holder {
     /// A running onlooker.
     Ours(Option<Process>, Serving),
     Other(Option<Process>),
+    /// Another program has this usual one, and the wanted one is the next that is free.
+    Passed(u16, Option<Process>),
     /// It cannot be listened on at all, for this reason.
     Unusable(String),
 }
@@ -99,7 +101,7 @@ pub struct Machine {
 }
 
 /// What the programs of firewalls said.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Looks {
     /// `nft -j list ruleset`
     pub nft: Ran,

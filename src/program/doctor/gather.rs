@@ -15,49 +15,24 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// More addresses than these are not tried.
 const MOST_ADDRESSES: usize = 16;
 
-/// Whether the port can be listened on, and why not.
-pub fn try_port(wanted: &Wanted) -> Result<(), std::io::Error> {
-    TcpListener::bind((wanted.bind, wanted.port)).map(drop)
+/// Whether a port can be listened on, and why not.
+pub fn try_port(bind: IpAddr, port: u16) -> Result<(), std::io::Error> {
+    TcpListener::bind((bind, port)).map(drop)
 }
 
-/// Everything but what takes a listener. `serving` is what onlooker says that has the port, if it
-/// is one.
-pub async fn facts(wanted: Wanted, serving: Option<Serving>) -> Facts {
-    let found = address::candidates(None).map_err(|error| error.to_string());
-    let mut facts = Facts {
-        holder: Holder::Nobody,
-        addresses: found,
-        network: Network::default(),
-        machine: machine(),
-        looks: Looks {
-            nft: Ran::Missing,
-            ufw: Ran::Missing,
-            firewalld: Ran::Missing,
-            zone: Ran::Missing,
-            has_legacy: system::has_legacy_rules(),
-        },
-        reached: Vec::new(),
-        wanted,
-    };
-    facts.network = network(&facts);
-    let wanted = facts.wanted.clone();
-    let holder = tokio::task::spawn_blocking(move || holder(&wanted, serving));
-    let interface = facts.interface().map(str::to_owned);
-    let (found, looks) = tokio::join!(holder, look(interface.as_deref(), &facts.looks));
-    facts.looks = looks;
-    facts.holder = found.unwrap_or(Holder::Nobody);
-    facts
-}
-
-fn holder(wanted: &Wanted, serving: Option<Serving>) -> Holder {
-    let refused = try_port(wanted).err();
-    let Some(error) = refused else {
+/// Who has the wanted port. `serving`, which is asked only then: what onlooker says that has it, if
+/// it is one.
+pub async fn holder(wanted: &Wanted, serving: impl Future<Output = Option<Serving>>) -> Holder {
+    let (bind, port) = (wanted.bind, wanted.port);
+    let Err(error) = try_port(bind, port) else {
         return Holder::Nobody;
     };
     if error.kind() != std::io::ErrorKind::AddrInUse {
         return Holder::Unusable(error.to_string());
     }
-    let process = system::holder(wanted.bind, wanted.port);
+    let found = tokio::task::spawn_blocking(move || system::holder(bind, port));
+    let (found, serving) = tokio::join!(found, serving);
+    let process = found.ok().flatten();
     let is_ours = process
         .as_ref()
         .is_some_and(|process| process.name == "onlooker");
@@ -65,6 +40,23 @@ fn holder(wanted: &Wanted, serving: Option<Serving>) -> Holder {
         Some(serving) => Holder::Ours(process, serving),
         None => Holder::Other(process),
     }
+}
+
+/// Everything else but what takes a listener.
+pub async fn facts(wanted: Wanted, holder: Holder) -> Facts {
+    let found = address::candidates(None).map_err(|error| error.to_string());
+    let mut facts = Facts {
+        wanted,
+        holder,
+        addresses: found,
+        network: Network::default(),
+        machine: machine(),
+        looks: Looks::default(),
+        reached: Vec::new(),
+    };
+    facts.network = network(&facts);
+    facts.looks = look(facts.interface()).await;
+    facts
 }
 
 fn machine() -> Machine {
@@ -104,9 +96,9 @@ fn network(facts: &Facts) -> Network {
 }
 
 /// Asks the programs of firewalls.
-async fn look(interface: Option<&str>, before: &Looks) -> Looks {
+async fn look(interface: Option<&str>) -> Looks {
     if !cfg!(target_os = "linux") {
-        return before.clone();
+        return Looks::default();
     }
     let (nft, ufw, (firewalld, zone)) = tokio::join!(
         ask("nft", &["-j", "list", "ruleset"]),
@@ -118,7 +110,7 @@ async fn look(interface: Option<&str>, before: &Looks) -> Looks {
         ufw,
         firewalld,
         zone,
-        ..before.clone()
+        has_legacy: system::has_legacy_rules(),
     }
 }
 

@@ -7,7 +7,7 @@ mod firewall;
 pub mod gather;
 mod judge;
 pub mod phones;
-#[cfg_attr(not(target_os = "linux"), path = "elsewhere.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "system_absent.rs")]
 pub mod system;
 pub mod text;
 

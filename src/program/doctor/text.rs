@@ -1,6 +1,6 @@
 //! The report for people.
 
-use crate::program::terminal::{Paint, neutral};
+use crate::program::terminal::{Paint, fit, neutral};
 use crate::wire::{CheckLine, Verdict};
 
 /// Before a line, and the width of its verdict.
@@ -39,7 +39,7 @@ impl Column {
         if let Some(command) = &line.command {
             // Not wrapped, so that it can be copied; further left if it is long.
             let command = neutral(command);
-            let fits = width.is_none_or(|width| command.chars().count() + 2 <= width);
+            let fits = width.is_none_or(|width| fit::width(&command) + 2 <= width);
             let indent = if fits { indent + 2 } else { MARGIN };
             let command = self.paint.bold(&command);
             out.push_str(&format!("{:indent$}{command}\n", ""));
@@ -73,7 +73,7 @@ fn put(out: &mut String, rows: &[String], indent: usize) {
 
 /// What does not fit into one row begins a new one after each semicolon.
 fn rows(text: &str, width: Option<usize>) -> Vec<String> {
-    match width.is_some_and(|width| text.chars().count() > width) {
+    match width.is_some_and(|width| fit::width(text) > width) {
         true => text
             .split_inclusive("; ")
             .flat_map(|part| wrap(part, width))
@@ -82,7 +82,7 @@ fn rows(text: &str, width: Option<usize>) -> Vec<String> {
     }
 }
 
-/// Words in rows of this many characters; a longer word has a row of its own.
+/// Words in rows of this many columns; a longer word has a row of its own.
 fn wrap(text: &str, width: Option<usize>) -> Vec<String> {
     let Some(width) = width else {
         return vec![text.to_owned()];
@@ -90,7 +90,7 @@ fn wrap(text: &str, width: Option<usize>) -> Vec<String> {
     let mut rows: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         match rows.last_mut() {
-            Some(row) if row.chars().count() + 1 + word.chars().count() <= width => {
+            Some(row) if fit::width(row) + 1 + fit::width(word) <= width => {
                 row.push(' ');
                 row.push_str(word);
             }
@@ -135,5 +135,6 @@ mod tests {
         let rows = wrap("one two three-and-a-half four", Some(9));
         assert_eq!(rows, ["one two", "three-and-a-half", "four"]);
         assert_eq!(wrap("a  b", None), ["a  b"]);
+        assert_eq!(wrap("日本 語 e\u{301}", Some(6)), ["日本", "語 e\u{301}"]);
     }
 }

@@ -18,6 +18,11 @@ pub fn judge(zone: &str, packet: &Packet) -> Fate {
         Fate::Let(format!("firewalld: the zone {name} lets everything in"))
     } else if value("ports:").split_whitespace().any(lets) {
         Fate::Let(format!("firewalld: the zone {name} lets TCP {port} in"))
+    } else if let Some(what) = more(value("services:"), value("protocols:")) {
+        Fate::Unknown(
+            format!("firewalld: the zone {name} lets {what} in, which may take TCP {port}"),
+            format!("sudo firewall-cmd --zone={name} --list-all; firewall-cmd --info-service=NAME"),
+        )
     } else if has_rich_rules {
         Fate::Unknown(
             format!("firewalld: the zone {name} has rich rules, which were not judged"),
@@ -30,6 +35,21 @@ pub fn judge(zone: &str, packet: &Packet) -> Fate {
             command: format!("sudo firewall-cmd --zone={name} --add-port={port}/tcp"),
         }
     }
+}
+
+/// What may take any port: protocols, and services besides those that zones usually have.
+fn more<'a>(services: &'a str, protocols: &'a str) -> Option<&'a str> {
+    const USUAL: [&str; 6] = [
+        "ssh",
+        "dhcpv6-client",
+        "mdns",
+        "samba-client",
+        "cockpit",
+        "ipp-client",
+    ];
+    let mut others = services.split_whitespace();
+    let service = others.find(|service| !USUAL.contains(service));
+    service.or_else(|| protocols.split_whitespace().find(|name| *name == "tcp"))
 }
 
 /// Whether a port is in `9876/tcp` or `1025-65535/tcp`.
@@ -46,12 +66,17 @@ mod tests {
     use super::*;
 
     fn fate(target: &str, ports: &str, rules: &str) -> Fate {
+        with("ssh dhcpv6-client", "", target, ports, rules)
+    }
+
+    fn with(services: &str, protocols: &str, target: &str, ports: &str, rules: &str) -> Fate {
         let zone = format!(
-            "public (active)\n  target: {target}\n  interfaces: wlan0\n  services: dhcpv6-client ssh\n  ports: {ports}\n  protocols: \n  forward-ports: \n  rich rules: \n{rules}"
+            "public (active)\n  target: {target}\n  interfaces: wlan0\n  services: {services}\n  ports: {ports}\n  protocols: {protocols}\n  forward-ports: \n  rich rules: \n{rules}"
         );
         let packet = Packet {
             port: 9876,
             interface: None,
+            to: None,
             is_v6: false,
         };
         judge(&zone, &packet)
@@ -78,5 +103,15 @@ mod tests {
         }
         let rule = "\trule family=\"ipv4\" source address=\"192.168.1.0/24\" accept\n";
         assert!(matches!(fate("default", "", rule), Fate::Unknown(..)));
+    }
+
+    #[test]
+    fn a_service_or_protocol_may_let_it_in() {
+        for (services, protocols) in [("ssh http", ""), ("ssh", "tcp")] {
+            let fate = with(services, protocols, "default", "", "");
+            assert!(matches!(&fate, Fate::Unknown(..)), "{fate:?}");
+        }
+        let fate = with("mdns ssh", "igmp", "default", "", "");
+        assert!(matches!(fate, Fate::Dropped { .. }));
     }
 }

@@ -1,6 +1,8 @@
 //! What firewalls do with a phone's first packet, from what their programs print. Only simple cases
 //! are judged; of the others it is said that they were not.
 
+use std::net::IpAddr;
+
 pub mod firewalld;
 pub mod nft;
 pub mod ufw;
@@ -12,6 +14,8 @@ pub struct Packet<'a> {
     pub port: u16,
     /// The interface by which it comes, if that is known.
     pub interface: Option<&'a str>,
+    /// The address it goes to, if that is known.
+    pub to: Option<IpAddr>,
     pub is_v6: bool,
 }
 

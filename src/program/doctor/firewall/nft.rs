@@ -1,10 +1,13 @@
 //! `nft -j list ruleset`: the rules are gone through as the kernel would for a phone's first packet.
 //! What a rule looks at besides port, interface and protocol is not known, so it may fit or not.
 
+mod fit;
+
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use self::fit::Fit;
 use super::{Fate, Packet};
 
 /// A chain is not followed further than this, and not more rules than these are looked at.
@@ -14,24 +17,27 @@ const MOST_RULES: usize = 50_000;
 /// Family, table and chain.
 type Name<'a> = (&'a str, &'a str, &'a str);
 
-/// A chain that packets come in by, and whether it drops what no rule decides.
+/// A chain that packets come in by.
 struct Entrance<'a> {
     name: Name<'a>,
+    /// Whether it drops what no rule decides.
     drops: bool,
+    /// It sees them before their way is known (prerouting, ingress).
+    is_early: bool,
+}
+
+/// A rule, where it stands.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    rule: &'a Value,
+    name: Name<'a>,
+    depth: usize,
 }
 
 struct Rules<'a> {
     chains: BTreeMap<Name<'a>, Vec<&'a Value>>,
     entrances: Vec<Entrance<'a>>,
     packet: Packet<'a>,
-}
-
-/// Whether a rule fits the packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Fit {
-    No,
-    Maybe,
-    Yes,
 }
 
 /// How the way through a chain ends.
@@ -45,12 +51,12 @@ enum End {
 
 /// What happened on the way.
 #[derive(Default)]
-struct Way {
+struct Way<'a> {
     seen: usize,
     may_accept: bool,
     may_drop: bool,
-    /// The handle of the rule that dropped it.
-    by: Option<u64>,
+    /// The rule that dropped it: its chain and handle.
+    by: Option<(Name<'a>, u64)>,
 }
 
 /// What the rules do with a packet; `None` if nothing filters what comes in, or it is no list of
@@ -58,7 +64,18 @@ struct Way {
 pub fn judge(list: &str, packet: &Packet) -> Option<Fate> {
     let list: Value = serde_json::from_str(list).ok()?;
     let rules = Rules::read(list["nftables"].as_array()?, *packet);
-    let fates = rules.entrances.iter().map(|entrance| rules.enter(entrance));
+    let fates = rules.entrances.iter().filter_map(|entrance| {
+        let fate = rules.enter(entrance);
+        match (entrance.is_early, &fate) {
+            (false, _) => Some(fate),
+            // It lets the packet go on to those for what comes in.
+            (true, Fate::Let(_)) => None,
+            (true, _) => Some(unknown(
+                "filters before the packet's way is known",
+                entrance,
+            )),
+        }
+    });
     // Every entrance has to let it in.
     fates.max_by_key(|fate| match fate {
         Fate::Let(_) => 0,
@@ -86,36 +103,39 @@ impl<'a> Rules<'a> {
                 );
                 rules.chains.entry(name).or_default().push(rule);
             }
-            let is_entrance = chain["hook"] == "input" && chain["type"] == "filter";
+            let hook = text(chain, "hook");
+            let is_early = matches!(hook, "prerouting" | "ingress");
+            let is_entrance = chain["type"] == "filter" && (is_early || hook == "input");
             let name = (
                 text(chain, "family"),
                 text(chain, "table"),
                 text(chain, "name"),
             );
-            if is_entrance && (name.0 == "inet" || name.0 == family) {
-                let drops = chain["policy"] == "drop";
-                rules.entrances.push(Entrance { name, drops });
+            if is_entrance && ["inet", "netdev", family].contains(&name.0) {
+                rules.entrances.push(Entrance {
+                    name,
+                    drops: chain["policy"] == "drop",
+                    is_early,
+                });
             }
         }
         rules
     }
 
-    fn enter(&self, entrance: &Entrance) -> Fate {
+    fn enter(&self, entrance: &Entrance<'a>) -> Fate {
         let mut way = Way::default();
         let end = match self.follow(entrance.name, 0, &mut way) {
             End::Open if entrance.drops => End::Dropped,
             End::Open => End::Accepted,
             end => end,
         };
-        let (family, table, chain) = entrance.name;
-        let (place, port) = (format!("{family} {table} {chain}"), self.packet.port);
+        let (place, port) = (words(entrance.name), self.packet.port);
         match end {
-            _ if way.seen >= MOST_RULES => {
-                unknown(format!("nft: {place} has too many rules"), entrance)
-            }
+            _ if way.seen >= MOST_RULES => unknown("has too many rules", entrance),
             End::Dropped if !way.may_accept => Fate::Dropped {
                 found: match way.by {
-                    Some(handle) => {
+                    Some((name, handle)) => {
+                        let place = words(name);
                         format!("nft: the rule with handle {handle} in {place} drops TCP {port}")
                     }
                     None => format!(
@@ -127,16 +147,14 @@ impl<'a> Rules<'a> {
             },
             End::Accepted if !way.may_drop => Fate::Let(format!("nft: {place} lets TCP {port} in")),
             _ => unknown(
-                format!(
-                    "nft: {place} has rules for TCP {port} that look at more than port and interface"
-                ),
+                &format!("has rules for TCP {port} that look at more than port and interface"),
                 entrance,
             ),
         }
     }
 
     /// Goes through a chain.
-    fn follow(&self, name: Name, depth: usize, way: &mut Way) -> End {
+    fn follow(&self, name: Name<'a>, depth: usize, way: &mut Way<'a>) -> End {
         if depth > DEEPEST {
             return End::Open;
         }
@@ -145,93 +163,103 @@ impl<'a> Rules<'a> {
             if way.seen >= MOST_RULES {
                 return End::Open;
             }
-            match self.apply(rule, name, depth, way) {
-                Some(End::Open) => return End::Open,
-                Some(end) => return end,
-                None => {}
+            if let Some(end) = self.apply(At { rule, name, depth }, way) {
+                return end;
             }
         }
         End::Open
     }
 
     /// What a rule decides; `None`: the next one is looked at.
-    fn apply(&self, rule: &Value, name: Name, depth: usize, way: &mut Way) -> Option<End> {
+    fn apply(&self, at: At<'a>, way: &mut Way<'a>) -> Option<End> {
         let mut fit = Fit::Yes;
-        for part in rule["expr"].as_array()? {
-            let (kind, what) = part.as_object()?.iter().next()?;
-            let end = match kind.as_str() {
-                "accept" => End::Accepted,
-                "drop" | "reject" => End::Dropped,
-                "return" => return (fit == Fit::Yes).then_some(End::Open),
-                "jump" | "goto" => {
-                    let target = (name.0, name.1, what["target"].as_str()?);
-                    let end = self.follow(target, depth + 1, way);
-                    match (end, fit, kind.as_str()) {
-                        (End::Open, Fit::Yes, "goto") => return Some(End::Open),
-                        (End::Open, ..) => return None,
-                        _ => end,
-                    }
-                }
-                _ => {
-                    fit = fit.min(self.fits(kind, what));
-                    match fit {
-                        Fit::No => return None,
-                        _ => continue,
-                    }
-                }
+        for part in at.rule["expr"].as_array()? {
+            let Some((kind, what)) = only(part) else {
+                return way.open_both();
             };
-            return way.decide(end, fit, rule);
+            fit = fit.min(match kind {
+                "match" => {
+                    let op = what["op"].as_str().unwrap_or_default();
+                    fit::matches(&self.packet, op, &what["left"], &what["right"])
+                }
+                // They only note something.
+                "counter" | "log" | "comment" | "mangle" | "notrack" => Fit::Yes,
+                "vmap" => return self.look_up(what, fit, at, way),
+                "accept" | "drop" | "reject" | "continue" | "return" | "jump" | "goto"
+                | "queue" | "synproxy" => return self.decide(kind, what, fit, at, way),
+                // What iptables knows and nft does not.
+                "xt" if what["type"] != "match" => return way.open_both(),
+                // A limit, say.
+                _ => Fit::Maybe,
+            });
+            if fit == Fit::No {
+                return None;
+            }
         }
         None
     }
 
-    /// Whether a part of a rule lets the rest of it be.
-    fn fits(&self, kind: &str, what: &Value) -> Fit {
-        match kind {
-            "match" => self.matches(what),
-            // They only note something.
-            "counter" | "log" | "comment" | "mangle" | "notrack" => Fit::Yes,
-            // A list of verdicts, a limit, or what iptables knows and nft does not.
-            _ => Fit::Maybe,
+    /// What a list of verdicts decides for a packet that fits so well.
+    fn look_up(&self, map: &'a Value, fit: Fit, at: At<'a>, way: &mut Way<'a>) -> Option<End> {
+        // One with a name changes while packets come.
+        let Some(pairs) = map["data"]["set"].as_array() else {
+            return way.open_both();
+        };
+        for pair in pairs {
+            way.seen += 1;
+            let fit = fit.min(fit::matches(&self.packet, "==", &map["key"], &pair[0]));
+            let end = match only(&pair[1]) {
+                _ if fit == Fit::No => continue,
+                Some((kind, what)) => self.decide(kind, what, fit, at, way),
+                None => way.open_both(),
+            };
+            if end.is_some() || fit == Fit::Yes {
+                return end;
+            }
         }
+        None
     }
 
-    fn matches(&self, what: &Value) -> Fit {
-        let (left, right) = (&what["left"], &what["right"]);
-        let (payload, meta) = (&left["payload"], &left["meta"]["key"]);
-        let named = |name: &str| fit_of(right, &|one| same_name(one, name));
-        let fit = match (payload["protocol"].as_str(), payload["field"].as_str()) {
-            (Some("tcp"), Some("dport")) => fit_of(right, &|one| same_port(one, self.packet.port)),
-            // `th` is whatever the packet has above IP.
-            (Some("th"), Some("dport")) => fit_of(right, &|one| same_port(one, self.packet.port)),
-            (Some("udp" | "icmp" | "icmpv6" | "sctp" | "dccp" | "igmp"), _) => return Fit::No,
-            (Some("ip"), Some("protocol")) | (Some("ip6"), Some("nexthdr")) => named("tcp"),
-            (Some("ip"), _) if self.packet.is_v6 => return Fit::No,
-            (Some("ip6"), _) if !self.packet.is_v6 => return Fit::No,
-            _ => match (meta.as_str(), self.packet.interface) {
-                (Some("iif" | "iifname"), Some(interface)) => named(interface),
-                // It does not come from this machine.
-                (Some("iif" | "iifname"), None) if named("lo") == Fit::Yes => Fit::No,
-                (Some("l4proto"), _) => named("tcp"),
-                (Some("nfproto"), _) if self.packet.is_v6 => named("ipv6"),
-                (Some("nfproto"), _) => named("ipv4"),
-                _ if left["ct"]["key"] == "state" => named("new"),
-                _ => Fit::Maybe,
-            },
-        };
-        match what["op"].as_str() {
-            Some("!=") => fit.opposite(),
-            _ => fit,
+    /// What a verdict decides for a packet that fits so well.
+    fn decide(
+        &self,
+        kind: &str,
+        what: &'a Value,
+        fit: Fit,
+        at: At<'a>,
+        way: &mut Way<'a>,
+    ) -> Option<End> {
+        match (kind, what["target"].as_str()) {
+            ("accept", _) => way.end(End::Accepted, fit, at),
+            ("drop" | "reject", _) => way.end(End::Dropped, fit, at),
+            ("continue", _) => None,
+            ("return", _) if fit == Fit::Yes => Some(End::Open),
+            ("jump" | "goto", Some(target)) => {
+                let (family, table, _) = at.name;
+                let by = way.by;
+                let end = self.follow((family, table, target), at.depth + 1, way);
+                if fit != Fit::Yes {
+                    way.by = by;
+                }
+                match (end, kind) {
+                    (End::Open, "jump") => None,
+                    (End::Open, _) if fit == Fit::Yes => Some(End::Open),
+                    (End::Open, _) => way.open_both(),
+                    _ => way.end(end, fit, at),
+                }
+            }
+            // Another program decides, or the rules behind this one may be skipped.
+            _ => way.open_both(),
         }
     }
 }
 
-impl Way {
-    fn decide(&mut self, end: End, fit: Fit, rule: &Value) -> Option<End> {
+impl<'a> Way<'a> {
+    fn end(&mut self, end: End, fit: Fit, at: At<'a>) -> Option<End> {
         match (fit, end) {
             (Fit::Yes, _) => {
                 if end == End::Dropped && self.by.is_none() {
-                    self.by = rule["handle"].as_u64();
+                    self.by = at.rule["handle"].as_u64().map(|handle| (at.name, handle));
                 }
                 return Some(end);
             }
@@ -241,57 +269,30 @@ impl Way {
         }
         None
     }
-}
 
-impl Fit {
-    fn opposite(self) -> Fit {
-        match self {
-            Fit::No => Fit::Yes,
-            Fit::Maybe => Fit::Maybe,
-            Fit::Yes => Fit::No,
-        }
+    /// From here on, either end is possible.
+    fn open_both(&mut self) -> Option<End> {
+        (self.may_accept, self.may_drop) = (true, true);
+        None
     }
 }
 
-fn unknown(why: String, entrance: &Entrance) -> Fate {
-    let (family, table, chain) = entrance.name;
-    Fate::Unknown(why, format!("sudo nft list chain {family} {table} {chain}"))
+/// What something is, and what that consists of: `{"jump": {"target": "lan"}}`.
+fn only(part: &Value) -> Option<(&str, &Value)> {
+    let (kind, what) = part.as_object()?.iter().next()?;
+    Some((kind, what))
 }
 
-/// A value, or a set or list of which one has to fit.
-fn fit_of(right: &Value, one: &dyn Fn(&Value) -> Fit) -> Fit {
-    let parts = right.as_array().or_else(|| right["set"].as_array());
-    match parts {
-        Some(parts) => parts.iter().map(one).max().unwrap_or(Fit::No),
-        None => one(right),
-    }
+fn words((family, table, chain): Name) -> String {
+    format!("{family} {table} {chain}")
 }
 
-fn same_port(value: &Value, port: u16) -> Fit {
-    let range = value["range"].as_array();
-    let bounds = range.and_then(|ends| Some((ends.first()?.as_u64()?, ends.get(1)?.as_u64()?)));
-    let port = u64::from(port);
-    match (value.as_u64(), bounds) {
-        (Some(number), _) => sure(number == port),
-        (_, Some((from, to))) => sure((from..=to).contains(&port)),
-        // A set with a name, a service with one.
-        _ => Fit::Maybe,
-    }
-}
-
-fn same_name(value: &Value, name: &str) -> Fit {
-    match value.as_str() {
-        Some(text) if text.starts_with('@') => Fit::Maybe,
-        Some(text) => match text.strip_suffix('*') {
-            Some(start) => sure(name.starts_with(start)),
-            None => sure(text == name),
-        },
-        None => Fit::Maybe,
-    }
-}
-
-fn sure(fits: bool) -> Fit {
-    if fits { Fit::Yes } else { Fit::No }
+fn unknown(why: &str, entrance: &Entrance) -> Fate {
+    let place = words(entrance.name);
+    Fate::Unknown(
+        format!("nft: {place} {why}"),
+        format!("sudo nft list chain {place}"),
+    )
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! `ufw status verbose`.
 
+use std::net::IpAddr;
+
 use super::{Fate, Packet};
 
 /// What ufw does with a packet; `None` if it is not switched on.
@@ -8,14 +10,18 @@ pub fn judge(status: &str, packet: &Packet) -> Option<Fate> {
         .lines()
         .find(|line| line.trim() == "Status: active")?;
     for rule in status.lines().filter_map(Rule::read) {
-        if !rule.takes_port(packet.port) || !rule.takes_interface(packet.interface) {
+        if rule.is_v6 != packet.is_v6 || !rule.may_take_port(packet.port) {
             continue;
         }
-        return Some(match (rule.lets, rule.from_anywhere) {
+        let is_clear = match (rule.interface, packet.interface) {
+            (Some(wanted), Some(found)) if wanted != found => continue,
+            (wanted, found) => wanted.is_none() || found.is_some(),
+        };
+        return Some(match (rule.lets, is_clear && rule.is_for_all) {
             (true, true) => Fate::Let(format!("ufw lets TCP {} in", packet.port)),
             (false, true) => dropped(format!("ufw: {} {}", rule.to, rule.action), packet),
             (_, false) => Fate::Unknown(
-                format!("ufw has a rule for some senders only: {}", rule.line),
+                format!("ufw has a rule for some packets only: {}", rule.line),
                 "sudo ufw status verbose".to_owned(),
             ),
         });
@@ -47,11 +53,14 @@ fn dropped(found: String, packet: &Packet) -> Fate {
 /// `9000:9999/tcp on wlan0   ALLOW IN   Anywhere`
 struct Rule<'a> {
     line: &'a str,
+    /// The ports, and their protocol.
     to: &'a str,
     interface: Option<&'a str>,
     action: &'static str,
     lets: bool,
-    from_anywhere: bool,
+    is_v6: bool,
+    /// Neither a sender nor an address of this machine is named.
+    is_for_all: bool,
 }
 
 impl Rule<'_> {
@@ -72,22 +81,34 @@ impl Rule<'_> {
         if from.starts_with("OUT") || from.starts_with("FWD") {
             return None;
         }
-        let to = to.trim().trim_end_matches(" (v6)");
-        let (to, interface) = match to.split_once(" on ") {
-            Some((to, interface)) => (to, Some(interface)),
-            None => (to, None),
+        // `192.168.1.20 9876/tcp (v6) on wlan0`, `80,443/tcp (WWW Full)`
+        let words = || {
+            to.split_whitespace()
+                .take_while(|word| !word.starts_with('('))
         };
+        let interface = to.split_once(" on ").map(|(_, name)| name);
+        let interface = interface.and_then(|name| name.split_whitespace().next());
+        let mut place = words().take_while(|word| *word != "on");
+        let first = place.next()?;
+        let (address, to) = match place.next() {
+            Some(ports) => (Some(first), ports),
+            None => (None, first),
+        };
+        let named = address.or(Some(to)).map(without_prefix);
+        let named = named.and_then(|text| text.parse::<IpAddr>().ok());
         Some(Rule {
             line: line.trim(),
-            to: to.trim_end_matches(" (v6)"),
+            to,
             interface,
             action,
             lets,
-            from_anywhere: from.starts_with("Anywhere"),
+            is_v6: line.contains("(v6)") || named.is_some_and(|address| address.is_ipv6()),
+            is_for_all: named.is_none() && from.starts_with("Anywhere"),
         })
     }
 
-    fn takes_port(&self, port: u16) -> bool {
+    /// One for an address without a port is for every port.
+    fn may_take_port(&self, port: u16) -> bool {
         let (ports, protocol) = self.to.split_once('/').unwrap_or((self.to, "tcp"));
         let takes = |part: &str| match part.split_once(':') {
             Some((from, to)) => {
@@ -96,16 +117,13 @@ impl Rule<'_> {
             }
             None => part.parse() == Ok(port),
         };
-        protocol == "tcp" && (ports == "Anywhere" || ports.split(',').any(takes))
+        let is_address = without_prefix(self.to).parse::<IpAddr>().is_ok();
+        is_address || protocol == "tcp" && (ports == "Anywhere" || ports.split(',').any(takes))
     }
+}
 
-    /// An interface that is not known could be any.
-    fn takes_interface(&self, interface: Option<&str>) -> bool {
-        let (Some(wanted), Some(found)) = (self.interface, interface) else {
-            return true;
-        };
-        wanted == found
-    }
+fn without_prefix(address: &str) -> &str {
+    address.split('/').next().unwrap_or(address)
 }
 
 #[cfg(test)]
@@ -115,6 +133,7 @@ mod tests {
     const PACKET: Packet = Packet {
         port: 9876,
         interface: Some("wlan0"),
+        to: None,
         is_v6: false,
     };
 
@@ -138,7 +157,8 @@ mod tests {
             "80,9876/tcp                LIMIT IN    Anywhere",
             "9000:9999/tcp on wlan0     ALLOW IN    Anywhere",
             "Anywhere on wlan0          ALLOW IN    Anywhere",
-            "9876/tcp (v6)              ALLOW IN    Anywhere (v6)",
+            "9876/tcp (Preview)         ALLOW IN    Anywhere",
+            "9876/tcp (v6)              DENY IN     Anywhere (v6)\n9876/tcp  ALLOW IN  Anywhere",
             "9876/tcp                   ALLOW IN    Anywhere\n9876/tcp  DENY IN  Anywhere",
         ];
         for rules in lets {
@@ -160,6 +180,10 @@ mod tests {
             "22/tcp                     ALLOW IN    Anywhere",
             "9876/udp                   ALLOW IN    Anywhere",
             "9876/tcp on eth0           ALLOW IN    Anywhere",
+            "9876/tcp (v6)              ALLOW IN    Anywhere (v6)",
+            "9876/tcp (v6) on wlan0     ALLOW IN    Anywhere (v6)",
+            "192.168.1.20 22/tcp        ALLOW IN    Anywhere",
+            "80,443/tcp (WWW Full)      ALLOW IN    Anywhere",
             "OpenSSH                    ALLOW IN    Anywhere",
             "9876/tcp                   ALLOW OUT   Anywhere",
         ];
@@ -177,8 +201,42 @@ mod tests {
     }
 
     #[test]
-    fn some_senders_are_not_all() {
-        let rule = "9876/tcp                   ALLOW IN    192.168.1.0/24";
-        assert!(matches!(fate(rule, "deny"), Some(Fate::Unknown(..))));
+    fn rules_for_some_packets_are_not_judged() {
+        let some = [
+            "9876/tcp                   ALLOW IN    192.168.1.0/24",
+            "192.168.1.20 9876/tcp      ALLOW IN    Anywhere",
+            "192.168.1.0/24             DENY IN     Anywhere",
+        ];
+        for rule in some {
+            for default in ["deny", "allow"] {
+                assert!(
+                    matches!(fate(rule, default), Some(Fate::Unknown(..))),
+                    "{rule}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_rule_of_an_interface_needs_to_know_it() {
+        let status =
+            "Status: active\nDefault: deny (incoming)\n9876/tcp on eth0  ALLOW IN  Anywhere\n";
+        let anywhere = Packet {
+            interface: None,
+            ..PACKET
+        };
+        assert!(matches!(judge(status, &anywhere), Some(Fate::Unknown(..))));
+    }
+
+    #[test]
+    fn rules_for_ipv6_are_for_it_alone() {
+        let status =
+            "Status: active\nDefault: deny (incoming)\n9876/tcp (v6)  ALLOW IN  Anywhere (v6)\n";
+        let six = Packet {
+            is_v6: true,
+            ..PACKET
+        };
+        assert!(matches!(judge(status, &six), Some(Fate::Let(_))));
+        assert!(matches!(judge(status, &PACKET), Some(Fate::Dropped { .. })));
     }
 }

@@ -23,6 +23,7 @@ pub fn firewall(facts: &Facts) -> CheckLine {
     let packet = Packet {
         port: facts.wanted.port,
         interface: facts.interface(),
+        to: address,
         is_v6: matches!(address, Some(IpAddr::V6(_))),
     };
     by_looks(&facts.looks, &packet)
@@ -123,18 +124,9 @@ mod tests {
     const PACKET: Packet = Packet {
         port: 9876,
         interface: None,
+        to: None,
         is_v6: false,
     };
-
-    fn nothing() -> Looks {
-        Looks {
-            nft: Ran::Missing,
-            ufw: Ran::Missing,
-            firewalld: Ran::Missing,
-            zone: Ran::Missing,
-            has_legacy: false,
-        }
-    }
 
     fn said(text: &str) -> Ran {
         Ran::Said(text.to_owned())
@@ -145,7 +137,7 @@ mod tests {
         let drops = r#"{"nftables":[{"chain":{"family":"ip","table":"f","name":"i","type":"filter","hook":"input","policy":"drop"}}]}"#;
         let mut looks = Looks {
             nft: said(drops),
-            ..nothing()
+            ..Looks::default()
         };
         assert_eq!(by_looks(&looks, &PACKET).verdict, Verdict::Wrong);
         looks.ufw = said("Status: inactive\n");
@@ -165,11 +157,11 @@ mod tests {
         let denied = |text: &str| Ran::Failed(text.to_owned());
         let nft = Looks {
             nft: denied("Operation not permitted (you must be root)\nnetlink: Error"),
-            ..nothing()
+            ..Looks::default()
         };
         let ufw = Looks {
             ufw: denied("ERROR: You need to be root to run this script\n"),
-            ..nothing()
+            ..Looks::default()
         };
         for looks in [nft, ufw] {
             let line = by_looks(&looks, &PACKET);
@@ -179,14 +171,14 @@ mod tests {
             assert_eq!(command, Some("sudo onlooker doctor --port 9876"));
         }
         assert!(
-            by_looks(&nothing(), &PACKET)
+            by_looks(&Looks::default(), &PACKET)
                 .found
                 .contains("could not be judged")
         );
         let legacy = Looks {
             nft: said(r#"{"nftables":[]}"#),
             has_legacy: true,
-            ..nothing()
+            ..Looks::default()
         };
         assert!(by_looks(&legacy, &PACKET).found.contains("older iptables"));
     }

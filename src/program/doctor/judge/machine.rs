@@ -25,7 +25,7 @@ pub fn container(facts: &Facts) -> Option<CheckLine> {
         Code::Nowhere => None,
     };
     let found = format!("this is a container ({kind}), whose addresses are its own");
-    let way = "publish the port and name the machine's address, or run it with --network host";
+    let way = "publish the port and name the machine's address (--advertise), or give it the machine's network";
     let is_paired = facts
         .network
         .link
@@ -42,8 +42,13 @@ pub fn container(facts: &Facts) -> Option<CheckLine> {
         ),
         false => CheckLine::note("container", found, way),
     };
+    let program = match kind {
+        "Docker" => "docker",
+        "Podman" => "podman",
+        _ => return Some(line),
+    };
     Some(line.typing(format!(
-        "docker run -p {port}:{port} -e ONLOOKER_ADVERTISE=192.168.1.20 …"
+        "{program} run -p {port}:{port} -e ONLOOKER_ADVERTISE=192.168.1.20 …"
     )))
 }
 

@@ -92,7 +92,7 @@ fn nowhere(facts: &Facts) -> CheckLine {
         (_, Some(interface)) => CheckLine::wrong(
             "address",
             format!(
-                "no interface {interface:?} with an address; there are {}",
+                "no interface {interface:?} with an address; this machine has {}",
                 if names.is_empty() {
                     "none".to_owned()
                 } else {

@@ -1,19 +1,30 @@
 //! The port, and whether this machine itself reaches it.
 
 use super::super::facts::{Code, Facts, Holder, Process, Serving, Wanted};
+use crate::discovery::address::Reach;
 use crate::wire::CheckLine;
 
 pub fn port(facts: &Facts) -> CheckLine {
     const CHECK: &str = "port";
     let (port, bind) = (facts.wanted.port, facts.wanted.bind);
     match &facts.holder {
-        Holder::Nobody => CheckLine::good(CHECK, format!("{port} is free")),
+        Holder::Nobody => CheckLine::good(CHECK, format!("no other program has {port}")),
         Holder::Ours(process, serving) => {
             let who = process.as_ref().map_or(String::new(), |process| {
                 format!(" (process {})", process.pid)
             });
             CheckLine::good(CHECK, format!("onlooker{who} has {port}{}", what(serving)))
         }
+        Holder::Passed(usual, process) => CheckLine::note(
+            CHECK,
+            format!(
+                "onlooker takes the next free port, which is {port}: another program has {usual}{}",
+                named(process.as_ref())
+            ),
+            format!(
+                "fine if {port} is let in wherever {usual} was; for {usual}, stop that program"
+            ),
+        ),
         Holder::Other(process) => taken(&facts.wanted, process.as_ref()),
         Holder::Unusable(reason) if port < 1024 => CheckLine::wrong(
             CHECK,
@@ -32,10 +43,11 @@ pub fn port(facts: &Facts) -> CheckLine {
 fn taken(wanted: &Wanted, process: Option<&Process>) -> CheckLine {
     let port = wanted.port;
     let next = port.checked_add(1).unwrap_or(9876);
+    let found = format!("another program has {port}{}", named(process));
     match process {
-        Some(Process { pid, name }) => CheckLine::wrong(
+        Some(Process { pid, .. }) => CheckLine::wrong(
             "port",
-            format!("another program has {port}: {name} (process {pid})"),
+            found,
             format!("stop it (kill {pid}), or choose another port"),
         )
         .typing(format!("onlooker --port {next}")),
@@ -46,13 +58,20 @@ fn taken(wanted: &Wanted, process: Option<&Process>) -> CheckLine {
             };
             CheckLine::wrong(
                 "port",
-                format!("another program has {port}; this user may not see which"),
+                found,
                 format!(
                     "find it with the line below, or choose another port: onlooker --port {next}"
                 ),
             )
             .typing(look)
         }
+    }
+}
+
+fn named(process: Option<&Process>) -> String {
+    match process {
+        Some(Process { pid, name }) => format!(": {name} (process {pid})"),
+        None => "; this user may not see which".to_owned(),
     }
 }
 
@@ -77,6 +96,10 @@ pub fn reach(facts: &Facts) -> Option<CheckLine> {
     let Code::Found(code) = facts.code() else {
         return None;
     };
+    // No phone comes by that one.
+    if code.reach == Reach::Loopback {
+        return None;
+    }
     let came = facts
         .reached
         .iter()

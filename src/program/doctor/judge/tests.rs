@@ -40,10 +40,7 @@ fn laptop() -> Facts {
         },
         looks: Looks {
             nft: Ran::Said(r#"{"nftables":[]}"#.to_owned()),
-            ufw: Ran::Missing,
-            firewalld: Ran::Missing,
-            zone: Ran::Missing,
-            has_legacy: false,
+            ..Looks::default()
         },
     }
 }
@@ -133,7 +130,7 @@ const CASES: &[Case] = &[
     ("no address at all", |f| addresses(f, &[]),
         "address", Verdict::Wrong, "no address"),
     ("a wrong interface", |f| f.wanted.interface = Some("eth9".into()),
-        "address", Verdict::Wrong, "no interface \"eth9\" with an address; there are wlan0"),
+        "address", Verdict::Wrong, "no interface \"eth9\" with an address; this machine has wlan0"),
     ("a tunnel on purpose", |f| { addresses(f, &[("wlan0", "192.168.1.20", Reach::Private), ("tun0", "10.8.0.2", Reach::Vpn)]);
             f.wanted.interface = Some("tun0".into()); },
         "address", Verdict::Note, "as --interface says"),
@@ -169,6 +166,18 @@ fn each_obstacle_has_its_line() {
         assert_eq!((line.0, line.1), (*check, *verdict), "{what}: {lines:#?}");
         assert!(line.2.contains(text), "{what}: {}", line.2);
     }
+}
+
+#[test]
+fn what_to_type_is_for_the_kind_of_container() {
+    let typed = |kind: &'static str| {
+        let lines = with(|facts| facts.machine.container = Some(kind));
+        let line = lines.into_iter().find(|line| line.check == "container");
+        line.unwrap().command.unwrap_or_default()
+    };
+    assert!(typed("Docker").starts_with("docker run -p 9876:9876 "));
+    assert!(typed("Podman").starts_with("podman run -p 9876:9876 "));
+    assert_eq!(typed("Kubernetes"), "");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::*;
 const PACKET: Packet = Packet {
     port: 9876,
     interface: Some("wlan0"),
+    to: None,
     is_v6: false,
 };
 
@@ -146,7 +147,20 @@ fn what_looks_at_more_is_not_judged() {
         ),
         (
             "drop",
-            json!([{"vmap": {"key": {"payload": {"protocol": "tcp", "field": "dport"}}, "data": {"set": []}}}, accept()]),
+            json!([{"vmap": {"key": {"payload": {"protocol": "tcp", "field": "dport"}}, "data": "@ports"}}]),
+        ),
+        (
+            "accept",
+            json!([{"xt": {"type": "target", "name": "REJECT"}}]),
+        ),
+        ("accept", json!([dport(json!(9876)), {"queue": {"num": 1}}])),
+        (
+            "accept",
+            json!([dport(json!(9876)), {"synproxy": {"mss": 1460}}]),
+        ),
+        (
+            "drop",
+            json!([{"match": {"op": ">", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 1024}}, accept()]),
         ),
     ];
     for (policy, rule) in unclear {
@@ -196,4 +210,124 @@ fn so_many_rules_are_not_judged() {
     with_jump.insert(0, json!([{"jump": {"target": "a"}}]));
     let fate = judge(&list("drop", &with_jump, &jumps), &PACKET).unwrap();
     assert!(matches!(fate, Fate::Unknown(..)), "{fate:?}");
+}
+
+/// A rule of the chain `mine`.
+fn mine(handle: u64, expr: &Value) -> Value {
+    json!({"rule": {"family": "inet", "table": "filter", "chain": "mine", "handle": handle, "expr": expr}})
+}
+
+fn jump() -> Value {
+    json!({"jump": {"target": "mine"}})
+}
+
+fn sender() -> Value {
+    matching(
+        json!({"payload": {"protocol": "ip", "field": "saddr"}}),
+        json!("192.168.1.7"),
+    )
+}
+
+#[test]
+fn a_list_of_verdicts_is_gone_through() {
+    let port = json!({"payload": {"protocol": "tcp", "field": "dport"}});
+    let interface = json!({"meta": {"key": "iifname"}});
+    let state = json!({"ct": {"key": "state"}});
+    let map = |key: &Value, set: Value| json!([{"vmap": {"key": key, "data": {"set": set}}}]);
+    let lets = map(&port, json!([[22, accept()], [9876, accept()]]));
+    assert!(is_let(&fate("drop", &[lets])));
+    let drops = map(&port, json!([[{"range": [9000, 9999]}, drop()]]));
+    assert!(is_dropped(&fate("accept", &[drops])));
+    let continues = map(&port, json!([["*", {"continue": null}]]));
+    assert!(is_dropped(&fate("drop", &[continues])));
+    let usual = json!([
+        ["established", accept()],
+        ["related", accept()],
+        ["invalid", drop()]
+    ]);
+    assert!(is_dropped(&fate("drop", &[map(&state, usual.clone())])));
+    assert!(is_let(&fate("accept", &[map(&state, usual)])));
+    let two = json!({"concat": [interface, port]});
+    let two = map(&two, json!([[{"concat": ["wlan0", 9876]}, accept()]]));
+    assert!(matches!(fate("drop", &[two]), Fate::Unknown(..)));
+    // A router's: the way of the private network goes through a chain of its own.
+    let router = [map(
+        &interface,
+        json!([["lo", accept()], ["wlan0", jump()]]),
+    )];
+    let own = mine(20, &json!([dport(json!(9876)), accept()]));
+    assert!(is_let(
+        &judge(&list("drop", &router, &[own]), &PACKET).unwrap()
+    ));
+    assert!(is_dropped(&fate("drop", &router)));
+}
+
+#[test]
+fn a_return_or_goto_that_may_fit_leaves_the_end_open() {
+    let rules = [json!([dport(json!(9876)), jump()])];
+    let back = mine(20, &json!([sender(), {"return": null}]));
+    let text = list("accept", &rules, &[back, mine(21, &json!([drop()]))]);
+    assert!(matches!(judge(&text, &PACKET), Some(Fate::Unknown(..))));
+    let goto = [
+        json!([sender(), {"goto": {"target": "mine"}}]),
+        json!([drop()]),
+    ];
+    assert!(matches!(fate("accept", &goto), Fate::Unknown(..)));
+}
+
+#[test]
+fn the_rule_that_drops_is_named_with_its_chain() {
+    let found = |rules: &[Value], drops: &Value| match judge(
+        &list("accept", rules, &[mine(20, &json!([drops]))]),
+        &PACKET,
+    ) {
+        Some(Fate::Dropped { found, .. }) => found,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        found(&[json!([jump()])], &drop()),
+        "nft: the rule with handle 20 in inet filter mine drops TCP 9876"
+    );
+    // That of the jump only may have dropped it.
+    assert_eq!(
+        found(&[json!([sender(), jump()]), json!([drop()])], &drop()),
+        "nft: the rule with handle 5 in inet filter input drops TCP 9876"
+    );
+}
+
+#[test]
+fn what_drops_before_the_entrance_is_not_judged() {
+    let early = |family: &str, hook: &str| json!({"chain": {"family": family, "table": "early", "name": "raw", "type": "filter", "hook": hook, "policy": "accept"}});
+    let rule = |family: &str, expr: Value| json!({"rule": {"family": family, "table": "early", "chain": "raw", "handle": 30, "expr": expr}});
+    let judged = |family: &str, hook: &str, expr: Value| {
+        let more = [early(family, hook), rule(family, expr)];
+        judge(&list("accept", &[], &more), &PACKET).unwrap()
+    };
+    for (family, hook) in [("ip", "prerouting"), ("netdev", "ingress")] {
+        let Fate::Unknown(why, way) = judged(family, hook, json!([drop()])) else {
+            panic!("{hook} drops it");
+        };
+        assert_eq!(
+            why,
+            format!("nft: {family} early raw filters before the packet's way is known")
+        );
+        assert_eq!(way, format!("sudo nft list chain {family} early raw"));
+        let other = json!([dport(json!(22)), drop()]);
+        assert!(is_let(&judged(family, hook, other)), "{hook}");
+    }
+    // As Docker does for its containers.
+    let to = |address: &str| {
+        let left = json!({"payload": {"protocol": "ip", "field": "daddr"}});
+        let rules = [
+            early("ip", "prerouting"),
+            rule("ip", json!([matching(left, json!(address)), drop()])),
+        ];
+        let packet = Packet {
+            to: Some([192, 168, 1, 20].into()),
+            ..PACKET
+        };
+        judge(&list("accept", &[], &rules), &packet).unwrap()
+    };
+    assert!(is_let(&to("172.17.0.2")));
+    assert!(matches!(to("192.168.1.20"), Fate::Unknown(..)));
 }
