@@ -33,6 +33,8 @@ elsewhere.addEventListener("submit", goElsewhere);
 let seen;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let help;
+/** Whether a host that had stopped answers requests again: it does not let this page connect. */
+let answers = false;
 /** @type {unknown} */
 let shown;
 
@@ -62,11 +64,10 @@ const draw = oncePerFrame(() => {
 
 watch({ topic, token }, (next) => {
   seen = next;
-  showLink(next.link);
-  if (next.link.kind === "live") {
-    stopHelping();
-    keepAwake();
-  } else help ??= setTimeout(offerHelp, next.link.wasLive ? FROZEN_AFTER : HELP_AFTER);
+  showLink(told(next.link));
+  if (next.link.kind === "live") keepAwake();
+  if (next.link.kind === "live" || next.link.kind === "closed") stopHelping();
+  else help ??= setTimeout(offerHelp, next.link.wasLive ? FROZEN_AFTER : HELP_AFTER);
   draw();
 });
 
@@ -112,14 +113,20 @@ function ask(path) {
   return fetch(path, { headers: token ? { authorization: `Bearer ${token}` } : {} });
 }
 
+/** A host that answers has not stopped. @param {import("./watch.js").Link} link */
+function told(link) {
+  return answers && link.reason === "stopping" ? { ...link, reason: null } : link;
+}
+
 /** There is no connection: finds out why, says so, offers another address, and looks again from time to time. */
 async function offerHelp() {
   const mine = help;
-  const hopeless = seen.link.kind === "closed" || /^(stopping|deleted)$/.test(seen.link.reason ?? "");
-  if (!hopeless && !document.hidden) {
-    const explanation = explain(await probe(topic, token));
+  if (seen.link.reason !== "deleted" && !document.hidden) {
+    const tried = await probe(topic, token);
     if (help !== mine) return;
-    showExplanation(explanation);
+    answers = tried.ours;
+    showLink(told(seen.link));
+    showExplanation(explain(tried));
     // Where nothing was ever shown, there is nothing to name.
     byId("title").hidden = !seen.session;
     unreachable.hidden = elsewhere.hidden = false;
@@ -130,6 +137,7 @@ async function offerHelp() {
 function stopHelping() {
   clearTimeout(help);
   help = undefined;
+  answers = false;
   unreachable.hidden = elsewhere.hidden = true;
   byId("title").hidden = false;
 }
