@@ -81,6 +81,7 @@ function follow(next, event) {
   const wasLive = seen?.link.kind === "live";
   seen = next;
   showLink(next.link);
+  showLost();
   if (next.link.kind === "live" && !wasLive) setTimeout(poll, SOON);
   if (!event || event.type === "state") return;
   refreshChanges();
@@ -88,6 +89,16 @@ function follow(next, event) {
   if (event.type === "session") loadFields();
   controls.show(next.session?.config ?? {}, next.revision);
   setText(byId("last-write"), writeText(event, next.changedAt ?? Date.now()));
+}
+
+/** Whether the host was there and is gone: nothing can be asked of it until the connection is back. */
+function isLost() {
+  return Boolean(seen?.link.wasLive && seen.link.kind !== "live");
+}
+
+function showLost() {
+  byId("panel").inert = isLost();
+  byId("panel").dataset.stale = String(isLost());
 }
 
 /** @param {string} name */
@@ -199,10 +210,10 @@ function showCode(code) {
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let nextPoll;
 
-/** Asks who is watching, now and every two seconds while this page is visible. */
+/** Asks who is watching, now and every two seconds while this page is visible and the host is there. */
 async function poll() {
   clearTimeout(nextPoll);
-  if (document.hidden) return;
+  if (document.hidden || isLost()) return;
   refreshChanges();
   const answer = await api("GET", "/api/viewers");
   const address = urls[0];

@@ -33,8 +33,8 @@ elsewhere.addEventListener("submit", goElsewhere);
 let seen;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let help;
-/** Whether a host that had stopped answers requests again: it does not let this page connect. */
-let answers = false;
+/** What was found out about why there is no connection. @type {import("./unreachable.js").Tried | null} */
+let found = null;
 /** @type {unknown} */
 let shown;
 
@@ -113,9 +113,10 @@ function ask(path) {
   return fetch(path, { headers: token ? { authorization: `Bearer ${token}` } : {} });
 }
 
-/** A host that answers has not stopped. @param {import("./watch.js").Link} link */
+/** A host that answers has not stopped, and one that wants a token is not waited for. @param {import("./watch.js").Link} link */
 function told(link) {
-  return answers && link.reason === "stopping" ? { ...link, reason: null } : link;
+  if (found?.watch === 401) return { ...link, reason: "locked" };
+  return found?.ours && link.reason === "stopping" ? { ...link, reason: null } : link;
 }
 
 /** There is no connection: finds out why, says so, offers another address, and looks again from time to time. */
@@ -124,12 +125,14 @@ async function offerHelp() {
   if (seen.link.reason !== "deleted" && !document.hidden) {
     const tried = await probe(topic, token);
     if (help !== mine) return;
-    answers = tried.ours;
+    found = tried;
     showLink(told(seen.link));
     showExplanation(explain(tried));
     // Where nothing was ever shown, there is nothing to name.
     byId("title").hidden = !seen.session;
-    unreachable.hidden = elsewhere.hidden = false;
+    unreachable.hidden = false;
+    // Only the code leads in where a token is wanted.
+    elsewhere.hidden = tried.watch === 401;
   }
   help = setTimeout(offerHelp, HELP_AGAIN);
 }
@@ -137,7 +140,7 @@ async function offerHelp() {
 function stopHelping() {
   clearTimeout(help);
   help = undefined;
-  answers = false;
+  found = null;
   unreachable.hidden = elsewhere.hidden = true;
   byId("title").hidden = false;
 }

@@ -80,7 +80,8 @@ test("a host that stopped and lets nobody in without its new code says so, where
   await says(page, "the host has stopped");
   await startDaemon(t, [...args, "--viewer-token", "viewer-token-0123456789abcdef0123"], { port: daemon.port });
   await page.locator("#unreachable h2", { hasText: "only those who scan its code" }).waitFor({ timeout: 2 * LIMIT });
-  await says(page, "frozen since");
+  await says(page, "scan the code again");
+  assert.equal(await page.locator("#elsewhere").isVisible(), false);
   await reads(page, "#name", "Steady");
 });
 

@@ -28,6 +28,7 @@ test("the connection sentence", () => {
     [{ frozen: true }, at + 1e6, "pause", "paused by the host"],
     [{ frozen: true, source: "ended" }, at + 1e6, "pause", "paused by the host"],
     [{ frozen: true, kind: "waiting", lostAt: at, reason: "lost" }, at + 1_000, "wait", "reconnecting…"],
+    [{ kind: "waiting", wasLive: false, reason: "locked" }, at, "stop", "scan the code again"],
     [{ kind: "connecting", wasLive: false }, at, "wait", "connecting…"],
     [{ kind: "waiting", wasLive: false, reason: "unreachable" }, at, "wait", "connecting…"],
     [{ kind: "waiting", lostAt: at }, at + 1_000, "wait", "reconnecting…"],
