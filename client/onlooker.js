@@ -1,21 +1,21 @@
-/** `step` decides, `connect` acts; shapes and words: types.js. @import * as T from "./types.js" */
+/** `step` decides, `connect` acts, types.js explains. @import * as T from "./types.js" */
 
 // ms of delivering after which the backoff starts over
 const PROOF = 4000;
-// ms after a stop in which the host may be restarting, and the longest gap until then
+// ms after a stop in which the host may restart, and the longest gap
 const RESTART = 15000;
 const SOON = 1000;
 // ms between two dials, however often the page is shown
 const CALM = 250;
-const DELAYS = [100, 300, 500, 2000, 3000, 4500, 6750, 10125, 15000];
+const DELAYS = [250, 300, 400, 2000, 3000, 4500, 6750, 10125, 15000];
 const REASONS = { 1001: "stopping", 1008: "refused", 1013: "busy", 4404: "deleted", 4409: "replaced" };
 const ADDRESS = /^(?:(ws|http)(s?):\/\/)?(\[[\da-f:.]+]|[^\s:/?#@]+)(:\d+)?(\/[^?#]*)?(\?[^#]*)?(#.*)?$/i;
 
 /** @type {T.Machine} */
 export const initial = {
   link: { status: "idle" }, target: null, id: 0, spoken: false, plain: false,
-  attempt: 0, notBefore: 0, lost: { reason: "hidden", code: null }, lostAt: 0,
-  dialedAt: 0, openedAt: 0, heardAt: 0, heartbeatMs: 0, hiddenAt: null,
+  attempt: 0, readyAt: 0, lost: { reason: "hidden", code: null }, lostAt: 0,
+  now: 0, dialedAt: 0, openedAt: 0, heardAt: 0, heartbeatMs: 0, hiddenAt: null,
   fresh: true, behind: true, session: null, revision: null,
 };
 
@@ -26,7 +26,7 @@ export function delay(attempt, random, delays = DELAYS) {
   return step - random * (step - before);
 }
 
-/** 128 random bits; React Native has no `crypto`. */
+/** React Native has no `crypto`. */
 const newId = () => Array.from(globalThis.crypto?.getRandomValues(new Uint32Array(4)) ?? [1, 2, 3, 4].map(Math.random),
   (n) => n.toString(36).replace("0.", "")).join("").slice(0, 44);
 
@@ -78,7 +78,7 @@ const tries = (m, e) => m.link.status === "live" && (m.heartbeatMs ? m.heardAt :
 function dial(m, e, plain) {
   const { target: to, attempt, heardAt, revision } = m;
   if (!to) return then(m);
-  if (m.hiddenAt !== null || e.now < m.notBefore) return wait(m, e, m.notBefore);
+  if (m.hiddenAt !== null || e.now < m.readyAt) return wait(m, e, m.readyAt);
   plain ||= to.plain;
   const id = m.id + 1;
   const known = to.resume && revision !== null ? ask(to.url, "since", revision) : to.url;
@@ -98,7 +98,7 @@ function wait(m, e, at) {
     { type: "drop" }, timer(retryAt && retryAt - e.now));
 }
 
-/** Another goes by our id, such as a duplicated tab: take one of our own. */
+/** Another goes by our id, such as a duplicated tab: take a new one. */
 const rename = (to, random) => (to.id ? { ...to, id: `${to.id.slice(0, 44)}-${random.toString(36).slice(2, 14)}` } : to);
 
 /** @type {T.Rule} */
@@ -109,14 +109,14 @@ function lose(m, e, reason, code = null, retryAfter) {
   if (!live && code && !m.plain && !m.spoken && !m.target.token) return dial(m, e, true);
   const target = reason === "replaced" ? rename(m.target, e.random) : m.target;
   const lostAt = live ? e.now : m.lostAt;
-  // Stopped is stopped until it is back, whatever the tries meanwhile fail with.
+  // Stopped is stopped until it is back.
   const lost = !live && m.lost.reason === "stopping" ? m.lost : { reason, code };
   const attempt = tries(m, e);
   const gap = retryAfter ?? delay(attempt, e.random, target.delays);
   const hurry = lost.reason === "stopping" && retryAfter == null && gap > SOON && e.now - lostAt < RESTART;
   const at = e.now + (hurry ? delay(1, e.random, [SOON / 2, SOON]) : gap);
-  // A hurried try does not count: the long gaps begin where they would have.
-  return wait({ ...m, target, attempt: attempt + (hurry ? 0 : 1), lost, lostAt, notBefore: retryAfter ? at : 0 }, e, at);
+  // Hurried tries do not count: the long gaps are yet to come.
+  return wait({ ...m, target, attempt: attempt + (hurry ? 0 : 1), lost, lostAt, readyAt: retryAfter ? at : 0 }, e, at);
 }
 
 /** Trust no quiet socket. @type {T.Rule} */
@@ -174,12 +174,21 @@ function receive(m, e) {
   return typeof e.data === "string" ? then(m, tell({ type: "message", text: e.data })) : then(m);
 }
 
+/** A clock that is set back takes all instants along. */
+function setClock(m, now) {
+  const back = m.now - now;
+  m = { ...m, now };
+  for (const key in m) if (back > 0 && /At$/.test(key)) m[key] &&= m[key] - back;
+  return m;
+}
+
 /** @type {T.StepFunction} */
 export function step(m, e) {
   const { status } = m.link;
   if (status === "closed" || ("id" in e && e.id !== m.id)) return then(m);
+  m = setClock(m, e.now);
   switch (e.type) {
-    case "connect": return dial({ ...initial, id: m.id, hiddenAt: m.hiddenAt, target: e.target }, e);
+    case "connect": return dial({ ...initial, id: m.id, now: m.now, hiddenAt: m.hiddenAt, target: e.target }, e);
     case "open": return then({
       ...m, spoken: m.spoken || e.protocol === "onlooker.v1", fresh: true, behind: true, heartbeatMs: 0, openedAt: e.now, heardAt: e.now,
       lost: initial.lost, link: { status: "live", openedAt: e.now, server: null, host: null, changedAt: null, frozen: false },
@@ -210,7 +219,7 @@ export function connect(url, options = {}) {
     const { state, effects } = step(machine, { ...happening, now: now(), random: random() });
     machine = state;
     effects.forEach(perform);
-    // News says by itself that something changed.
+    // News speaks for itself.
     if (state.link !== link && !effects.some(({ type }) => type === "tell")) news.push({ type: "state", state: state.link });
     if (telling) return;
     telling = true;

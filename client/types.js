@@ -93,7 +93,8 @@ export {};
  * @typedef {object} Environment
  * @property {Fields} [fields] accept only these config fields, and only with these types
  * @property {string} [id] what this viewer calls itself, 1 to 64 of `A-Z a-z 0-9 _ -`: a newer connection with the same id replaces an older one, so
- *   that nobody is counted twice. Random by default; keep `viewer.id` across reloads. Empty: none. Plain servers are never sent one
+ *   that nobody is counted twice. Random by default; keep `viewer.id` across reloads. Empty: none. It is sent as `?id=` with every dial that offers
+ *   `onlooker.v1`, so a plain server sees it in the first one; a dial without a subprotocol has none
  * @property {number[]} [delays] milliseconds before the first, the second, … attempt; the last one repeats. Each is spread at random down to the
  *   one before it, the first down to 0. By default three within a second, then 2 s, 3 s, 4.5 s … 15 s
  * @property {boolean} [resume] after a lost connection, request only what changed (default true)
@@ -133,8 +134,10 @@ export {};
  * @property {boolean} spoken whether this target has accepted `onlooker.v1` before
  * @property {boolean} plain whether this dial offers no subprotocol
  * @property {number} attempt failed attempts since a connection last proved itself
- * @property {number} notBefore when the daemon's `bye` allows the next dial
+ * @property {number} readyAt when the daemon's `bye` allows the next dial
  * @property {{reason: string, code: number | null}} lost why there is no connection
+ * @property {number} now when the last event came: when an earlier one follows, the clock was set back, and every instant here is moved with it,
+ *   so that no wait grows
  * @property {number} lostAt when it was last live
  * @property {number} dialedAt
  * @property {number} openedAt

@@ -55,6 +55,23 @@ export function createApi(token, sourceId) {
 }
 
 /**
+ * Answers may overtake each other: an older one must not undo what a newer one has shown.
+ * @returns {{ ask(): number, take(turn: number): boolean }} `take`: whether the answer to that turn is the newest so far
+ */
+export function createOrder() {
+  let asked = 0;
+  let taken = 0;
+  return {
+    ask: () => (asked += 1),
+    take(turn) {
+      if (turn < taken) return false;
+      taken = turn;
+      return true;
+    },
+  };
+}
+
+/**
  * Why a request failed, in words for people.
  * @param {Answer} answer
  * @returns {string}

@@ -1,5 +1,6 @@
 // What became of the latest changes of a topic, one sentence each.
 
+import { createOrder } from "./api.js";
 import { counted, durationText, h, setText } from "./dom.js";
 
 /** So many are shown. */
@@ -13,7 +14,7 @@ const SOON = 200;
  * @param {HTMLElement} list
  * @param {HTMLElement} nothing what is shown instead of an empty list
  * @param {string} ownId how this panel identifies itself as a writer
- * @param {() => Promise<import("./api.js").Answer>} fetchChanges
+ * @param {() => Promise<import("./api.js").Answer | null>} fetchChanges null: not what is to be shown any more
  * @returns {() => void} shows what became of the changes by now
  */
 export function createChanges(list, nothing, ownId, fetchChanges) {
@@ -21,12 +22,15 @@ export function createChanges(list, nothing, ownId, fetchChanges) {
   const lines = [];
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let soon;
+  const order = createOrder();
 
   async function refresh() {
     soon = undefined;
-    const { ok, status, body } = await fetchChanges();
-    if (ok) show(body);
-    else if (status === 404) show([]);
+    const turn = order.ask();
+    const answer = await fetchChanges();
+    if (!answer || !order.take(turn)) return;
+    if (answer.ok) show(answer.body);
+    else if (answer.status === 404) show([]);
   }
 
   /** @param {Change[]} changes newest first */

@@ -10,7 +10,7 @@ import { clock, counted, instant, setText } from "./dom.js";
  * @property {"alive" | "silent" | "ended"} source what the heartbeat says about the host
  * @property {number} hostSeenAt when the host was last heard from, as far as known
  * @property {boolean} frozen whether the host has frozen what viewers are shown
- * @property {string | null} reason why the host's side ended the connection, if it said so
+ * @property {string | null} reason why the host's side ended the connection, if it said so; `locked`: it wants a token that this page does not have
  */
 
 /** @typedef {{ tone: "live" | "pause" | "wait" | "stop", text: string, detail: string }} Sentence */
@@ -31,6 +31,7 @@ export function sentence(link, now) {
   if (link.kind === "live") return liveSentence(link);
   if (link.kind === "closed") return closedSentence(link);
   if (link.reason === "deleted") return { tone: "stop", text: "the host deleted this topic", detail: "" };
+  if (link.reason === "locked") return { tone: "stop", text: "scan the code again", detail: link.wasLive ? `last state from ${clock(link.lostAt)}` : "" };
   if (!link.wasLive) return { tone: "wait", text: "connecting…", detail: "" };
   const since = clock(link.lostAt);
   if (link.reason === "stopping") return { tone: "stop", text: "the host has stopped", detail: `last state from ${since}` };

@@ -30,6 +30,8 @@ export function createControls(list, send) {
       const next = JSON.stringify(fields);
       if (next === declared) return;
       declared = next;
+      // What waits is written before its control goes: nothing would show it any more.
+      controls.forEach((control) => control.sendNow());
       controls.clear();
       for (const [name, field] of Object.entries(fields)) controls.set(name, createControl(name, field, send));
       list.replaceChildren(...[...controls.values()].map((control) => control.element));

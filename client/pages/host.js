@@ -1,6 +1,6 @@
 // The host panel: the QR code, the controls, and who is watching.
 
-import { createApi, keepHostToken, takeHostToken, topicPath, whyNot } from "./api.js";
+import { createApi, createOrder, keepHostToken, takeHostToken, topicPath, whyNot } from "./api.js";
 import { createChanges } from "./changes.js";
 import { connectionLine } from "./connection.js";
 import { createControls } from "./controls.js";
@@ -35,7 +35,8 @@ let link = "";
 const showLink = connectionLine(byId("connection"), () => {});
 const controls = createControls(byId("controls"), (field, value) => api("PUT", `${topicPath(topic)}/config/${encodeURIComponent(field)}`, { value }));
 const showRoster = createRoster(byId("viewers"), disconnect);
-const refreshChanges = createChanges(byId("changes"), byId("no-changes"), sourceId, () => api("GET", `${topicPath(topic)}/changes`));
+const refreshChanges = createChanges(byId("changes"), byId("no-changes"), sourceId, fetchChanges);
+const statuses = createOrder();
 const projector = byId("projector", HTMLDialogElement);
 
 open();
@@ -61,9 +62,10 @@ async function open() {
 
 /** @param {string} next */
 function watchTopic(next) {
-  topic = next;
   watching?.close();
+  // While `topic` is still theirs: what their controls have not written yet belongs to it.
   controls.declare({});
+  topic = next;
   showName(topic);
   setText(byId("last-write"), "\u00a0");
   refreshChanges();
@@ -79,6 +81,7 @@ function follow(next, event) {
   const wasLive = seen?.link.kind === "live";
   seen = next;
   showLink(next.link);
+  showLost();
   if (next.link.kind === "live" && !wasLive) setTimeout(poll, SOON);
   if (!event || event.type === "state") return;
   refreshChanges();
@@ -86,6 +89,16 @@ function follow(next, event) {
   if (event.type === "session") loadFields();
   controls.show(next.session?.config ?? {}, next.revision);
   setText(byId("last-write"), writeText(event, next.changedAt ?? Date.now()));
+}
+
+/** Whether the host was there and is gone: nothing can be asked of it until the connection is back. */
+function isLost() {
+  return Boolean(seen?.link.wasLive && seen.link.kind !== "live");
+}
+
+function showLost() {
+  byId("panel").inert = isLost();
+  byId("panel").dataset.stale = String(isLost());
 }
 
 /** @param {string} name */
@@ -124,10 +137,18 @@ async function loadFields() {
   if (seen?.session) controls.show(seen.session.config, seen.revision);
 }
 
+/** @returns {Promise<import("./api.js").Answer | null>} null if another topic has been chosen meanwhile */
+async function fetchChanges() {
+  const at = topic;
+  const answer = await api("GET", `${topicPath(at)}/changes`);
+  return at === topic ? answer : null;
+}
+
 /** @returns {Promise<boolean>} whether a host responds */
 async function loadStatus() {
+  const turn = statuses.ask();
   const { ok, body } = await api("GET", "/api/status");
-  if (ok) takeStatus(body);
+  if (ok && statuses.take(turn)) takeStatus(body);
   return ok;
 }
 
@@ -189,10 +210,10 @@ function showCode(code) {
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let nextPoll;
 
-/** Asks who is watching, now and every two seconds while this page is visible. */
+/** Asks who is watching, now and every two seconds while this page is visible and the host is there. */
 async function poll() {
   clearTimeout(nextPoll);
-  if (document.hidden) return;
+  if (document.hidden || isLost()) return;
   refreshChanges();
   const answer = await api("GET", "/api/viewers");
   const address = urls[0];
@@ -235,6 +256,8 @@ byId("next-address").addEventListener("click", async () => {
   const answer = await api("POST", "/api/next-address");
   setText(byId("address-problem"), answer.ok ? "" : whyNot(answer));
   if (!answer.ok) return;
+  // Newer than whatever was asked before it came.
+  statuses.take(statuses.ask());
   takeStatus(answer.body);
   loadCode();
 });

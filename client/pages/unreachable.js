@@ -140,7 +140,8 @@ function locked({ watch, detail }) {
     watch === 429
       ? { what: "Too many wrong tokens came from this address.", how: "Wait for a minute, then scan the code again." }
       : { what: "This host requires a token that this page’s address does not carry, or no longer.", how: "Scan the host’s QR code again." };
-  return { title: "This host lets in only those who scan its code", advice: [advice, ...quoted(detail)] };
+  // What the host says of a missing token is for those who write programs.
+  return { title: "This host lets in only those who scan its code", advice: watch === 401 ? [advice] : [advice, ...quoted(detail)] };
 }
 
 /** @param {Tried} tried */

@@ -33,6 +33,8 @@ elsewhere.addEventListener("submit", goElsewhere);
 let seen;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let help;
+/** What was found out about why there is no connection. @type {import("./unreachable.js").Tried | null} */
+let found = null;
 /** @type {unknown} */
 let shown;
 
@@ -62,11 +64,10 @@ const draw = oncePerFrame(() => {
 
 watch({ topic, token }, (next) => {
   seen = next;
-  showLink(next.link);
-  if (next.link.kind === "live") {
-    stopHelping();
-    keepAwake();
-  } else help ??= setTimeout(offerHelp, next.link.wasLive ? FROZEN_AFTER : HELP_AFTER);
+  showLink(told(next.link));
+  if (next.link.kind === "live") keepAwake();
+  if (next.link.kind === "live" || next.link.kind === "closed") stopHelping();
+  else help ??= setTimeout(offerHelp, next.link.wasLive ? FROZEN_AFTER : HELP_AFTER);
   draw();
 });
 
@@ -112,17 +113,26 @@ function ask(path) {
   return fetch(path, { headers: token ? { authorization: `Bearer ${token}` } : {} });
 }
 
+/** A host that answers has not stopped, and one that wants a token is not waited for. @param {import("./watch.js").Link} link */
+function told(link) {
+  if (found?.watch === 401) return { ...link, reason: "locked" };
+  return found?.ours && link.reason === "stopping" ? { ...link, reason: null } : link;
+}
+
 /** There is no connection: finds out why, says so, offers another address, and looks again from time to time. */
 async function offerHelp() {
   const mine = help;
-  const hopeless = seen.link.kind === "closed" || /^(stopping|deleted)$/.test(seen.link.reason ?? "");
-  if (!hopeless && !document.hidden) {
-    const explanation = explain(await probe(topic, token));
+  if (seen.link.reason !== "deleted" && !document.hidden) {
+    const tried = await probe(topic, token);
     if (help !== mine) return;
-    showExplanation(explanation);
+    found = tried;
+    showLink(told(seen.link));
+    showExplanation(explain(tried));
     // Where nothing was ever shown, there is nothing to name.
     byId("title").hidden = !seen.session;
-    unreachable.hidden = elsewhere.hidden = false;
+    unreachable.hidden = false;
+    // Only the code leads in where a token is wanted.
+    elsewhere.hidden = tried.watch === 401;
   }
   help = setTimeout(offerHelp, HELP_AGAIN);
 }
@@ -130,6 +140,7 @@ async function offerHelp() {
 function stopHelping() {
   clearTimeout(help);
   help = undefined;
+  found = null;
   unreachable.hidden = elsewhere.hidden = true;
   byId("title").hidden = false;
 }

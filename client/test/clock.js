@@ -1,7 +1,7 @@
 /** A clock that moves only when told, a socket that does only what the test does, and a page that hides on command. */
 
 export class Clock {
-  time = 1_000_000;
+  time = 1_000_000_000_000;
   timers = new Map();
   #last = 0;
 

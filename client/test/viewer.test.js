@@ -95,8 +95,9 @@ test("step: a table of what follows", async (t) => {
 
 test("three tries within a second, then the recipe's; no gap is shorter than the one before, whatever the dice say", () => {
   const longest = Array.from({ length: 12 }, (_, n) => delay(n, 0));
-  assert.deepEqual(longest, [100, 300, 500, 2000, 3000, 4500, 6750, 10125, 15000, 15000, 15000, 15000]);
+  assert.deepEqual(longest, [250, 300, 400, 2000, 3000, 4500, 6750, 10125, 15000, 15000, 15000, 15000]);
   assert.ok(longest[0] + longest[1] + longest[2] < 1000);
+  assert.ok(longest[0] - delay(0, 0.999999) > 249, "a room's first tries are spread over a quarter of a second");
   for (let n = 0; n < 8; n++) assert.ok(delay(n + 1, 0.999999) >= delay(n, 0) - 0.02);
   assert.ok(delay(0, 0.999999) >= 0 && delay(50, 0.9999) >= 10000);
 });
@@ -111,8 +112,8 @@ test("the delays are the caller's", () => {
 
 test("the backoff grows while connections fail and only a proved one resets it", () => {
   const { clock, dialed, last, viewer } = watching("h:1", { token: "x" });
-  for (const ms of [100, 300, 500, 2000]) { last().fail(); clock.pass(ms); }
-  assert.deepEqual(gaps(dialed), [100, 300, 500, 2000]);
+  for (const ms of [250, 300, 400, 2000]) { last().fail(); clock.pass(ms); }
+  assert.deepEqual(gaps(dialed), [250, 300, 400, 2000]);
   last().open();
   clock.pass(3999);
   last().fail(1006);
@@ -121,7 +122,7 @@ test("the backoff grows while connections fail and only a proved one resets it",
   last().open();
   clock.pass(4000);
   last().fail(1006);
-  assert.equal(viewer.state.retryAt - clock.now(), 100);
+  assert.equal(viewer.state.retryAt - clock.now(), 250);
 });
 
 test("a socket that does not open within 8 s is given up", () => {
@@ -148,7 +149,7 @@ test("a bye without a proper wish waits as any loss does", () => {
     const { clock, last, viewer } = watching();
     last().open();
     last().say({ type: "bye", ...frame });
-    assert.deepEqual([viewer.state.reason, viewer.state.retryAt - clock.now()], ["bye", 100]);
+    assert.deepEqual([viewer.state.reason, viewer.state.retryAt - clock.now()], ["bye", 250]);
   }
 });
 
@@ -158,7 +159,7 @@ test("close codes and reasons surface, and it tries on", () => {
     last().open();
     last().fail(code, said);
     assert.deepEqual([viewer.state.reason, viewer.state.code], [reason, code]);
-    clock.pass(100);
+    clock.pass(250);
     assert.equal(dialed.length, 2);
   }
 });
@@ -207,7 +208,7 @@ test("a server without a bye that closes with 1001 has stopped too", () => {
 
 test("focus, pageshow and visibilitychange dial at once, but never in a loop", () => {
   const { clock, page, dialed, last, viewer } = watching("h:1", { token: "x" });
-  for (const ms of [100, 300, 500, 2000, 3000]) { last().fail(); clock.pass(ms); }
+  for (const ms of [250, 300, 400, 2000, 3000]) { last().fail(); clock.pass(ms); }
   last().fail();
   clock.pass(300);
   const before = dialed.length;
@@ -285,6 +286,57 @@ test("hidden: nothing is dialed; shown: dialed at once", () => {
   assert.equal(dialed.length, 2, "one dial, however many events announce it");
 });
 
+/** The clock is set back an hour; timers come when they would have. */
+function setBack(clock) {
+  clock.time -= 3_600_000;
+  for (const timer of clock.timers.values()) timer.at -= 3_600_000;
+}
+
+test("a clock that is set back an hour makes no wait longer", async (t) => {
+  await t.test("shown, it dials", () => {
+    const { clock, page, dialed, last } = watching("h:1", { token: "x" });
+    for (const ms of [250, 300, 400]) { last().fail(); clock.pass(ms); }
+    last().fail();
+    clock.pass(1000);
+    setBack(clock);
+    page.show();
+    clock.pass(250);
+    assert.equal(dialed.length, 5);
+  });
+  await t.test("a bye's wish is kept, and not for an hour", () => {
+    const { clock, page, dialed, last } = watching();
+    last().open();
+    last().say({ type: "bye", reason: "stopping", retryAfterMs: 1500 });
+    clock.pass(500);
+    setBack(clock);
+    page.show();
+    // How long ago the clock was set back, nobody can tell: what had passed of the wait by then may begin again.
+    clock.pass(999);
+    assert.equal(dialed.length, 1);
+    clock.pass(501);
+    assert.equal(dialed.length, 2);
+  });
+  await t.test("nor is a host that stopped looked for every second for an hour", () => {
+    const all = watching();
+    all.last().open();
+    all.last().say({ type: "bye", reason: "stopping", retryAfterMs: 400 });
+    failing(all, 5000);
+    setBack(all.clock);
+    failing(all, 60_000);
+    assert.ok(all.viewer.state.retryAt - all.clock.now() > 1000 || all.viewer.state.status === "connecting");
+    assert.ok(all.dialed.length < 60, `${all.dialed.length} dials`);
+  });
+  await t.test("a dead socket is found out after a few heartbeats", () => {
+    const { clock, last, events } = watching();
+    last().open();
+    last().say(hello());
+    clock.pass(6000);
+    setBack(clock);
+    clock.pass(25_000);
+    assert.ok(events.some(({ state }) => state?.reason === "silent"));
+  });
+});
+
 test("born hidden, it waits to be seen", () => {
   const page = new Page();
   page.hidden = true;
@@ -311,14 +363,14 @@ test("shown again, a socket that missed a heartbeat is replaced, a fresh one is 
 
 test("a proved connection that is replaced when shown leaves no old failures behind", () => {
   const { clock, page, last, viewer } = watching("h:1", { token: "x" });
-  for (const ms of [100, 300, 500]) { last().fail(); clock.pass(ms); }
+  for (const ms of [250, 300, 400]) { last().fail(); clock.pass(ms); }
   last().open();
   clock.pass(60_000);
   page.show(true);
   last().readyState = 3;
   page.show();
   last().fail();
-  assert.equal(viewer.state.retryAt - clock.now(), 100);
+  assert.equal(viewer.state.retryAt - clock.now(), 250);
 });
 
 test("without heartbeats, a socket hidden for half a minute is replaced", () => {
@@ -424,21 +476,24 @@ test("frozen by the host, and let go", () => {
 
 const idOf = (socket) => new URL(socket.url).searchParams.get("id");
 
-test("each viewer has an id of its own, which a reload may keep and a plain server never sees", () => {
+test("each viewer has an id of its own, which a reload may keep and a dial without a subprotocol never carries", () => {
   const [one, two] = [watching("h:1", { id: undefined }), watching("h:1", { id: undefined })];
   assert.match(idOf(one.last()), /^[A-Za-z0-9_-]{16,44}$/);
   assert.notEqual(idOf(one.last()), idOf(two.last()));
   assert.equal(one.viewer.id, idOf(one.last()));
   one.last().open();
   one.last().fail(1006);
-  one.clock.pass(100);
+  one.clock.pass(250);
   assert.equal(idOf(one.last()), idOf(one.dialed[0]), "the same after a loss");
   one.viewer.connect("b:1");
   assert.equal(idOf(one.last()), idOf(one.dialed[0]), "and elsewhere");
   assert.equal(watching("h:1/?x=1", { id: "tab-7" }).last().url, "ws://h:1/?x=1&id=tab-7");
   assert.equal(watching("h:1", { id: "tab-7", plain: true }).last().url, "ws://h:1/");
   two.last().fail(1006);
-  assert.deepEqual([two.last().url, two.last().protocols], ["ws://h:1/", []]);
+  assert.deepEqual([two.last().url, two.last().protocols], ["ws://h:1/", []], "retried plainly");
+  two.last().fail(1006);
+  two.clock.pass(250);
+  assert.ok(idOf(two.last()), "but a server that may speak onlooker.v1 is told again");
 });
 
 test("without crypto, as in React Native, there is an id too", (t) => {

@@ -40,9 +40,9 @@ test("the panel says to whom a change was sent", async (t) => {
   await viewer.goto(daemon.origin);
   await says(viewer, "live");
   await panel.getByRole("slider", { name: "speed" }).fill("3.5");
-  await line(panel, /speed from this panel · sent to \d viewers?/).waitFor();
+  await line(panel, /speed from this panel · sent to 1 viewer ·/).waitFor();
   await daemon.api("PATCH", "/api/topics/main/config", { gain: 3 });
-  await line(panel, /gain from this machine · sent to \d viewers?/).waitFor();
+  await line(panel, /gain from this machine · sent to 1 viewer ·/).waitFor();
   assert.equal(await panel.locator("#no-changes").isVisible(), false);
 });
 
@@ -69,4 +69,22 @@ test("each topic has changes of its own", async (t) => {
   await panel.locator("#topic").selectOption("other");
   await line(panel, "whole session from this machine").waitFor();
   await line(panel, "from main.json").waitFor({ state: "detached" });
+});
+
+test("what was asked about a topic that has been left is not shown", async (t) => {
+  const { daemon, panel } = await desk(t);
+  await daemon.api("PUT", "/api/topics/other", { name: "Other", data: {}, config: { only: true }, metadata: {} });
+  await panel.locator("#topic option[value=other]").waitFor({ state: "attached" });
+  /** @type {(() => Promise<unknown>)[]} */
+  const late = [];
+  const asked = new Promise((resolve) => panel.route("**/topics/main/changes", (route) => resolve(late.push(() => route.continue()))));
+  await asked;
+  await panel.locator("#topic").selectOption("other");
+  await line(panel, "whole session from this machine").waitFor();
+  const answered = panel.waitForResponse("**/topics/main/changes");
+  await Promise.all(late.map((answer) => answer()));
+  await (await answered).finished();
+  // A later look at the other topic shows that the late answer had its chance.
+  await panel.waitForResponse("**/topics/other/changes");
+  assert.equal(await line(panel, "from main.json").count(), 0);
 });

@@ -70,6 +70,21 @@ test("restarted by hand, a daemon that stopped in order is live again, and has s
   assert.ok(!said.some((text) => /reconnecting|frozen/.test(text)), said.join(", "));
 });
 
+test("a host that stopped and lets nobody in without its new code says so, where it said that it has stopped", async (t) => {
+  const args = await sessionFile(t, session);
+  const daemon = await startDaemon(t, args);
+  const page = await newPage(t, browser);
+  await page.goto(daemon.origin);
+  await says(page, "live");
+  await daemon.stop("SIGTERM");
+  await says(page, "the host has stopped");
+  await startDaemon(t, [...args, "--viewer-token", "viewer-token-0123456789abcdef0123"], { port: daemon.port });
+  await page.locator("#unreachable h2", { hasText: "only those who scan its code" }).waitFor({ timeout: 2 * LIMIT });
+  await says(page, "scan the code again");
+  assert.equal(await page.locator("#elsewhere").isVisible(), false);
+  await reads(page, "#name", "Steady");
+});
+
 test("a deleted topic stays deleted, until there is one again", async (t) => {
   const daemon = await startDaemon(t, await sessionFile(t, session));
   await daemon.api("PUT", "/api/topics/other", { ...session, name: "Other" });

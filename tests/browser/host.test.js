@@ -115,6 +115,21 @@ test("the panel lists the viewers and can send one away", async (t) => {
   await entry.waitFor({ state: "detached" });
 });
 
+test("where the host is gone, the panel is out of use and asks nothing, until it is back", async (t) => {
+  const args = await sessionFile(t, session, fields);
+  const daemon = await startDaemon(t, args);
+  const panel = await newPage(t, browser);
+  await panel.goto(`${daemon.origin}/host#h=${daemon.hostToken}`);
+  await says(panel, "live");
+  await panel.locator('#panel[data-stale="false"]').waitFor();
+  await daemon.stop("SIGTERM");
+  await panel.locator('#panel[data-stale="true"][inert]').waitFor();
+  await startDaemon(t, args, { port: daemon.port });
+  await panel.locator('#panel[data-stale="false"]:not([inert])').waitFor();
+  await panel.getByRole("button", { name: "Freeze" }).click();
+  await panel.getByRole("button", { name: "Let go" }).waitFor();
+});
+
 test("everything can be sent again", async (t) => {
   const { daemon, panel } = await desk(t);
   const viewer = await newPage(t, browser);

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { createOrder } from "../../client/pages/api.js";
 import { extent, linePath, pointsOf, thin } from "../../client/pages/chart.js";
 import { FROZEN_AFTER, ago, sentence } from "../../client/pages/connection.js";
 import { createWriter } from "../../client/pages/controls.js";
@@ -27,6 +28,7 @@ test("the connection sentence", () => {
     [{ frozen: true }, at + 1e6, "pause", "paused by the host"],
     [{ frozen: true, source: "ended" }, at + 1e6, "pause", "paused by the host"],
     [{ frozen: true, kind: "waiting", lostAt: at, reason: "lost" }, at + 1_000, "wait", "reconnecting…"],
+    [{ kind: "waiting", wasLive: false, reason: "locked" }, at, "stop", "scan the code again"],
     [{ kind: "connecting", wasLive: false }, at, "wait", "connecting…"],
     [{ kind: "waiting", wasLive: false, reason: "unreachable" }, at, "wait", "connecting…"],
     [{ kind: "waiting", lostAt: at }, at + 1_000, "wait", "reconnecting…"],
@@ -129,6 +131,12 @@ test("on a slow network one write is under way, and the newest waits; the page t
   pass(1_000);
   assert.deepEqual(sent, [0, 49, 51], "once");
   assert.equal(writer.isBusy(), false);
+});
+
+test("an answer that was overtaken is not taken", () => {
+  const order = createOrder();
+  const [first, second, third] = [order.ask(), order.ask(), order.ask()];
+  assert.deepEqual([second, first, third].map(order.take), [true, false, true]);
 });
 
 test("each way of not connecting is told from the others, with something to try", () => {

@@ -72,9 +72,10 @@ await run(async (script) => {
   }
   await take(viewer, "viewer.png");
   await take(phone, "viewer-phone.png");
-  const panel = await open(browser, `${daemon.origin}/host#h=${daemon.hostToken}`, { viewport: { width: 1120, height: 1090 } });
+  const panel = await open(browser, `${daemon.origin}/host#h=${daemon.hostToken}`, { viewport: { width: 1120, height: 1320 } });
   await panel.locator(".viewer", { hasText: "iPhone" }).waitFor();
   await panel.waitForFunction(() => /** @type {HTMLImageElement} */ (document.querySelector("#qr")).naturalWidth > 0);
+  await panel.locator(".change").first().waitFor();
   await take(panel, "host.png");
 
   const wave = await startDaemon(script, ["demo"]);
