@@ -15,9 +15,9 @@ let made = 0;
 
 /**
  * @param {HTMLElement} list
- * @param {Send} send
+ * @param {(topic: string) => Send} sendTo
  */
-export function createControls(list, send) {
+export function createControls(list, sendTo) {
   /** @type {Map<string, ReturnType<typeof createControl>>} */
   const controls = new Map();
   let declared = "";
@@ -25,13 +25,13 @@ export function createControls(list, send) {
   document.addEventListener("change", (event) => markTyped(event, "false"));
   addEventListener("pagehide", () => controls.forEach((control) => control.sendNow()));
   return {
-    /** @param {Record<string, Field>} fields */
-    declare(fields) {
-      const next = JSON.stringify(fields);
+    /** @param {string} topic @param {Record<string, Field>} fields */
+    declare(topic, fields) {
+      const next = JSON.stringify([topic, fields]);
       if (next === declared) return;
       declared = next;
-      // What waits is written before its control goes: nothing would show it any more.
-      controls.forEach((control) => control.sendNow());
+      // What waits is still written, in its turn and to its own topic.
+      const send = sendTo(topic);
       controls.clear();
       for (const [name, field] of Object.entries(fields)) controls.set(name, createControl(name, field, send));
       list.replaceChildren(...[...controls.values()].map((control) => control.element));

@@ -33,7 +33,7 @@ let watching;
 let link = "";
 
 const showLink = connectionLine(byId("connection"), () => {});
-const controls = createControls(byId("controls"), (field, value) => api("PUT", `${topicPath(topic)}/config/${encodeURIComponent(field)}`, { value }));
+const controls = createControls(byId("controls"), (topic) => (field, value) => api("PUT", `${topicPath(topic)}/config/${encodeURIComponent(field)}`, { value }));
 const showRoster = createRoster(byId("viewers"), disconnect);
 const refreshChanges = createChanges(byId("changes"), byId("no-changes"), sourceId, fetchChanges);
 const statuses = createOrder();
@@ -63,9 +63,8 @@ async function open() {
 /** @param {string} next */
 function watchTopic(next) {
   watching?.close();
-  // While `topic` is still theirs: what their controls have not written yet belongs to it.
-  controls.declare({});
   topic = next;
+  controls.declare(topic, {});
   showName(topic);
   setText(byId("last-write"), "\u00a0");
   refreshChanges();
@@ -132,7 +131,7 @@ async function loadFields() {
   const at = topic;
   const { ok, body } = await api("GET", `${topicPath(at)}/fields`);
   if (!ok || at !== topic) return;
-  controls.declare(body.fields);
+  controls.declare(at, body.fields);
   byId("no-fields").hidden = Object.keys(body.fields).length > 0;
   if (seen?.session) controls.show(seen.session.config, seen.revision);
 }

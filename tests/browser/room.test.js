@@ -87,14 +87,30 @@ test("a slider that is dragged is seen moving before it is let go", async (t) =>
 });
 
 test("a panel that is left with a slider still moving writes its last value", async (t) => {
-  const { page, slider } = await room(t);
+  const { page, panel, slider } = await room(t);
+  // On two connections at once, the first value and the last could overtake each other: the first one has arrived.
+  const written = panel.waitForResponse((answer) => answer.request().method() === "PUT");
   await slider.evaluate((input) => {
-    for (const speed of ["2", "3", "4"]) {
+    const answered = new Promise((resolve) => {
+      const real = fetch;
+      window.fetch = async (...what) => {
+        const answer = await real(...what);
+        setTimeout(resolve);
+        return answer;
+      };
+    });
+    const move = (/** @type {string} */ speed) => {
       /** @type {HTMLInputElement} */ (input).value = speed;
       input.dispatchEvent(new Event("input", { bubbles: true }));
-    }
-    location.assign("about:blank");
+    };
+    move("2");
+    answered.then(() => {
+      move("3");
+      move("4");
+      location.assign("about:blank");
+    });
   });
+  await written;
   await reads(page, SPEED, "4");
 });
 
