@@ -31,7 +31,7 @@
 //! | 8 | `viewer` | who watches: the shards, `/sync` |
 //! | 9 | `http` | the door: connections, the gate, routes, pages |
 //! | 10 | `options` `server` | the library's face |
-//! | 11 | `program` `main` | the program around it: command line, configuration, terminal |
+//! | 11 | `program` `main` | the program around it: command line, configuration, terminal, doctor |
 //!
 //! A room imports only from those above it in this table, or from its own.
 //!

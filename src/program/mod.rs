@@ -1,4 +1,4 @@
-//! The program around the library: its command line, its configuration, its terminal.
+//! The program around the library: its command line, its configuration, its terminal, its doctor.
 
 pub mod cli;
 pub mod config;
