@@ -318,7 +318,7 @@ configuration and certificate, and logs what has changed and what needs a restar
 Under nohup (on Linux) it does neither.
 
 On a terminal, h lists the keys: open the page, copy its link, show the code, freeze viewers and
-more. Where anything is redirected, or with --no-keys, there are none.
+more. Where anything is redirected, with --no-keys, or on Windows, there are none.
 
 When 9876 is in use and no port was named, the next free one up to 9885 is taken. The other
 commands find a daemon that is the only one of its user.
