@@ -42,7 +42,8 @@ pub struct Field {
 }
 
 /// A value that a declared field cannot have.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("{field}: expected {expected}, got {got}")]
 pub struct FieldError {
     /// The field.
     pub field: String,
@@ -81,6 +82,11 @@ impl Field {
     }
 
     fn checked(self) -> Result<Field, String> {
+        self.check().map(|()| self)
+    }
+
+    /// Whether there is a value that it accepts.
+    pub(crate) fn check(&self) -> Result<(), String> {
         if self.kind == Kind::Null {
             return Err("null fits no type".to_owned());
         }
@@ -95,8 +101,17 @@ impl Field {
                 "option {option} is not {}",
                 self.kind.with_article()
             )),
-            None => Ok(self),
+            None => Ok(()),
         }
+    }
+
+    /// What is wrong with a value for the field of this name, if anything is.
+    pub fn fault(&self, name: &str, value: &Json) -> Option<FieldError> {
+        (!self.accepts(value)).then(|| FieldError {
+            field: name.to_owned(),
+            expected: self.expected(),
+            got: brief(value),
+        })
     }
 
     fn accepts(&self, value: &Json) -> bool {
@@ -155,14 +170,7 @@ impl Whitelist {
         let Whitelist::Declared(fields) = self else {
             return Vec::new();
         };
-        let at_fault = |(name, field): (&String, &Field)| {
-            let value = config.get(name).filter(|value| !field.accepts(value))?;
-            Some(FieldError {
-                field: name.clone(),
-                expected: field.expected(),
-                got: brief(value),
-            })
-        };
+        let at_fault = |(name, field): (&String, &Field)| field.fault(name, config.get(name)?);
         fields.iter().filter_map(at_fault).collect()
     }
 

@@ -138,6 +138,17 @@ impl Json {
         Some(Json(value.into()))
     }
 
+    /// Text that was checked before.
+    pub fn known(text: &Arc<str>) -> Json {
+        Json(text.clone())
+    }
+
+    /// The elements of an array, given as text that was checked before.
+    pub fn items(array: &str) -> Vec<Json> {
+        let items = parts::items(array).unwrap_or_default();
+        items.into_iter().map(|item| Json(item.into())).collect()
+    }
+
     /// The value as a tree, to be patched.
     pub fn value(&self) -> Value {
         value_of(&self.0)

@@ -6,5 +6,6 @@ pub mod fields;
 pub mod json;
 pub mod name;
 pub mod revision;
+pub mod room;
 pub mod session;
 pub mod topic;

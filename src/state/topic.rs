@@ -715,6 +715,6 @@ fn remember(revisions: &mut VecDeque<Revision>, revision: Revision) {
 }
 
 fn describe(faults: &[FieldError]) -> String {
-    let fault = |f: &FieldError| format!("{}: expected {}, got {}", f.field, f.expected, f.got);
+    let fault = FieldError::to_string;
     faults.iter().map(fault).collect::<Vec<_>>().join("; ")
 }

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::Deserializer;
 use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 /// The key literals and values of an object, as they are written; none of another value.
@@ -15,6 +15,14 @@ pub fn members(text: &str) -> Option<Vec<(&str, &str)>> {
     let mut reader = serde_json::Deserializer::from_str(text);
     reader.disable_recursion_limit();
     reader.deserialize_map(Members).ok()
+}
+
+/// The elements of an array, as they are written; none of another value.
+pub fn items(text: &str) -> Option<Vec<&str>> {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    reader.disable_recursion_limit();
+    let items: Vec<&RawValue> = Deserialize::deserialize(&mut reader).ok()?;
+    Some(items.into_iter().map(RawValue::get).collect())
 }
 
 struct Members;
