@@ -44,6 +44,8 @@ pub enum Ack {
     Written(Revision, bool),
     /// A text was sent; how many viewers were passed over.
     Broadcast(usize),
+    /// Rows of a room stand.
+    Rows,
 }
 
 impl Ack {
@@ -51,6 +53,7 @@ impl Ack {
     pub fn text(self, id: Option<&Json>) -> String {
         let (revision, kept, passed_over) = match self {
             Ack::Written(at, kept) => (Some(at.to_string()), (!kept).then_some(false), None),
+            Ack::Rows => (None, None, None),
             Ack::Broadcast(viewers) => (None, None, (viewers > 0).then_some(viewers)),
         };
         let ack = ToHost::Ack {

@@ -174,6 +174,25 @@ impl Frame {
     }
 }
 
+/// A text message.
+pub fn text(text: &str) -> Bytes {
+    piece(text, true, true)
+}
+
+/// A piece of a text message (RFC 6455 §5.4).
+pub fn piece(text: &str, is_first: bool, is_last: bool) -> Bytes {
+    let data = match is_first {
+        true => Data::Text,
+        false => Data::Continue,
+    };
+    let header = FrameHeader {
+        is_final: is_last,
+        opcode: OpCode::Data(data),
+        ..FrameHeader::default()
+    };
+    message(header, text.as_bytes())
+}
+
 /// A control frame (RFC 6455 §5.5). `payload` may have at most 125 bytes.
 pub fn control(opcode: Control, payload: &[u8]) -> Bytes {
     let header = FrameHeader {

@@ -8,6 +8,7 @@ mod host;
 mod patch;
 mod problem;
 mod protocol;
+pub mod room;
 
 pub use answer::{Ack, error};
 pub use check::{CheckLine, PhoneReport, Verdict};
