@@ -4,7 +4,9 @@ mod kept;
 
 use std::path::Path;
 
-pub use kept::{Record, StoreError, StoredTopic};
+pub use kept::{
+    Kept, Record, RowRecord, RowsRecord, StoreError, StoredRoom, StoredTopic, TopicRecord,
+};
 
 /// There is none.
 pub enum Store {}
@@ -14,7 +16,7 @@ impl Store {
     ///
     /// # Errors
     /// Always.
-    pub fn open(path: &Path) -> Result<(Store, Vec<StoredTopic>), StoreError> {
+    pub fn open(path: &Path) -> Result<(Store, Kept), StoreError> {
         let reason = "this program cannot keep topics: it was built without the feature `store`";
         Err(StoreError::new(path, reason))
     }
@@ -23,7 +25,7 @@ impl Store {
     ///
     /// # Errors
     /// None.
-    pub fn commit<'a>(&mut self, _: impl Iterator<Item = &'a Record>) -> Result<(), String> {
+    pub fn commit<'a>(&mut self, _: impl Iterator<Item = Record<'a>>) -> Result<(), String> {
         match *self {}
     }
 

@@ -10,9 +10,9 @@ use redb::Database;
 
 use super::errors::{cannot, caught, explain};
 use super::head::MAGIC;
-use super::kept::StoredTopic;
+use super::kept::Kept;
 use super::medium::{Locked, lock};
-use super::tables;
+use super::{prepare, put};
 
 /// A name that nobody else uses, removed in the end whatever becomes of the file.
 struct Beside(PathBuf);
@@ -23,11 +23,11 @@ impl Drop for Beside {
     }
 }
 
-/// Creates a file beside the store that holds these topics and belongs to whoever owned the one
+/// Creates a file beside the store that holds what was kept and belongs to whoever owned the one
 /// `before`, and calls `place` when it is on the disk.
 pub(super) fn create(
     path: &Path,
-    topics: &[StoredTopic],
+    kept: &Kept,
     before: Option<&Metadata>,
     place: impl FnOnce(&Path) -> io::Result<()>,
 ) -> Result<(Locked, Database), String> {
@@ -49,8 +49,8 @@ pub(super) fn create(
     let made = caught(|| {
         let locked = Locked::new(file)?;
         let database = locked.make()?;
-        tables::prepare(&database)?;
-        tables::put_all(&database, topics)?;
+        prepare::prepare(&database)?;
+        put::all(&database, kept)?;
         Ok((locked, database))
     });
     let made = made.map_err(explain)?;

@@ -5,9 +5,9 @@ use std::path::Path;
 use redb::{Database, DatabaseError};
 
 use super::errors::caught;
-use super::kept::{Record, StoreError, StoredTopic};
+use super::kept::{Kept, Record, StoreError};
 use super::place::{self, WENT_BACK};
-use super::tables;
+use super::{put, tables};
 
 /// How the file is opened again after a failed commit.
 pub(crate) type Reopen = Box<dyn FnMut() -> Result<Database, DatabaseError> + Send>;
@@ -25,7 +25,7 @@ impl Store {
     ///
     /// # Errors
     /// A file that is not ours, has a newer format or is in use is left as it is.
-    pub fn open(path: &Path) -> Result<(Store, Vec<StoredTopic>), StoreError> {
+    pub fn open(path: &Path) -> Result<(Store, Kept), StoreError> {
         let opened = place::open(path)?;
         for damage in opened.damage() {
             tracing::error!("{}: {damage}", path.display());
@@ -55,7 +55,7 @@ impl Store {
     /// # Errors
     /// Nothing is known then: the records may have reached the disk or not. Whatever the file
     /// should hold of their topics has to be committed again, before anything else.
-    pub fn commit<'a>(&mut self, records: impl Iterator<Item = &'a Record>) -> Result<(), String> {
+    pub fn commit<'a>(&mut self, records: impl Iterator<Item = Record<'a>>) -> Result<(), String> {
         let committed = caught(|| self.try_commit(records));
         if committed.is_err() {
             let database = self.database.take();
@@ -70,7 +70,7 @@ impl Store {
 
     fn try_commit<'a>(
         &mut self,
-        records: impl Iterator<Item = &'a Record>,
+        records: impl Iterator<Item = Record<'a>>,
     ) -> Result<(), redb::Error> {
         let database = match self.database.take() {
             Some(database) => database,
@@ -78,7 +78,7 @@ impl Store {
         };
         let transaction = self.database.insert(database).begin_write()?;
         for record in records {
-            tables::apply(&transaction, record)?;
+            put::record(&transaction, record)?;
         }
         Ok(transaction.commit()?)
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use redb::backends::InMemoryBackend;
 use redb::{Database, DatabaseError, StorageBackend};
 
-use super::{Store, StoredTopic, tables};
+use super::{Kept, Store, prepare, tables};
 
 /// Its contents outlive the stores on it.
 #[derive(Clone, Debug, Default)]
@@ -25,12 +25,13 @@ struct Mood {
 
 impl Disk {
     /// A store on this disk, and what it holds.
-    pub fn store(&self) -> Result<(Store, Vec<StoredTopic>), redb::Error> {
+    pub fn store(&self) -> Result<(Store, Kept), redb::Error> {
         let database = self.open()?;
-        tables::prepare(&database)?;
-        let (closed, rows) = tables::read(&database)?;
-        let (mut kept, _) = rows.read();
-        kept.iter_mut().for_each(|kept| kept.is_last = closed);
+        prepare::prepare(&database)?;
+        let (closed, entries) = tables::read(&database)?;
+        let (mut kept, damage) = entries.read();
+        assert_eq!(damage, []);
+        kept.set_last(closed);
         tables::begin(&database)?;
         let disk = self.clone();
         let store = Store::new(database, Box::new(move || disk.open()));

@@ -6,18 +6,19 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, StorageBackend};
 
+use super::damage::Damage;
+use super::entries::Entries;
 use super::errors::{cannot, caught};
 use super::head::{self, Commits, HEAD, MAGIC};
-use super::kept::{StoreError, StoredTopic};
+use super::kept::{Kept, StoreError};
 use super::medium::{Medium, lock};
-use super::rows::{Damage, Rows};
-use super::{salvage, tables};
+use super::{prepare, salvage, tables};
 
 /// What a file was found to hold.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Found {
-    /// The topics, without their damaged parts.
-    pub kept: Vec<StoredTopic>,
+    /// What can be read, without damaged parts.
+    pub kept: Kept,
     /// What is damaged; nothing in a whole file.
     pub damage: Vec<Damage>,
     /// The last commit could not be verified, so the file goes on from the one before it.
@@ -93,7 +94,7 @@ pub(super) fn look_at(file: &File) -> Result<Found, String> {
     head::mend(&mut bytes);
     if let Ok(found) = caught(|| verified(&bytes)) {
         let mut found = found?;
-        found.kept.iter_mut().for_each(|kept| kept.is_last = false);
+        found.kept.set_last(false);
         found.damage.push(Damage::of_file(
             "its header was damaged, the latest writes may be missing",
         ));
@@ -123,11 +124,11 @@ fn verified(bytes: &[u8]) -> Result<Result<Found, String>, redb::Error> {
     if let Err(refusal) = tables::check_format(&database)? {
         return Ok(Err(refusal));
     }
-    tables::prepare(&database)?;
-    let (closed, rows) = tables::read(&database)?;
-    let (mut kept, damage) = rows.read();
+    prepare::prepare(&database)?;
+    let (closed, entries) = tables::read(&database)?;
+    let (mut kept, damage) = entries.read();
     let is_last = closed && !went_back && damage.is_empty();
-    kept.iter_mut().for_each(|kept| kept.is_last = is_last);
+    kept.set_last(is_last);
     Ok(Ok(Found {
         kept,
         damage,
@@ -152,11 +153,11 @@ fn rest_is_zero(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Reads a file row by row, where redb cannot.
+/// Reads a file entry by entry, where redb cannot.
 fn salvaged(bytes: &[u8]) -> Result<Found, String> {
     let mut commits = salvage::commits(bytes);
-    commits.retain(|rows| rows.is_ours);
-    let commits: Vec<_> = commits.iter().map(Rows::read).collect();
+    commits.retain(|entries| entries.is_ours);
+    let commits: Vec<_> = commits.iter().map(Entries::read).collect();
     let whole = commits
         .iter()
         .find(|(kept, damage)| !kept.is_empty() && damage.is_empty());

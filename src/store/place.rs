@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use redb::Database;
 
 use super::errors::{IN_USE, cannot, caught, explain};
-use super::kept::StoreError;
+use super::kept::{Kept, StoreError};
 use super::look::{Found, look_at, regular};
 use super::medium::{Locked, lock};
-use super::{beside, tables};
+use super::{beside, prepare};
 
 /// A file that this daemon has locked.
 pub(super) struct Opened {
@@ -67,7 +67,9 @@ fn try_open(path: &Path) -> Result<Opened, String> {
 }
 
 fn open_new(path: &Path) -> Result<Opened, String> {
-    let made = beside::create(path, &[], None, |beside| beside::place_new(beside, path));
+    let made = beside::create(path, &Kept::default(), None, |beside| {
+        beside::place_new(beside, path)
+    });
     let (locked, database) = made.map_err(|reason| match path.exists() {
         // Another daemon was first.
         true => IN_USE.to_owned(),
@@ -93,7 +95,7 @@ fn open_existing(path: &Path, file: File) -> Result<Opened, String> {
     let opened = caught(|| {
         let locked = Locked::new(file)?;
         let database = locked.open()?;
-        tables::prepare(&database)?;
+        prepare::prepare(&database)?;
         Ok((locked, database))
     });
     let (locked, database) = opened.map_err(explain)?;

@@ -1,6 +1,6 @@
 //! Reads what is left of a damaged file, page by page. redb opens only what it can verify as a
 //! whole: it refuses a file that was not closed in order if one page of its last two commits is
-//! damaged, and offers no way to read the others. Nothing is trusted here; the rows themselves
+//! damaged, and offers no way to read the others. Nothing is trusted here; the entries themselves
 //! show which of them are as they were written.
 //!
 //! This is the third format of redb: a page with two commit slots, then the pages of trees. A
@@ -8,7 +8,10 @@
 
 use std::collections::BTreeSet;
 
-use super::rows::{Row, Rows};
+use super::entries::Entries;
+use super::rooms::Rooms;
+use super::sealed::Entry;
+use super::topics::Topics;
 
 const PAGE: usize = 4096;
 /// Where the commit slots are, how long they are, and what is where inside them.
@@ -21,15 +24,15 @@ const REGION: usize = 1 << 20;
 /// No tree in a real file is that deep.
 const DEEPEST: usize = 32;
 
-/// The rows of the two commits that a file knows, the newer first.
-pub(super) fn commits(bytes: &[u8]) -> Vec<Rows> {
+/// The entries of the two commits that a file knows, the newer first.
+pub(super) fn commits(bytes: &[u8]) -> Vec<Entries> {
     let slot = |at: usize| bytes.get(at..at + SLOT);
     let mut slots: Vec<&[u8]> = SLOTS.into_iter().filter_map(slot).collect();
     slots.sort_by_key(|slot| std::cmp::Reverse(number(slot, TRANSACTION)));
-    slots.into_iter().map(|slot| rows(bytes, slot)).collect()
+    slots.into_iter().map(|slot| entries(bytes, slot)).collect()
 }
 
-fn rows(bytes: &[u8], slot: &[u8]) -> Rows {
+fn entries(bytes: &[u8], slot: &[u8]) -> Entries {
     let (tables, _) = tree(bytes, number(slot, ROOT));
     let table = |name: &[u8]| {
         let found = tables.iter().find(|(known, _)| known == name);
@@ -44,19 +47,33 @@ fn rows(bytes: &[u8], slot: &[u8]) -> Rows {
     let (heads, all_heads) = table(b"heads");
     let (wholes, all_wholes) = table(b"wholes");
     let (parts, all_parts) = table(b"parts");
-    Rows {
-        heads,
-        wholes,
-        parts,
+    let (rooms, all_rooms) = table(b"rooms");
+    let (rows, all_rows) = table(b"rows");
+    let (meta, _) = table(b"onlooker");
+    let format = meta.iter().find(|(key, _)| key == b"format");
+    let format = format.and_then(|(_, format)| number(format, 0));
+    let had_rooms = !matches!(format, Some(1..=3));
+    Entries {
         // A table of another program may have the name of one of ours.
         is_ours: has(b"onlooker") || has(b"heads") && has(b"wholes"),
-        lacks_topics: !all_heads && !all_wholes,
-        lacks_parts: !all_parts,
+        topics: Topics {
+            heads,
+            wholes,
+            parts,
+            lacks_topics: !all_heads && !all_wholes,
+            lacks_parts: !all_parts,
+        },
+        rooms: Rooms {
+            heads: rooms,
+            rows,
+            lacks_rooms: had_rooms && !all_rooms && !all_rows,
+            lacks_rows: !all_rows,
+        },
     }
 }
 
-/// The rows of a tree, and whether all of its pages are there.
-pub(super) fn tree(bytes: &[u8], root: Option<u64>) -> (Vec<Row>, bool) {
+/// The entries of a tree, and whether all of its pages are there.
+pub(super) fn tree(bytes: &[u8], root: Option<u64>) -> (Vec<Entry>, bool) {
     let mut walk = Walk {
         bytes,
         left: bytes.len(),
@@ -74,7 +91,7 @@ struct Walk<'a> {
     left: usize,
     /// Where the pages so far began.
     seen: BTreeSet<usize>,
-    found: Vec<Row>,
+    found: Vec<Entry>,
 }
 
 impl Walk<'_> {

@@ -1,7 +1,9 @@
 //! What is kept, what is refused, and what is left alone.
 
 use super::beside::put_aside;
-use super::tables::{CHANGES_2, FIELDS_1, FORMAT, META, REVISIONS_2, SESSIONS_1, SNAPSHOTS_2};
+use super::prepare::{CHANGES_2, FIELDS_1, REVISIONS_2, SESSIONS_1, SNAPSHOTS_2};
+use super::sealed::{Sum, key_within, seal, seal_head};
+use super::tables::{FORMAT, HEADS, META, PARTS, WHOLES};
 use std::path::Path;
 
 use redb::Database;
@@ -16,13 +18,13 @@ fn session(text: &str) -> Session {
     Session::from_json(&Json::parse(text.as_bytes()).unwrap(), "x").unwrap()
 }
 
-fn commit(store: &mut Store, record: Record) -> Result<(), String> {
-    store.commit(std::iter::once(&record))
+fn commit(store: &mut Store, record: TopicRecord) -> Result<(), String> {
+    store.commit(std::iter::once(Record::Topic(&record)))
 }
 
-fn record(to: u64, text: &str, fields: Option<&[&str]>) -> Record {
+fn record(to: u64, text: &str, fields: Option<&[&str]>) -> TopicRecord {
     let fields = fields.map(|fields| fields.iter().map(|field| (*field).into()).collect());
-    Record {
+    TopicRecord {
         topic: "main".parse().unwrap(),
         to: Some(version(to, text)),
         fields,
@@ -42,7 +44,7 @@ fn what_was_committed_is_there_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     let (mut store, kept) = Store::open(&path).unwrap();
-    assert_eq!(kept, []);
+    assert_eq!(kept, Kept::default());
     commit(
         &mut store,
         record(5, r#"{"data":[1E+2],"config":{"b":1,"a":2}}"#, None),
@@ -62,6 +64,7 @@ fn what_was_committed_is_there_again() {
     );
     assert!(store.close());
     let (mut store, kept) = Store::open(&path).unwrap();
+    let kept = kept.topics;
     let again = record(6, r#"{"data":[1E+2],"config":{"b":3,"a":2}}"#, None);
     assert_eq!(
         kept,
@@ -75,10 +78,10 @@ fn what_was_committed_is_there_again() {
         kept[0].version.session.to_json(),
         r#"{"name":"x","data":[1E+2],"config":{"b":3,"a":2},"metadata":{}}"#
     );
-    let dropped = Record { to: None, ..again };
+    let dropped = TopicRecord { to: None, ..again };
     commit(&mut store, dropped).unwrap();
     assert!(store.close());
-    assert_eq!(Store::open(&path).unwrap().1, []);
+    assert_eq!(Store::open(&path).unwrap().1, Kept::default());
 }
 
 #[test]
@@ -148,19 +151,33 @@ fn older(path: &Path, format: u64, session: &str) {
     let mut meta = transaction.open_table(META).unwrap();
     meta.insert("format", format).unwrap();
     drop(meta);
-    let mut revisions = transaction.open_table(REVISIONS_2).unwrap();
-    revisions.insert("main", 7).unwrap();
-    drop(revisions);
-    if format == 1 {
-        let mut sessions = transaction.open_table(SESSIONS_1).unwrap();
-        sessions.insert("main", session).unwrap();
-        let mut fields = transaction.open_table(FIELDS_1).unwrap();
-        fields.insert(("main", "a"), "3").unwrap();
-    } else {
-        let mut snapshots = transaction.open_table(SNAPSHOTS_2).unwrap();
-        snapshots.insert("main", (session, "")).unwrap();
-        let mut changes = transaction.open_table(CHANGES_2).unwrap();
-        changes.insert(("main", "a"), ("3", "")).unwrap();
+    if format < 3 {
+        let mut revisions = transaction.open_table(REVISIONS_2).unwrap();
+        revisions.insert("main", 7).unwrap();
+    }
+    match format {
+        1 => {
+            let mut sessions = transaction.open_table(SESSIONS_1).unwrap();
+            sessions.insert("main", session).unwrap();
+            let mut fields = transaction.open_table(FIELDS_1).unwrap();
+            fields.insert(("main", "a"), "3").unwrap();
+        }
+        2 => {
+            let mut snapshots = transaction.open_table(SNAPSHOTS_2).unwrap();
+            snapshots.insert("main", (session, "")).unwrap();
+            let mut changes = transaction.open_table(CHANGES_2).unwrap();
+            changes.insert(("main", "a"), ("3", "")).unwrap();
+        }
+        _ => {
+            let (whole, part) = (seal(&["main", session, ""]), seal(&["main", "a", "3", ""]));
+            let head = seal_head("main", 7, Sum::default().with(&whole).with(&part));
+            let mut heads = transaction.open_table(HEADS).unwrap();
+            heads.insert("main", &*head).unwrap();
+            let mut wholes = transaction.open_table(WHOLES).unwrap();
+            wholes.insert("main", &*whole).unwrap();
+            let mut parts = transaction.open_table(PARTS).unwrap();
+            parts.insert(&*key_within("main", "a"), &*part).unwrap();
+        }
     }
     transaction.commit().unwrap();
 }
@@ -172,9 +189,26 @@ fn files_of_older_formats_are_taken_over() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store");
         older(&path, format, before);
-        for _ in 0..2 {
-            let (store, kept) = Store::open(&path).unwrap();
-            assert_eq!(kept[0].version, version(7, &before.replace("1,", "3,")));
+        let row = Json::parse(br#"{"id":1,"updated_at":5}"#).unwrap();
+        for rooms in 0..2 {
+            let (mut store, kept) = Store::open(&path).unwrap();
+            assert_eq!(
+                kept.topics[0].version,
+                version(7, &before.replace("1,", "3,"))
+            );
+            assert_eq!((kept.topics.len(), kept.rooms.len()), (1, rooms));
+            let record = RowsRecord {
+                room: "main/lobby".parse().unwrap(),
+                last: 5,
+                rows: vec![RowRecord {
+                    channel: "todos".into(),
+                    id: row.get("id").unwrap(),
+                    row: Some(row.clone()),
+                }],
+            };
+            store
+                .commit(std::iter::once(Record::Rows(&record)))
+                .unwrap();
             assert!(store.close());
         }
         assert_eq!(folder.path().read_dir().unwrap().count(), 1);
@@ -187,8 +221,8 @@ fn what_an_older_format_has_damaged_is_named() {
     let path = folder.path().join("store");
     older(&path, 2, r#"{"data":[1.5"#);
     let found = check(&path).unwrap();
-    assert_eq!(found.kept, []);
-    assert_eq!(found.damage[0].topic.as_deref(), Some("main"));
+    assert_eq!(found.kept, Kept::default());
+    assert_eq!(found.damage[0].topic(), Some("main"));
 }
 
 #[test]
@@ -206,8 +240,11 @@ fn an_export_can_be_imported() {
             r#"{"topic":"main","revision":"5","session":{"name":"x","data":{"é":1.50},"config":{},"metadata":{}}}"#
         ]
     );
-    let kept = parse_line(lines[0].as_bytes()).unwrap();
-    import(&to, std::slice::from_ref(&kept), 8).unwrap();
+    let line = parse_line(lines[0].as_bytes()).unwrap();
+    import(&to, std::slice::from_ref(&line), 8).unwrap();
+    let Line::Topic(kept) = line else {
+        panic!("{line:?}")
+    };
     let again = StoredTopic {
         version: Version {
             revision: Revision::new(8).unwrap(),
@@ -216,7 +253,7 @@ fn an_export_can_be_imported() {
         is_last: false,
         ..kept
     };
-    assert_eq!(Store::open(&to).unwrap().1, [again]);
+    assert_eq!(Store::open(&to).unwrap().1.topics, [again]);
     assert_eq!(
         parse_line(b"{\"topic\":\"a b\"}")
             .unwrap_err()
@@ -234,7 +271,7 @@ fn an_import_is_newer_than_all_before_it() {
         let line = format!(r#"{{"topic":"main","revision":"{revision}","session":{{"data":1}}}}"#);
         [parse_line(line.as_bytes()).unwrap()]
     };
-    let revision = || check(&path).unwrap().kept[0].version.revision.get();
+    let revision = || check(&path).unwrap().kept.topics[0].version.revision.get();
     let mut steps = Vec::new();
     for (revision_given, unix_micros) in [(0, 5), (0, 3), (20, 9), (7, 30)] {
         import(&path, &given(revision_given), unix_micros).unwrap();
@@ -242,14 +279,14 @@ fn an_import_is_newer_than_all_before_it() {
     }
     assert_eq!(steps, [5, 6, 21, 30]);
     // What was closed in order stays so, and what was not does not become it.
-    assert!(!check(&path).unwrap().kept[0].is_last);
+    assert!(!check(&path).unwrap().kept.topics[0].is_last);
     assert!(Store::open(&path).unwrap().0.close());
     import(&path, &given(7), 40).unwrap();
-    assert!(check(&path).unwrap().kept[0].is_last);
+    assert!(check(&path).unwrap().kept.topics[0].is_last);
 }
 
 /// Changes each place where a text stands in a file.
-fn hurt(path: &Path, text: &[u8], bit: u8) {
+pub(super) fn hurt(path: &Path, text: &[u8], bit: u8) {
     let mut bytes = std::fs::read(path).unwrap();
     let places: Vec<usize> = (0..bytes.len())
         .filter(|at| bytes[*at..].starts_with(text))
@@ -272,7 +309,7 @@ fn a_damaged_revision_is_made_anew_from_the_clock() {
     assert!(!found.damage.is_empty());
     assert!(lines[0].contains(r#""revision":"77""#), "{lines:?}");
     import(&path, &[], 78).unwrap();
-    let kept = check(&path).unwrap().kept;
+    let kept = check(&path).unwrap().kept.topics;
     assert_eq!(
         (kept[0].version.revision.get(), kept[0].is_last),
         (78, false)
@@ -375,7 +412,7 @@ fn what_a_killed_creation_leaves_goes_with_the_next_start() {
             let (store, kept) = Store::open(&path).unwrap();
             assert_eq!(
                 (kept, left.exists()),
-                (Vec::new(), false),
+                (Kept::default(), false),
                 "{before_its_name}"
             );
             assert!(store.close());

@@ -340,6 +340,123 @@ fn a_damaged_file_is_set_aside_and_the_rest_is_served() {
     assert!(printed.contains("2 topics can be read"), "{printed}");
 }
 
+/// Imports these lines with the program; whether it ended well, and all that it printed.
+fn import(file: &Path, lines: &str) -> (bool, String) {
+    let ndjson = file.with_extension("ndjson");
+    std::fs::write(&ndjson, lines).expect("a file");
+    let ran = Command::new(env!("CARGO_BIN_EXE_onlooker"))
+        .args(["store", "import", "--store"])
+        .args([file, &ndjson])
+        .output()
+        .expect("the program starts");
+    let printed = [ran.stdout, ran.stderr].concat();
+    let printed = String::from_utf8(printed).expect("text");
+    (ran.status.success(), printed)
+}
+
+/// The lines of an export as JSON.
+fn exported(file: &Path) -> Vec<Value> {
+    let (whole, printed) = store("export", file);
+    assert!(whole, "{printed}");
+    let lines = printed.lines();
+    lines
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect()
+}
+
+const ROWS: &str = r#"
+{"topic":"main","revision":"5","session":{"data":1}}
+{"room":"main/lobby","channel":"todos","row":{"id":"a","text":"milk","created_at":7,"updated_at":8,"deleted_at":null}}
+{"room":"main/lobby","channel":"todos","row":{"id":"b","text":"HURT-ROW","created_at":7,"updated_at":9,"deleted_at":9}}
+{"room":"main/attic","channel":"gone","row":{"id":1,"created_at":7,"updated_at":9,"deleted_at":null}}
+"#;
+
+#[test]
+fn rows_go_out_and_come_back_as_changes() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
+    let (done, printed) = import(&first, ROWS);
+    assert!(done && printed == "1 topic, 3 rows imported\n", "{printed}");
+    // No daemon drops rows that it does not know.
+    let mut daemon = Daemon::with(&["--store", first.to_str().expect("text")]);
+    daemon.put(r#"{"data":2}"#);
+    daemon.signal("TERM");
+    assert!(daemon.exited().success());
+    let (whole, printed) = store("check", &first);
+    assert!(whole, "{printed}");
+    assert!(printed.contains("room \"main/lobby\": whole, 2 rows\n"));
+    assert!(printed.contains("1 topic, 2 rooms, 3 rows can be read\n"));
+
+    let before = exported(&first);
+    let lines: Vec<String> = before.iter().map(Value::to_string).collect();
+    // The second time over itself.
+    for (file, lines) in [(&second, &lines), (&second, &lines)] {
+        let (done, printed) = import(file, &lines.join("\n"));
+        assert!(done, "{printed}");
+    }
+    let after = exported(&second);
+    assert_eq!(before.len(), 4);
+    assert_eq!(after.len(), 4);
+    for (before, after) in before.iter().zip(&after).skip(1) {
+        for key in [
+            "/room",
+            "/channel",
+            "/row/id",
+            "/row/text",
+            "/row/created_at",
+        ] {
+            assert_eq!(after.pointer(key), before.pointer(key), "{key}");
+        }
+        let [old, new] = [before, after].map(|line| line["row"]["updated_at"].as_u64());
+        assert!(new > old, "{before} {after}");
+        let is_deleted = !before["row"]["deleted_at"].is_null();
+        let deleted = after["row"]["deleted_at"].as_u64();
+        assert_eq!(deleted, new.filter(|_| is_deleted));
+    }
+}
+
+#[test]
+fn a_damaged_row_is_named_by_every_command_and_the_daemon() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = folder.path().join("store");
+    assert!(import(&file, ROWS).0);
+    damage(&file, b"HURT-ROW");
+    let hurt = r#"room "main/lobby", channel "todos", row "b": a row is damaged"#;
+    for command in ["check", "export"] {
+        let (whole, printed) = store(command, &file);
+        assert!(!whole && printed.matches(hurt).count() == 1, "{printed}");
+        assert!(printed.contains("main/attic"), "{printed}");
+    }
+    let mut daemon = Daemon::with(&["--store", file.to_str().expect("text")]);
+    let line = daemon.logged(hurt);
+    assert!(line.contains(" error "), "{line}");
+    daemon.signal("TERM");
+    daemon.exited();
+    let (whole, printed) = store("check", &file);
+    assert!(whole, "{printed}");
+    assert!(
+        printed.contains("1 topic, 2 rooms, 2 rows can be read"),
+        "{printed}"
+    );
+    let (done, printed) = import(&file, ROWS);
+    assert!(done, "{printed}");
+    assert_eq!(exported(&file).len(), 4);
+}
+
+#[test]
+fn a_line_that_cannot_be_a_row_is_named_and_nothing_is_imported() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = folder.path().join("store");
+    let wrong = r#"{"room":"main/lobby","channel":"todos","row":{"text":"x"}}"#;
+    let (done, printed) = import(&file, &format!("{ROWS}{wrong}\n"));
+    assert!(!done, "{printed}");
+    assert!(
+        printed.contains("line 6: row: \"id\" is missing"),
+        "{printed}"
+    );
+    assert!(!file.exists(), "nothing of it");
+}
+
 #[test]
 fn a_last_commit_that_cannot_be_verified_is_told_of() {
     let folder = tempfile::tempdir().expect("a directory");
