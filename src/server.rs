@@ -24,7 +24,7 @@ use crate::state::json::{Json, JsonError};
 use crate::state::name::{NameError, TopicName};
 use crate::state::session::{Session, ShapeError};
 use crate::state::topic::Change;
-use crate::store::{Store, StoreError, StoredTopic};
+use crate::store::{Kept, Store, StoreError};
 use crate::viewer::{ViewerInfo, Viewers};
 use crate::wire::{self, MessageError};
 
@@ -485,9 +485,7 @@ fn check_file(path: &Path) -> Result<(), StartError> {
     }
 }
 
-async fn open_store(
-    path: Option<PathBuf>,
-) -> Result<Option<(Store, Vec<StoredTopic>)>, StartError> {
+async fn open_store(path: Option<PathBuf>) -> Result<Option<(Store, Kept)>, StartError> {
     let Some(path) = path else { return Ok(None) };
     let opening = tokio::task::spawn_blocking(move || Store::open(&path));
     let opened = opening

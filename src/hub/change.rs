@@ -17,7 +17,7 @@ use crate::state::json::{Kind, LARGE};
 use crate::state::revision::Revision;
 use crate::state::session::{FieldName, Session};
 use crate::state::topic::{Applied, Change, Version, Written};
-use crate::store::Record;
+use crate::store::TopicRecord;
 use crate::wire::frame::Frame;
 
 /// What a writer asks for.
@@ -142,7 +142,7 @@ impl TopicEntry {
         let permit = permit?;
         let generation = state.durability.hand_over(to.as_ref());
         let topic = self.name.clone();
-        let record = Record { topic, to, fields };
+        let record = TopicRecord { topic, to, fields };
         Some(permit.send(self.clone(), record, generation, intent))
     }
 

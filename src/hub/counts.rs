@@ -9,6 +9,8 @@ pub struct Counts {
     pub(super) writes: AtomicU64,
     pub(super) refusals: AtomicU64,
     pub(super) flushes: AtomicU64,
+    pub(super) actions: AtomicU64,
+    pub(super) refused_actions: AtomicU64,
     passed_over: AtomicU64,
 }
 
@@ -31,6 +33,16 @@ impl Counts {
     /// Flushes to the viewers.
     pub fn flushes(&self) -> u64 {
         self.flushes.load(Ordering::Relaxed)
+    }
+
+    /// Actions in rooms that were done, and what rooms' hosts wrote unasked.
+    pub fn actions(&self) -> u64 {
+        self.actions.load(Ordering::Relaxed)
+    }
+
+    /// Actions in rooms that were refused.
+    pub fn refused_actions(&self) -> u64 {
+        self.refused_actions.load(Ordering::Relaxed)
     }
 
     /// Hosts' texts that could not be given to a viewer, counted once per viewer.

@@ -40,6 +40,8 @@ pub struct TopicEntry {
     /// How often a host asked for everything to be sent again.
     pub(super) resends: AtomicU64,
     pub(super) warned_of_rounding: AtomicBool,
+    /// The time of the room that it shows, if it shows one.
+    room_at: AtomicU64,
     /// The debounce counts time from here.
     pub(super) epoch: Instant,
     /// Changes only under the state's lock.
@@ -101,6 +103,7 @@ impl TopicEntry {
             sources,
             resends: AtomicU64::new(0),
             warned_of_rounding: AtomicBool::new(false),
+            room_at: AtomicU64::new(u64::MAX),
             epoch: Instant::now(),
             life: watch::Sender::new(Life::New),
             after_durable,
@@ -168,6 +171,16 @@ impl TopicEntry {
     /// How long the host has been silent, and what that means.
     pub fn host(&self) -> (Duration, SourceState) {
         self.sources.state()
+    }
+
+    /// Whether it shows a room as it was at this time.
+    pub(super) fn shows_room_at(&self, time: u64) -> bool {
+        self.room_at.load(Ordering::Relaxed) == time
+    }
+
+    /// It shows a room as it was at this time.
+    pub(super) fn show_room_at(&self, time: u64) {
+        self.room_at.store(time, Ordering::Relaxed);
     }
 
     /// How often everything had to be sent again.
@@ -238,6 +251,12 @@ impl TopicEntry {
     pub(super) fn end_if_unused(&self) -> bool {
         let state = self.state();
         !self.is_used() && self.turn(&state, Turn::Unused)
+    }
+
+    /// Ends a topic that shows a room which nobody watches any more; returns whether it has.
+    pub(super) fn end_unwatched(&self) -> bool {
+        let state = self.state();
+        !self.is_used() && self.turn(&state, Turn::Unwatched)
     }
 
     /// Whether somebody waits for its first session.

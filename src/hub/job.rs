@@ -9,12 +9,15 @@ use super::durability::Generation;
 use super::entry::TopicEntry;
 use super::health::{Health, wait_for};
 use super::receipt::WriteError;
-use crate::store::Record;
+use super::rooms::RowsHandedOver;
+use crate::store::TopicRecord;
 
 /// An order for the thread.
 pub(super) enum Job {
     /// Make this durable, and tell everybody.
     Keep(Box<HandedOver>),
+    /// Make these rows durable, and tell everybody.
+    Rows(Box<RowsHandedOver>),
     /// Make the file hold what it should, where a commit failed and that is not known.
     PutBack,
     /// Close the file, end, and say so.
@@ -24,7 +27,7 @@ pub(super) enum Job {
 /// A change on its way to the disk.
 pub(super) struct HandedOver {
     pub entry: Arc<TopicEntry>,
-    pub record: Record,
+    pub record: TopicRecord,
     pub generation: Generation,
     pub intent: Intent,
     /// The writer may have gone.
@@ -68,7 +71,7 @@ impl Permit {
     pub fn send(
         self,
         entry: Arc<TopicEntry>,
-        record: Record,
+        record: TopicRecord,
         generation: Generation,
         intent: Intent,
     ) -> Promise {
@@ -83,6 +86,12 @@ impl Permit {
         wait_for(&self.health);
         self.place.send(Job::Keep(Box::new(handed_over)));
         Promise(promise)
+    }
+
+    /// Queues rows, under the lock of their room.
+    pub fn send_rows(self, rows: RowsHandedOver) {
+        wait_for(&self.health);
+        self.place.send(Job::Rows(Box::new(rows)));
     }
 }
 

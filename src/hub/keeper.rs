@@ -15,9 +15,11 @@ use super::durability::Durability;
 use super::entry::TopicEntry;
 use super::health::Health;
 use super::job::{HandedOver, Job, Outcome};
+use super::rooms::{RoomEntry, RowKeys, RowsHandedOver};
 use super::{Hub, Inner, QUEUE};
 use crate::state::name::TopicName;
-use crate::store::{Record, Store};
+use crate::state::room::RoomName;
+use crate::store::{Record, RowsRecord, Store, TopicRecord};
 
 /// The thread's state.
 pub(super) struct Keeper {
@@ -27,6 +29,8 @@ pub(super) struct Keeper {
     health: watch::Sender<Health>,
     /// Topics of which the file may hold something else than it should.
     unsure: BTreeMap<TopicName, Arc<TopicEntry>>,
+    /// And rows.
+    unsure_rows: BTreeMap<RoomName, (Arc<RoomEntry>, RowKeys)>,
     /// Weak, or the thread would keep alive what it serves.
     hub: Weak<Inner>,
 }
@@ -40,6 +44,7 @@ impl Keeper {
             serves,
             health: hub.0.health.clone(),
             unsure: BTreeMap::new(),
+            unsure_rows: BTreeMap::new(),
             hub: Arc::downgrade(&hub.0),
         };
         let runtime = Handle::current();
@@ -51,13 +56,14 @@ impl Keeper {
     }
 
     fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
-        let (mut batch, mut closing) = (Vec::with_capacity(QUEUE), None);
+        let (mut waiting, mut closing) = (Vec::with_capacity(QUEUE), None);
         // All that waits shares one sync: that is what makes many writers fast.
-        while jobs.blocking_recv_many(&mut batch, QUEUE) > 0 {
-            let mut changes = Vec::new();
-            for job in batch.drain(..) {
+        while jobs.blocking_recv_many(&mut waiting, QUEUE) > 0 {
+            let mut batch = Batch::default();
+            for job in waiting.drain(..) {
                 match job {
-                    Job::Keep(change) => changes.push(*change),
+                    Job::Keep(change) => batch.changes.push(*change),
+                    Job::Rows(rows) => batch.rows.push(*rows),
                     Job::PutBack => {}
                     Job::Close(done) => {
                         closing = Some(done);
@@ -66,8 +72,8 @@ impl Keeper {
                     }
                 }
             }
-            let count = changes.len() as u64;
-            self.keep(changes);
+            let count = batch.len();
+            self.keep(batch);
             self.health.send_modify(|health| health.settle(count));
         }
         if let Some(done) = closing {
@@ -78,46 +84,54 @@ impl Keeper {
     }
 
     fn close(self) {
-        if !self.unsure.is_empty() || !self.store.close() {
+        if self.is_unsure() || !self.store.close() {
             tracing::warn!(
                 "the store could not be closed in order: it may not hold the last changes (--store)"
             );
         }
     }
 
-    fn keep(&mut self, changes: Vec<HandedOver>) {
-        if changes.is_empty() && self.unsure.is_empty() {
+    /// Whether the file may hold something else than it should.
+    fn is_unsure(&self) -> bool {
+        !self.unsure.is_empty() || !self.unsure_rows.is_empty()
+    }
+
+    fn keep(&mut self, batch: Batch) {
+        if batch.len() == 0 && !self.is_unsure() {
             return;
         }
-        let changes = changes.into_iter();
-        let (changes, stale): (Vec<_>, Vec<_>) = changes.partition(HandedOver::is_current);
-        let outcome = match self.commit(&changes) {
+        let (mut batch, stale) = batch.partition();
+        let outcome = match self.commit(&batch) {
             Ok(()) => Outcome::Kept,
-            Err(error) => self.fail(&changes, error),
+            Err(error) => self.fail(&mut batch, error),
         };
-        let unsure = !self.unsure.is_empty();
+        let unsure = self.is_unsure();
         self.health.send_modify(|health| health.unsure = unsure);
-        for change in changes {
-            self.settle(change, outcome.clone());
-        }
-        for change in stale {
-            let reason = "an earlier change could not be kept".to_owned();
-            self.settle(change, Outcome::Lost(reason));
-        }
+        self.settle(batch, &outcome);
+        let reason = "an earlier change could not be kept".to_owned();
+        self.settle(stale, &Outcome::Lost(reason));
     }
 
     /// One transaction: first what has to be put back, then the changes.
-    fn commit(&mut self, changes: &[HandedOver]) -> Result<(), String> {
-        let put_back: Vec<Record> = self.unsure.values().map(should_hold).collect();
-        let records = changes.iter().map(|change| &change.record);
-        let committed = self.store.commit(put_back.iter().chain(records));
+    fn commit(&mut self, batch: &Batch) -> Result<(), String> {
+        let put_back: Vec<TopicRecord> = self.unsure.values().map(should_hold).collect();
+        let unsure_rows = self.unsure_rows.values();
+        let rows = unsure_rows.map(|(room, keys)| room.should_hold(keys));
+        let rows = rows.chain(batch.rows.iter().map(|rows| rows.record()));
+        let rows: Vec<RowsRecord> = rows.filter(|record| !record.rows.is_empty()).collect();
+        let records = batch.changes.iter().map(|change| &change.record);
+        let records = put_back.iter().chain(records).map(Record::Topic);
+        let committed = self
+            .store
+            .commit(records.chain(rows.iter().map(Record::Rows)));
         match &committed {
             Ok(()) => {
+                self.unsure_rows.clear();
                 let certain = std::mem::take(&mut self.unsure);
                 for entry in certain.values() {
                     entry.durability(Durability::put_back);
                 }
-                for HandedOver { entry, record, .. } in changes {
+                for HandedOver { entry, record, .. } in &batch.changes {
                     entry.durability(|known| known.keep(record.to.clone()));
                 }
             }
@@ -130,9 +144,9 @@ impl Keeper {
     }
 
     /// Takes back what could not be kept, or lets it stand, and tries to have the file say so.
-    fn fail(&mut self, changes: &[HandedOver], error: String) -> Outcome {
+    fn fail(&mut self, batch: &mut Batch, error: String) -> Outcome {
         let hub = self.hub.upgrade().map(Hub);
-        for change in changes {
+        for change in &batch.changes {
             let HandedOver { entry, record, .. } = change;
             match &hub {
                 _ if self.serves => entry.durability(|known| known.stand(record.to.clone())),
@@ -142,8 +156,9 @@ impl Keeper {
             }
             self.unsure.insert(entry.name().clone(), entry.clone());
         }
+        self.fail_rows(batch);
         // When this fails too, it is tried again before the next change, and every second.
-        let put_back = self.commit(&[]);
+        let put_back = self.commit(&Batch::default());
         match self.serves {
             true if put_back.is_ok() => Outcome::Kept,
             true => Outcome::Unkept,
@@ -151,13 +166,69 @@ impl Keeper {
         }
     }
 
-    /// All that follows from an outcome, whether or not its writer is still there to hear of it.
-    fn settle(&self, change: HandedOver, outcome: Outcome) {
-        if let Some(hub) = self.hub.upgrade().map(Hub) {
-            hub.settle(&change.entry, change.intent, &outcome);
+    fn fail_rows(&mut self, batch: &mut Batch) {
+        for rows in &batch.rows {
+            let (room, keys) = (rows.room.clone(), RowKeys::default());
+            let unsure = self.unsure_rows.entry(room.name().clone());
+            let (of, unsure) = unsure.or_insert_with(|| (room.clone(), keys));
+            // A room that was forgotten meanwhile was empty, as the next one of its name begins.
+            *of = room;
+            unsure.extend(rows.keys());
+            if !self.serves && rows.is_change() && rows.is_current() {
+                rows.room.book().lose();
+            }
         }
-        // A writer that has gone does not need to know.
-        let _ = change.answer.send(outcome);
+        if self.serves {
+            // What stands is what the file should hold from now on.
+            let rows = std::mem::take(&mut batch.rows);
+            let standing = Batch {
+                rows,
+                ..Batch::default()
+            };
+            self.settle(standing, &Outcome::Unkept);
+        }
+    }
+
+    /// All that follows from an outcome, whether or not its writers are still there to hear of it.
+    fn settle(&self, batch: Batch, outcome: &Outcome) {
+        let hub = self.hub.upgrade().map(Hub);
+        for change in batch.changes {
+            if let Some(hub) = &hub {
+                hub.settle(&change.entry, change.intent, outcome);
+            }
+            // A writer that has gone does not need to know.
+            let _ = change.answer.send(outcome.clone());
+        }
+        if let Some(hub) = &hub {
+            batch
+                .rows
+                .into_iter()
+                .for_each(|rows| rows.settle(hub, outcome));
+        }
+    }
+}
+
+/// What shares one sync.
+#[derive(Default)]
+struct Batch {
+    changes: Vec<HandedOver>,
+    rows: Vec<RowsHandedOver>,
+}
+
+impl Batch {
+    fn len(&self) -> u64 {
+        (self.changes.len() + self.rows.len()) as u64
+    }
+
+    /// Apart from what rests on something that was lost.
+    fn partition(self) -> (Batch, Batch) {
+        let (changes, stale) = self.changes.into_iter().partition(HandedOver::is_current);
+        let (rows, stale_rows) = self.rows.into_iter().partition(RowsHandedOver::is_current);
+        let stale = Batch {
+            changes: stale,
+            rows: stale_rows,
+        };
+        (Batch { changes, rows }, stale)
     }
 }
 
@@ -170,8 +241,8 @@ impl HandedOver {
 }
 
 /// What the file should hold of a topic.
-fn should_hold(entry: &Arc<TopicEntry>) -> Record {
-    Record {
+fn should_hold(entry: &Arc<TopicEntry>) -> TopicRecord {
+    TopicRecord {
         topic: entry.name().clone(),
         to: entry.durability(|known| known.durable().cloned()),
         fields: None,

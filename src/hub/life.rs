@@ -6,7 +6,7 @@
 //!      │               │ ▲        ▲ │ ▲               │                  ▲
 //!      └─── written ───┼─┼────────┘ │ └── reverted ───┤                  │
 //!                      │ └─ unmade ─┴─────────────────┤                  │
-//!                      └─────────── unused ───────────┴── lost ──────────┘
+//!                      └────── unused, unwatched ─────┴── lost ──────────┘
 //! ```
 //!
 //! A name may have one topic after the other. Whoever holds one that has ended, be it a viewer, a
@@ -46,6 +46,8 @@ pub(super) enum Turn {
     Lost,
     /// Nobody waits for its first session, or not any more.
     Unused,
+    /// It shows a room, and nobody watches it any more.
+    Unwatched,
 }
 
 impl Life {
@@ -59,7 +61,8 @@ impl Life {
             (Life::Live | Life::Leaving, Turn::Unmade) => Some(Life::Empty),
             (Life::Live | Life::Leaving, Turn::Lost)
             | (Life::Leaving, Turn::Deleted)
-            | (Life::New | Life::Empty, Turn::Unused) => Some(Life::Ended),
+            | (Life::New | Life::Empty, Turn::Unused)
+            | (Life::Empty | Life::Live, Turn::Unwatched) => Some(Life::Ended),
             _ => None,
         }
     }
@@ -89,7 +92,7 @@ mod tests {
         assert_eq!(lived(&[Awaited, Written]), Some(Life::Live));
         assert_eq!(lived(&[Awaited, Unused]), Some(Life::Ended));
         for turn in [
-            Awaited, Written, Deleting, Deleted, Reverted, Unmade, Lost, Unused,
+            Awaited, Written, Deleting, Deleted, Reverted, Unmade, Lost, Unused, Unwatched,
         ] {
             assert_eq!(Life::Ended.after(turn), None, "{turn:?}");
         }

@@ -30,6 +30,7 @@ pub mod notices;
 mod options;
 mod presence;
 mod receipt;
+pub mod rooms;
 mod sources;
 mod start;
 #[cfg(test)]
@@ -54,7 +55,7 @@ pub use entry::TopicEntry;
 pub use events::{Event, Invalidated};
 pub use failure::{Failure, not_kept_since};
 pub use flush::Catchup;
-pub use options::{Flow, HubOptions, Limits, MIN_CAPACITY, StoreFailure};
+pub use options::{Flow, HubOptions, Limits, MIN_CAPACITY, RoomOptions, StoreFailure};
 pub use presence::{Place, Presence, SourceGuard};
 pub use receipt::{Deleted, Receipt, WriteError, WriteOptions};
 pub use text::{Delivery, Text};
@@ -64,6 +65,7 @@ use crate::state::topic::Rules;
 use health::Health;
 use job::Job;
 use notices::Notices;
+use rooms::Rooms;
 
 /// How many changes may wait for the store before writers wait themselves.
 const QUEUE: usize = 1024;
@@ -94,6 +96,7 @@ struct Inner {
     rules: Rules,
     flow: Flow,
     limits: Limits,
+    rooms: Rooms,
     counts: Arc<Counts>,
     notices: Arc<Notices>,
     /// The queue of the thread that keeps changes; none without a store.

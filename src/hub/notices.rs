@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::mem;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,9 @@ use crate::wire::close;
 /// Lines that one address may cause in a minute, and all of them together.
 const LINES_OF_ONE: u32 = 5;
 const LINES_OF_ALL: u32 = 30;
+/// The same of actions in rooms, which only `-v` tells of.
+const ACTIONS_OF_ONE: u32 = 30;
+const ACTIONS_OF_ALL: u32 = 300;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// How much of a text from outside is shown, in characters.
@@ -70,6 +74,7 @@ pub enum Away {
 #[derive(Default)]
 pub struct Notices {
     lines: Mutex<Lines>,
+    actions: Mutex<Lines>,
     refused: [AtomicU64; Reason::ALL.len()],
     away: [AtomicU64; Away::ALL.len()],
 }
@@ -143,6 +148,7 @@ impl Away {
     pub fn of(code: u16) -> Away {
         match code {
             close::POLICY => Away::Flood,
+            close::TRY_LATER => Away::InFlight,
             _ => Away::Protocol,
         }
     }
@@ -165,7 +171,7 @@ impl Notices {
         self.refused[reason as usize].fetch_add(1, Ordering::Relaxed);
         // That an address is locked out is logged even after everything that led to it.
         let most = LINES_OF_ONE + u32::from(reason == Reason::LockedOut);
-        self.lines().take(address, most)
+        lock(&self.lines).take(address, (most, LINES_OF_ALL))
     }
 
     /// Counts a viewer that is sent away. Returns whether it may be logged.
@@ -177,8 +183,14 @@ impl Notices {
             Away::Kicked => true,
             // The topic's own line says it.
             Away::Deleted => false,
-            _ => self.lines().take(address, LINES_OF_ONE),
+            _ => lock(&self.lines).take(address, (LINES_OF_ONE, LINES_OF_ALL)),
         }
+    }
+
+    /// Whether an action in a room may be logged that came from there.
+    #[must_use]
+    pub fn acted(&self, address: IpAddr) -> bool {
+        lock(&self.actions).take(address, (ACTIONS_OF_ONE, ACTIONS_OF_ALL))
     }
 
     /// How much was refused, by the reasons' names.
@@ -202,41 +214,53 @@ impl Notices {
     }
 
     fn end_minute(&self) {
-        let minute = std::mem::take(&mut *self.lines());
-        for (address, told) in minute.by.iter().filter(|(_, told)| told.more > 0) {
-            let (address, more) = (shown(*address), told.more);
-            tracing::info!(%address, more, "… and more refusals or disconnections");
-        }
-        if minute.others > 0 {
-            let more = minute.others;
-            tracing::info!(
+        mem::take(&mut *lock(&self.lines)).sum_up(|address, more| match address {
+            Some(address) => {
+                tracing::info!(address, more, "… and more refusals or disconnections");
+            }
+            None => tracing::info!(
                 more,
                 "… and more refusals or disconnections, from other addresses"
-            );
-        }
-    }
-
-    fn lines(&self) -> MutexGuard<'_, Lines> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+            ),
+        });
+        mem::take(&mut *lock(&self.actions)).sum_up(|address, more| match address {
+            Some(address) => tracing::debug!(address, more, "… and more actions"),
+            None => tracing::debug!(more, "… and more actions, from other addresses"),
+        });
     }
 }
 
 impl Lines {
-    /// Takes one of an address's lines if any are left; counts otherwise.
-    fn take(&mut self, address: IpAddr, most: u32) -> bool {
+    /// Takes one of an address's lines if any are left, of those that one and all have; counts
+    /// otherwise.
+    fn take(&mut self, address: IpAddr, (of_one, of_all): (u32, u32)) -> bool {
         let address = network(address);
-        if self.said == LINES_OF_ALL && !self.by.contains_key(&address) {
+        if self.said == of_all && !self.by.contains_key(&address) {
             self.others += 1;
             return false;
         }
         let told = self.by.entry(address).or_default();
-        let left = told.said < most && self.said < LINES_OF_ALL;
+        let left = told.said < of_one && self.said < of_all;
         match left {
             true => (told.said, self.said) = (told.said + 1, self.said + 1),
             false => told.more += 1,
         }
         left
     }
+
+    /// Tells how many more there were of each address, and of others.
+    fn sum_up(&self, tell: impl Fn(Option<String>, u64)) {
+        for (address, told) in self.by.iter().filter(|(_, told)| told.more > 0) {
+            tell(Some(shown(*address)), told.more);
+        }
+        if self.others > 0 {
+            tell(None, self.others);
+        }
+    }
+}
+
+fn lock(lines: &Mutex<Lines>) -> MutexGuard<'_, Lines> {
+    lines.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What an address is counted under: whoever has one IPv6 address has all of its /64.
@@ -289,7 +313,11 @@ mod tests {
         let network = (0..1000).map(|host| format!("2001:db8::{host:x}"));
         assert_eq!(said(&notices, Reason::Request, network), 5);
         assert!(notices.sent_away(Away::Flood, [10, 0, 0, 2].into()));
-        let more: Vec<u64> = notices.lines().by.values().map(|told| told.more).collect();
+        let more: Vec<u64> = lock(&notices.lines)
+            .by
+            .values()
+            .map(|told| told.more)
+            .collect();
         assert_eq!(more, [995 + 999, 0, 995]);
         assert!(notices.refusals().contains(&("token", 1000)));
         assert!(notices.departures().contains(&("flood", 1)));
@@ -302,8 +330,8 @@ mod tests {
         let notices = Notices::default();
         let many = (0..10_000).map(|n| format!("10.0.{}.{}", n / 250, n % 250));
         assert_eq!(said(&notices, Reason::Token, many), 30);
-        assert_eq!(notices.lines().by.len(), 30, "no more is remembered");
-        assert_eq!(notices.lines().others, 9970);
+        assert_eq!(lock(&notices.lines).by.len(), 30, "no more is remembered");
+        assert_eq!(lock(&notices.lines).others, 9970);
         assert!(notices.sent_away(Away::Kicked, [10, 0, 0, 1].into()));
     }
 

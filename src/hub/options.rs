@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 
 use crate::state::fields::Field;
 use crate::state::name::TopicName;
+use crate::state::room::Channel;
 
 /// What becomes of changes that the store cannot keep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +33,19 @@ pub struct HubOptions {
     pub limits: Limits,
     /// What becomes of changes while the store cannot keep them.
     pub store_failure: StoreFailure,
+    /// Rows that several people edit.
+    pub rooms: RoomOptions,
+}
+
+/// Rows that several people edit, in rooms.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoomOptions {
+    /// The parties that may have rooms: letters, digits, `_` and `-`.
+    pub parties: Vec<String>,
+    /// How long deleted rows are remembered, for people who were away.
+    pub keep_deleted: Duration,
+    /// The channels of every room, by name. Without any there are no rooms.
+    pub channels: IndexMap<String, Channel>,
 }
 
 /// When changes leave, and how.
@@ -74,6 +88,16 @@ pub struct Limits {
     pub header: usize,
     /// Bytes of a session, wherever it comes from.
     pub session: usize,
+    /// Rooms at a time; more get 503.
+    pub rooms: usize,
+    /// Live rows in a room.
+    pub rows: usize,
+    /// Bytes of a row, as JSON.
+    pub row: usize,
+    /// Bytes of the rows of all rooms together.
+    pub rows_size: usize,
+    /// Actions that one connection may ask for in ten seconds.
+    pub actions: u32,
     /// How long a request's headers may take to arrive.
     pub head_timeout: Duration,
     /// How long a peer may go without taking any of what it is sent.
@@ -89,6 +113,17 @@ impl Default for HubOptions {
             flow: Flow::default(),
             limits: Limits::default(),
             store_failure: StoreFailure::default(),
+            rooms: RoomOptions::default(),
+        }
+    }
+}
+
+impl Default for RoomOptions {
+    fn default() -> RoomOptions {
+        RoomOptions {
+            parties: vec!["main".to_owned()],
+            keep_deleted: Duration::from_secs(24 * 60 * 60),
+            channels: IndexMap::new(),
         }
     }
 }
@@ -117,6 +152,11 @@ impl Default for Limits {
             in_flight: 256 * 1024 * 1024,
             header: 16 * 1024,
             session: 16 * 1024 * 1024,
+            rooms: 1_000,
+            rows: 100_000,
+            row: 64 * 1024,
+            rows_size: 256 * 1024 * 1024,
+            actions: 100,
             head_timeout: Duration::from_secs(10),
             stall_timeout: Duration::from_secs(20),
         }

@@ -90,6 +90,7 @@ impl Hub {
     /// # Errors
     /// When there are too many topics already.
     pub fn attach(&self, name: &TopicName) -> Result<SourceGuard, WriteError> {
+        self.may_be_written(name)?;
         let mut topics = self.topics_mut();
         let entry = self.open(&mut topics, name)?;
         let sources = entry.sources.clone();

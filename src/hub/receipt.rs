@@ -79,6 +79,12 @@ pub enum WriteError {
     /// No more topics fit.
     #[error("the limit of {0} topics is reached (--max-topics)")]
     Full(usize),
+    /// The topic shows a room.
+    #[error("this topic shows the room {0}, and changes with its rows: write them instead")]
+    Room(String),
+    /// No more rooms fit.
+    #[error("the limit of {0} rooms is reached (--max-rooms)")]
+    Rooms(usize),
     /// The change could not be kept, so it was taken back.
     #[error("the change could not be kept, so it was taken back: {0} (--store)")]
     Store(String),
@@ -119,8 +125,9 @@ impl WriteError {
             }
             WriteError::Stale(_) => (412, None),
             WriteError::NoTopic(_) => (404, Some("there is no such topic")),
+            WriteError::Room(_) => (409, Some("the topic shows a room")),
             WriteError::Store(_) => (507, None),
-            WriteError::Full(_) | WriteError::Stopping => (503, None),
+            WriteError::Full(_) | WriteError::Rooms(_) | WriteError::Stopping => (503, None),
         };
         let mut problem = Problem::new(status, self.to_string());
         problem.cause = cause;

@@ -12,10 +12,11 @@ use super::entry::TopicEntry;
 use super::job::{Job, Permit};
 use super::keeper::Keeper;
 use super::options::{HubOptions, StoreFailure};
+use super::rooms::Rooms;
 use super::{Hub, Inner, QUEUE, Topics};
 use crate::state::fields::Whitelist;
 use crate::state::topic::{Rules, Topic};
-use crate::store::{Store, StoredTopic};
+use crate::store::{Kept, Store, StoredTopic};
 
 /// How many large changes are applied at a time.
 pub(super) const LARGE_CHANGES: usize = 2;
@@ -26,7 +27,7 @@ impl Hub {
     /// what that has kept.
     pub fn new(
         options: &HubOptions,
-        store: Option<(Store, Vec<StoredTopic>)>,
+        store: Option<(Store, Kept)>,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Hub {
@@ -39,7 +40,13 @@ impl Hub {
             Keeper::start(store, serves, &hub, queue);
             hub.0.tasks.spawn(hub.clone().watch_store());
         }
-        hub.restore(kept.unwrap_or_default());
+        let kept = kept.unwrap_or_default();
+        hub.restore(kept.topics);
+        hub.restore_rooms(kept.rooms);
+        if !hub.channels().is_empty() {
+            hub.0.tasks.spawn(hub.clone().sweep_rooms());
+            hub.0.tasks.spawn(hub.clone().follow_rooms());
+        }
         let (notices, stop) = (hub.0.notices.clone(), hub.0.stop.clone());
         hub.0.tasks.spawn(async move { notices.sum_up(stop).await });
         hub
@@ -50,6 +57,10 @@ impl Hub {
         // Without randomness a restart under a clock that is behind is a little less safe.
         let leap = getrandom::u32().unwrap_or_default() >> 2;
         for kept in kept {
+            if self.shown_room(&kept.topic).is_some() {
+                tracing::warn!(topic = %kept.topic, "a topic of this name shows a room now: what was kept of it stays in the file, unseen (--store)");
+                continue;
+            }
             self.restore_one(&mut topics, kept, leap.into());
         }
         let name = &self.0.default_topic;
@@ -128,6 +139,7 @@ impl Inner {
             },
             flow: options.flow.clone(),
             limits: options.limits.clone(),
+            rooms: Rooms::new(options),
             counts: Arc::default(),
             notices: Arc::default(),
             jobs,

@@ -16,7 +16,7 @@ use crate::state::session::Session;
 use crate::state::topic::Version;
 use crate::state::topic::{Change, Writer};
 use crate::store::disk::Disk;
-use crate::store::{Store, StoredTopic};
+use crate::store::{Kept, Store};
 use crate::wire::SourceState;
 
 struct Room {
@@ -64,7 +64,7 @@ impl Room {
         Room::with(options, None, Disk::default())
     }
 
-    fn with(options: &HubOptions, store: Option<(Store, Vec<StoredTopic>)>, disk: Disk) -> Room {
+    fn with(options: &HubOptions, store: Option<(Store, Kept)>, disk: Disk) -> Room {
         let stop = CancellationToken::new();
         let hub = Hub::new(options, store, TaskTracker::new(), stop);
         let topic = hub.default_topic().clone();
@@ -106,7 +106,10 @@ impl Room {
     fn after_kill(&self) -> Option<Version> {
         let disk = self.disk.after_kill().expect("memory");
         let (_, kept) = disk.store().expect("it can be opened");
-        let kept = kept.into_iter().find(|kept| kept.topic == self.topic);
+        let kept = kept
+            .topics
+            .into_iter()
+            .find(|kept| kept.topic == self.topic);
         kept.map(|kept| kept.version)
     }
 

@@ -51,7 +51,9 @@ impl Hub {
     }
 
     pub(super) fn has_room(&self, topics: &Topics) -> Result<(), WriteError> {
-        match topics.len() < self.0.limits.topics {
+        // Those that show rooms are as many as there may be rooms.
+        let are_hosts = |name: &&TopicName| self.shown_room(name).is_none();
+        match topics.keys().filter(are_hosts).count() < self.0.limits.topics {
             true => Ok(()),
             false => Err(WriteError::Full(self.0.limits.topics)),
         }
@@ -60,7 +62,9 @@ impl Hub {
     /// A topic that does not exist yet for anybody else.
     pub(super) fn unlisted(&self, name: &TopicName, sources: Arc<Sources>) -> Arc<TopicEntry> {
         let topic = Topic::new(name.as_str(), self.0.rules.clone(), self.floor());
-        let durability = self.0.jobs.is_some().then(Default::default);
+        // What shows a room shows what is durable.
+        let is_kept = self.0.jobs.is_some() && self.shown_room(name).is_none();
+        let durability = is_kept.then(Default::default);
         let entry = TopicEntry::new(name.clone(), topic, durability, &self.0.flow, sources);
         entry.join_the_others(self.is_frozen());
         Arc::new(entry)
@@ -83,7 +87,7 @@ impl Hub {
 
     /// Takes a topic that has ended off the list. Its name goes on with an empty one where it is
     /// the default, or a source is attached; returns whether it does.
-    fn unlist(&self, topics: &mut Topics, entry: &TopicEntry) -> bool {
+    pub(super) fn unlist(&self, topics: &mut Topics, entry: &TopicEntry) -> bool {
         let (name, reached) = (entry.name(), entry.state().topic.revision());
         self.0.floor.fetch_max(reached.get(), Ordering::Relaxed);
         topics.remove(name);

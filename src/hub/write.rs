@@ -63,7 +63,8 @@ impl Hub {
             if self.0.stop.is_cancelled() {
                 return (None, Err(WriteError::Stopping));
             }
-            let entry = match self.to_write(name, &write.options) {
+            let may_be = self.may_be_written(name);
+            let entry = match may_be.and_then(|()| self.to_write(name, &write.options)) {
                 Ok(entry) => entry,
                 Err(error) => return (None, Err(error)),
             };
@@ -176,7 +177,7 @@ impl Hub {
     }
 
     /// Makes a change, and with it a topic that is new.
-    fn accept(
+    pub(super) fn accept(
         &self,
         entry: &Arc<TopicEntry>,
         write: &Write,
@@ -191,7 +192,9 @@ impl Hub {
                     entry.end_if_unused();
                     return Err(WriteError::NoTopic(entry.name().to_string()));
                 }
-                self.has_room(&topics)?;
+                if self.shown_room(entry.name()).is_none() {
+                    self.has_room(&topics)?;
+                }
                 let written = entry.write(write, applied, permit, self.floor())?;
                 self.list(&mut topics, entry);
                 written
@@ -239,6 +242,7 @@ impl Hub {
         expected: Option<Revision>,
         address: Option<IpAddr>,
     ) -> Result<Deleted, WriteError> {
+        self.may_be_written(name)?;
         loop {
             let permit = self.permit().await?;
             let Some(entry) = self.topic(name) else {

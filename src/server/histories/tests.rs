@@ -384,7 +384,8 @@ impl World {
     fn tell(&mut self, index: usize) {
         let window = &mut self.windows[index];
         if window.feed.is_none() {
-            window.feed = Feed::new(&self.hub, Vec::new(), &self.pass);
+            let feed = Feed::new(&self.hub, Vec::new(), &self.pass);
+            window.feed = feed.now_or_never().expect("there are no rooms to show");
         }
         let Some(feed) = &mut window.feed else { return };
         let mut fetch = false;
@@ -474,7 +475,10 @@ impl World {
     fn check_shown(&self, disk: &Disk) {
         let copy = disk.after_kill().expect("memory");
         let (_, kept) = copy.store().expect("it opens");
-        let kept = kept.into_iter().find(|kept| kept.topic == self.topic);
+        let kept = kept
+            .topics
+            .into_iter()
+            .find(|kept| kept.topic == self.topic);
         let Some(StoredTopic { version, .. }) = kept.filter(|_| !self.unsure) else {
             return;
         };
@@ -542,7 +546,10 @@ impl World {
             .expect("memory")
             .store()
             .expect("it opens");
-        let kept = kept.into_iter().find(|kept| kept.topic == self.topic);
+        let kept = kept
+            .topics
+            .into_iter()
+            .find(|kept| kept.topic == self.topic);
         let kept = kept.map(|kept| (kept.version.revision, kept.version.session));
         kept == self
             .hub

@@ -1,0 +1,46 @@
+//! Rooms by name, their people and hosts, and how what somebody changes gets to the others.
+//!
+//! ```text
+//!  Seat::hear ─► Hub::act ─► Book::write ── under the room's lock ──► queue ─► Keeper ─► store
+//!     ▲             │ (or the room's host is asked)   (with a store)              │
+//!     │             ▼                                                             ▼
+//!  the reply ◄─ its slot in the mail ◄────────────── Book::keep, RowsTold to the shards
+//! ```
+//!
+//! What a person is sent is decided when its socket can take it, by [`Telling`]: the replies to its
+//! actions in their order, and the rows that changed since the time that it has reached.
+
+mod asker;
+mod before;
+mod entry;
+mod handed;
+mod host_line;
+mod hosts;
+mod interest;
+mod interests;
+mod keep;
+mod line;
+mod listed;
+mod names;
+mod reply;
+mod seat;
+mod show;
+mod shown;
+mod sweep;
+mod telling;
+#[cfg(test)]
+mod tests;
+mod told;
+mod usage;
+mod write;
+
+pub use asker::Asker;
+pub use entry::RoomEntry;
+pub(super) use handed::{RowKeys, RowsHandedOver};
+pub use host_line::HostLine;
+pub use interest::Interest;
+pub(super) use listed::Rooms;
+pub use reply::{Answer, Denied};
+pub use seat::{PATIENCE, Seat, Sitter};
+pub use telling::{Rows, Telling};
+pub use told::RowsTold;
