@@ -1,5 +1,6 @@
 //! What a viewer sends: checked against RFC 6455 and dropped. Pure. It holds no payload except
-//! that of one control frame, so that an unfinished message costs no more than its header.
+//! that of one control frame, so that an unfinished message costs no more than its header; only of
+//! a room's people, whose messages count, it collects them.
 
 use std::io::Cursor;
 use std::time::Duration;
@@ -19,6 +20,10 @@ pub enum Signal {
     Close(Option<u16>),
     /// The peer broke a rule: to be closed with this code. Nothing after it counts.
     Fail(u16),
+    /// A text message, of whoever may send any.
+    Text(String),
+    /// A binary one.
+    Binary,
 }
 
 /// The span over which a viewer's budget is counted.
@@ -35,8 +40,12 @@ pub struct Inbound {
     frame: Option<Open>,
     message: Option<Message>,
     control: Vec<u8>,
+    /// What has arrived of a message, where messages count.
+    collected: Option<Vec<u8>>,
     over: bool,
     deflate: bool,
+    /// How many bytes a message may have.
+    message_limit: u64,
     budget: Budget,
 }
 
@@ -77,9 +86,34 @@ impl Inbound {
         };
         Inbound {
             deflate,
+            message_limit: budget.bytes_limit,
             budget,
             ..Inbound::default()
         }
+    }
+
+    /// Of one of a room's people, whose messages count: ten times as many may come as are done, and
+    /// each may hold a row.
+    pub fn of_people(limits: &Limits) -> Inbound {
+        const ENVELOPE: usize = 4 * 1024;
+        let message = (2 * limits.row + ENVELOPE) as u64;
+        let frames_limit = limits.actions.saturating_mul(10);
+        let budget = Budget {
+            frames_limit,
+            bytes_limit: message.saturating_mul(limits.actions.into()),
+            ..Budget::default()
+        };
+        Inbound {
+            collected: Some(Vec::new()),
+            message_limit: message,
+            budget,
+            ..Inbound::default()
+        }
+    }
+
+    /// How many bytes are held of a message that is still arriving.
+    pub fn unfinished(&self) -> usize {
+        self.collected.as_ref().map_or(0, Vec::len)
     }
 
     /// Takes bytes as they arrived. `now` is the time since a fixed moment. `pings` is how many of
@@ -183,14 +217,19 @@ impl Inbound {
         }
         let message = self.message.as_mut().ok_or(close::PROTOCOL)?;
         message.length = message.length.saturating_add(length);
-        let fits = message.length <= self.budget.bytes_limit;
+        let fits = message.length <= self.message_limit;
         fits.then_some(()).ok_or(close::TOO_LARGE)
     }
 
     fn payload(&mut self, frame: &Open, piece: &[u8]) -> Result<(), u16> {
         match (frame.opcode, &mut self.message) {
             (OpCode::Control(_), _) => self.control.extend_from_slice(piece),
-            (OpCode::Data(_), Some(message)) if message.text => message.utf8(piece)?,
+            (OpCode::Data(_), Some(message)) if message.text => {
+                message.utf8(piece)?;
+                if let Some(collected) = &mut self.collected {
+                    collected.extend_from_slice(piece);
+                }
+            }
             _ => {}
         }
         Ok(())
@@ -208,9 +247,21 @@ impl Inbound {
             }
             OpCode::Data(_) if frame.is_final => match self.message.take() {
                 Some(message) if !message.tail.is_empty() => Err(close::INVALID),
-                _ => Ok(None),
+                Some(message) => Ok(self.collect(message.text)),
+                None => Ok(None),
             },
             OpCode::Data(_) => Ok(None),
+        }
+    }
+}
+
+impl Inbound {
+    /// The message that is complete, where messages count.
+    fn collect(&mut self, is_text: bool) -> Option<Signal> {
+        let collected = std::mem::take(self.collected.as_mut()?);
+        match String::from_utf8(collected) {
+            Ok(text) if is_text => Some(Signal::Text(text)),
+            _ => Some(Signal::Binary),
         }
     }
 }

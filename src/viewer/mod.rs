@@ -1,4 +1,5 @@
-//! Viewers: shards, one per core, that own the write sides, and a small reader for each socket.
+//! Viewers: shards, one per core, that own the write sides, and a small reader for each socket. The
+//! people of rooms have shards of their own ([`people`]), and the same [`Line`](line::Line).
 //!
 //! A viewer is a socket, a topic, a revision and at most one frame in flight. That frame bounds
 //! the memory that a slow phone takes, and nobody is disconnected for being slow: only for taking
@@ -35,7 +36,9 @@ mod command;
 mod encoder;
 mod held;
 mod inbound;
+mod line;
 mod outbox;
+mod people;
 mod pulse;
 mod reader;
 mod shard;
@@ -60,6 +63,8 @@ use tokio_util::task::TaskTracker;
 
 #[cfg(fuzzing)]
 pub use inbound::{Inbound, Signal};
+pub use line::Peer;
+pub use people::{NewPerson, People};
 pub use taking::{LOOKS, Taking, unacknowledged};
 #[cfg(feature = "tls")]
 pub use tls::TlsWire;
@@ -81,6 +86,8 @@ pub struct Viewers {
     shards: Arc<[mpsc::Sender<Command>]>,
     /// How many viewers have joined: they go to the shards in turn.
     joined: Arc<AtomicUsize>,
+    /// The people of rooms.
+    people: People,
     /// Its keys are random, so that nobody can crowd one shard.
     hashes: RandomState,
 }
@@ -100,15 +107,17 @@ impl Viewers {
             held: Held::new(limits.in_flight.max(2 * limits.session)),
             encoder: Encoder::new(tasks),
         };
+        let people = People::start(hub, tasks, &common.held, stop);
         let start = |index: usize| {
             let (shard, commands) = mpsc::channel(COMMANDS);
-            let started = Shard::new((index, cores), common.clone(), shard.clone());
+            let started = Shard::new((index, 2 * cores), common.clone(), shard.clone());
             tasks.spawn(started.run(commands, hub.subscribe(), stop.clone()));
             shard
         };
         Viewers {
             shards: (0..cores).map(start).collect(),
             joined: Arc::default(),
+            people,
             hashes: RandomState::new(),
         }
     }
@@ -127,6 +136,11 @@ impl Viewers {
             let bytes = close_frame(close::GOING_AWAY);
             let _ = viewer.wire.try_write(&bytes, false);
         }
+    }
+
+    /// Takes over one of a room's people.
+    pub async fn seat(&self, person: NewPerson) {
+        self.people.join(person).await;
     }
 
     /// Whether a viewer of this topic calls itself so.
@@ -148,6 +162,7 @@ impl Viewers {
             // A shard that has ended has closed its viewers.
             let _ = shard.send(Command::Check).await;
         }
+        self.people.check().await;
     }
 
     /// All viewers, those connected the longest first.
@@ -159,6 +174,7 @@ impl Viewers {
                 all.extend(list.await.unwrap_or_default());
             }
         }
+        all.extend(self.people.list().await);
         all.sort_by_key(|viewer| std::cmp::Reverse(viewer.connected_ms));
         all
     }
@@ -166,8 +182,8 @@ impl Viewers {
     /// Disconnects a viewer. Returns whether there was one with this id.
     pub async fn disconnect(&self, id: u64) -> bool {
         let (answer, done) = oneshot::channel();
-        let Some(shard) = self.shards.get(id as usize % self.shards.len()) else {
-            return false;
+        let Some(shard) = self.shards.get(id as usize % (2 * self.shards.len())) else {
+            return self.people.disconnect(id).await;
         };
         shard.send(Command::Disconnect(id, answer)).await.is_ok() && done.await.unwrap_or(false)
     }

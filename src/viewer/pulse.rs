@@ -95,8 +95,8 @@ impl Pulse {
             // A dead peer is found by the kernel meanwhile (TCP_USER_TIMEOUT).
             if now < self.reading_until {
                 self.next_ping = self.reading_until;
-            } else if self.taking.acknowledged(left(socket)) {
-                // Our ping is behind what it is still taking.
+            } else if socket.is_deaf() || self.taking.acknowledged(left(socket)) {
+                // Our ping is behind what it is still taking, or its answer behind what waits here.
                 self.next_ping = now + patience(round.ping, UNANSWERED);
             } else {
                 return Err(Away::Silent);

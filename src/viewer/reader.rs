@@ -14,7 +14,7 @@ use super::inbound::{Inbound, Signal};
 use super::socket::Socket;
 
 /// How much a viewer may still send after the close frame.
-const LINGER_BYTES: usize = 1024 * 1024;
+pub const LINGER_BYTES: usize = 1024 * 1024;
 
 pub struct Reader {
     /// The viewer's key in its shard.
@@ -105,7 +105,7 @@ impl Reader {
 }
 
 /// Not async, so that the buffer is on the stack and not in an idle viewer.
-fn read(socket: &Socket) -> io::Result<Vec<u8>> {
+pub fn read(socket: &Socket) -> io::Result<Vec<u8>> {
     let mut buffer = [0; 4096];
     match socket.wire.try_read(&mut buffer) {
         Ok(0) => Err(ErrorKind::UnexpectedEof.into()),

@@ -3,6 +3,9 @@
 mod delivery;
 mod upkeep;
 
+pub use delivery::TURN;
+pub use upkeep::{STOP, STOP_LOOKS};
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -130,11 +133,13 @@ impl Shard {
         let viewer = &mut self.viewers[key];
         match signal {
             Signal::Ping(payload) => {
-                viewer.pong(&payload);
+                viewer.line.pong(&payload);
                 self.pump(key);
             }
-            Signal::Close(code) => viewer.close(close_reply(code), "closed by the viewer"),
+            Signal::Close(code) => viewer.line.close(close_reply(code), "closed by the viewer"),
             Signal::Fail(code) => viewer.fail(code, self.common.hub.notices()),
+            // Not collected from viewers.
+            Signal::Text(_) | Signal::Binary => {}
         }
     }
 
@@ -146,9 +151,9 @@ impl Shard {
         let hub = &self.common.hub;
         let times = (since, hub.flow().ping);
         let (viewer, early) = Viewer::new(new, id, times, list.len(), &self.common.held);
-        let inbound = Inbound::new(hub.limits(), viewer.guest.encoding.deflate);
+        let inbound = Inbound::new(hub.limits(), viewer.encoding.deflate);
         let goodbye = hub.limits().stall_timeout.max(LINGER);
-        let socket = viewer.socket.clone();
+        let socket = viewer.line.socket.clone();
         let key = self.viewers.insert(viewer);
         list.push(key);
         self.replace_older(key);
@@ -181,7 +186,7 @@ impl Shard {
         let viewer = &mut self.viewers[key];
         if self.stopping {
             viewer.leave("stopping", close::GOING_AWAY, back_in(key, key));
-        } else if viewer.guest.pass.revoked().is_cancelled() {
+        } else if viewer.pass.revoked().is_cancelled() {
             viewer.send_away(Away::Revoked, self.common.hub.notices(), back_in(key, key));
         } else {
             self.catch_up(key);
@@ -190,13 +195,13 @@ impl Shard {
 
     fn remove(&mut self, key: usize) {
         let viewer = self.viewers.remove(key);
-        viewer.gone();
+        viewer.line.gone("viewer");
         if let Some(name) = known_name(&viewer)
             && self.known.get(&name) == Some(&key)
         {
             self.known.remove(&name);
         }
-        let name = viewer.guest.presence.entry().name();
+        let name = viewer.presence.entry().name();
         let Some(list) = self.topics.get_mut(name) else {
             return;
         };
@@ -211,12 +216,15 @@ impl Shard {
 
     fn list(&self) -> Vec<ViewerInfo> {
         let viewers = self.viewers.iter().map(|(_, viewer)| viewer);
-        let counted = viewers.filter(|viewer| viewer.guest.presence.is_counted());
+        let counted = viewers.filter(|viewer| viewer.presence.is_counted());
         counted.map(Viewer::info).collect()
     }
 
     fn disconnect(&mut self, id: u64) -> bool {
-        let found = self.viewers.iter_mut().find(|(_, viewer)| viewer.id == id);
+        let found = self
+            .viewers
+            .iter_mut()
+            .find(|(_, viewer)| viewer.line.id == id);
         let Some((_, viewer)) = found else {
             return false;
         };
@@ -227,8 +235,8 @@ impl Shard {
 
 /// What a viewer is known by to its own next connection.
 fn known_name(viewer: &Viewer) -> Option<(TopicName, Box<str>)> {
-    let id = viewer.guest.id.clone()?;
-    Some((viewer.guest.presence.entry().name().clone(), id))
+    let id = viewer.name.clone()?;
+    Some((viewer.presence.entry().name().clone(), id))
 }
 
 /// When to come back, in milliseconds: spread, so that viewers do not all come at once. A host

@@ -14,8 +14,14 @@ pub struct Socket {
     pub blocked: Notify,
     /// How many pings were sent since anything was heard.
     unanswered: AtomicU8,
+    /// Both directions were ended.
+    ended: AtomicBool,
+    /// It is being closed: what comes from it does not count any more.
+    closing: AtomicBool,
     /// The viewer was heard since the shard last asked.
     spoke: AtomicBool,
+    /// Nothing is read, whatever it sends.
+    deaf: AtomicBool,
 }
 
 impl Socket {
@@ -24,13 +30,39 @@ impl Socket {
             wire,
             blocked: Notify::new(),
             unanswered: AtomicU8::new(0),
+            ended: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
             spoke: AtomicBool::new(false),
+            deaf: AtomicBool::new(false),
         }
     }
 
     /// Ends both directions, so that the reader notices.
     pub fn hang_up(&self) {
+        self.ended.store(true, Ordering::Relaxed);
         self.wire.shutdown(Shutdown::Both);
+        // Whoever waits for something else than the socket looks again.
+        self.blocked.notify_one();
+    }
+
+    /// From now on nothing that comes from it counts.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is being closed.
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+
+    /// Whether both directions were ended here.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the socket takes more, or has ended.
+    pub async fn writable(&self) -> std::io::Result<()> {
+        self.wire.tcp().writable().await
     }
 
     /// There was a sign of life: pings count as answered.
@@ -47,6 +79,16 @@ impl Socket {
     /// Whether the viewer has sent anything since this was last asked.
     pub fn has_spoken(&self) -> bool {
         self.spoke.swap(false, Ordering::Relaxed)
+    }
+
+    /// From now on nothing is read, or something is again: meanwhile nobody is silent.
+    pub fn set_deaf(&self, deaf: bool) {
+        self.deaf.store(deaf, Ordering::Relaxed);
+        self.heard();
+    }
+
+    pub fn is_deaf(&self) -> bool {
+        self.deaf.load(Ordering::Relaxed)
     }
 
     pub fn unanswered(&self) -> u8 {

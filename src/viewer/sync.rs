@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::inbound::{Inbound, Signal};
 use crate::access::ViewerPass;
 use crate::hub::notices::Away;
+use crate::hub::rooms::Interest;
 use crate::hub::{Hub, Invalidated, Place, millis};
 use crate::state::name::TopicName;
 use crate::state::revision::Revision;
@@ -35,12 +36,14 @@ pub struct Feed {
     /// What it was told last: a revision never goes back.
     told: HashMap<TopicName, Revision>,
     _place: Place,
+    _interest: Interest,
 }
 
 impl Feed {
     /// A feed of all topics, or of `only` these; none when all places are taken.
-    pub fn new(hub: &Hub, only: Vec<TopicName>, pass: &ViewerPass) -> Option<Feed> {
+    pub async fn new(hub: &Hub, only: Vec<TopicName>, pass: &ViewerPass) -> Option<Feed> {
         let place = hub.place()?;
+        let interest = hub.take_interest(&only).await;
         let events = hub.invalidations();
         let mut feed = Feed {
             hub: hub.clone(),
@@ -50,6 +53,7 @@ impl Feed {
             waiting: IndexMap::new(),
             told: HashMap::new(),
             _place: place,
+            _interest: interest,
         };
         feed.announce_all();
         Some(feed)
@@ -248,6 +252,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
                 }
                 Signal::Close(code) => return Err((None, Some(frame::close_reply(code)))),
                 Signal::Fail(code) => return Err(sent_away(Away::of(code), code)),
+                // Not collected from readers.
+                Signal::Text(_) | Signal::Binary => {}
             }
         }
         Ok(())

@@ -1,24 +1,20 @@
 //! One viewer's write side: what it is sent, in which order, and how it is closed.
 
-use std::net::{IpAddr, Shutdown};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
 use tokio::time::Instant;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
 
 use super::held::Held;
-use super::outbox::Outbox;
-use super::pulse::{Pulse, Round};
-use super::socket::Socket;
+use super::line::{Line, Peer};
 use super::wire::Wire;
 use crate::access::ViewerPass;
 use crate::hub::notices::{Away, Notices};
 use crate::hub::{Catchup, Presence, millis};
 use crate::state::revision::Revision;
-use crate::wire::frame::{Encoding, Frame, close as close_frame, control};
+use crate::wire::frame::{Encoding, Frame};
 use crate::wire::{Own, SERVER, close};
 
 /// How often our own viewers are told that the connection is alive.
@@ -46,16 +42,10 @@ pub struct Guest {
     pub encoding: Encoding,
     /// Whether it speaks `onlooker.v1`.
     pub own: bool,
-    /// Where it connects from.
-    pub address: IpAddr,
-    /// What kind of device it is, according to its user agent.
-    pub device: Box<str>,
     /// What it calls itself, to replace its own older connection.
     pub id: Option<Box<str>>,
-    /// Its connection, in the log.
-    pub span: tracing::Span,
-    /// Its place in the count of its address, given back when the viewer is dropped.
-    pub _admission: Arc<dyn Send + Sync>,
+    /// Where it connects from.
+    pub peer: Peer,
 }
 
 /// One line of the list of viewers.
@@ -66,6 +56,9 @@ pub struct ViewerInfo {
     pub id: u64,
     /// The topic that it watches.
     pub topic: String,
+    /// The room of which it is one of the people; then the topic is the room's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub room: Option<String>,
     /// What kind of device it is, according to its user agent.
     pub device: String,
     /// Its IP address.
@@ -84,32 +77,23 @@ pub struct ViewerInfo {
 
 /// A viewer as its shard has it.
 pub struct Viewer {
-    /// Unique while the daemon runs.
-    pub id: u64,
-    pub socket: Arc<Socket>,
-    pub guest: Guest,
+    pub line: Line,
+    pub pass: ViewerPass,
+    pub presence: Presence,
+    pub encoding: Encoding,
+    /// Whether it speaks `onlooker.v1`.
+    pub own: bool,
+    /// What it calls itself.
+    pub name: Option<Box<str>>,
     /// The revision that it was last sent.
     pub revision: Option<Revision>,
-    pub outbox: Outbox,
     /// Its place in its topic's list.
     pub place: usize,
-    /// Set once it is closed: then nothing more is sent to it.
-    closing: Option<Closing>,
-    pulse: Pulse,
     /// How often its topic had been sent again when it was last brought up to date.
     resends: u64,
-    since: Instant,
-    bytes: u64,
     greeted: bool,
     /// Since when it has missed flushes, because it took nothing.
     behind: Option<Instant>,
-}
-
-/// A viewer's end.
-struct Closing {
-    since: Instant,
-    /// For the log.
-    why: &'static str,
 }
 
 impl Viewer {
@@ -118,48 +102,31 @@ impl Viewer {
     pub fn new(
         new: NewViewer,
         id: u64,
-        (since, ping): (Instant, Duration),
+        times: (Instant, Duration),
         place: usize,
         held: &Arc<Held>,
     ) -> (Viewer, Bytes) {
+        let guest = new.guest;
         let viewer = Viewer {
-            id,
-            socket: Arc::new(Socket::new(new.wire)),
-            resends: new.guest.presence.entry().resends(),
-            guest: new.guest,
+            line: Line::new(id, new.wire, guest.peer, times, held),
+            pass: guest.pass,
+            resends: guest.presence.entry().resends(),
+            presence: guest.presence,
+            encoding: guest.encoding,
+            own: guest.own,
+            name: guest.id,
             revision: new.since,
-            outbox: Outbox::new(held.clone()),
             place,
-            closing: None,
-            pulse: Pulse::new(since, ping),
-            since,
-            bytes: 0,
             greeted: false,
             behind: None,
         };
         (viewer, new.early)
     }
 
-    pub fn is_closing(&self) -> bool {
-        self.closing.is_some()
-    }
-
-    /// Sends shared bytes, if nothing is in flight.
-    pub fn send(&mut self, bytes: &Bytes) {
-        self.try_send(bytes, false);
-    }
-
-    fn try_send(&mut self, bytes: &Bytes, apart: bool) -> bool {
-        let sent = self.outbox.send(&self.socket.wire, bytes, apart);
-        let taken = matches!(sent, Ok(Some(_)));
-        self.account(sent.map(Option::unwrap_or_default));
-        taken
-    }
-
     /// Sends shared bytes that bring it to a revision, or nothing of them if the socket is full:
     /// then it is sent what is newest once it takes more.
     pub fn offer(&mut self, bytes: &Bytes, revision: Option<Revision>) -> bool {
-        let taken = self.try_send(bytes, true);
+        let taken = self.line.send(bytes, true);
         match taken {
             true => self.revision = revision,
             false => self.miss(),
@@ -169,48 +136,20 @@ impl Viewer {
 
     /// Sends a host's own text, or keeps it for later; false where there is no room for it.
     pub fn send_text(&mut self, bytes: &Bytes) -> bool {
-        if self.outbox.is_busy() {
-            return self.outbox.push_text(bytes);
+        if self.line.outbox.is_busy() {
+            return self.line.outbox.push_text(bytes);
         }
-        self.send(bytes);
+        self.line.send(bytes, false);
         true
-    }
-
-    pub fn pong(&mut self, payload: &[u8]) {
-        // Nothing follows a close frame (RFC 6455 §5.5.1).
-        if self.closing.is_none() {
-            self.outbox.push_pong(control(Control::Pong, payload));
-        }
-    }
-
-    pub fn pump(&mut self) {
-        let sent = self.outbox.pump(&self.socket.wire);
-        self.account(sent);
-        if self.closing.is_some() && self.outbox.is_empty() {
-            self.socket.wire.shutdown(Shutdown::Write);
-        }
-    }
-
-    fn account(&mut self, sent: std::io::Result<usize>) {
-        match sent {
-            Ok(sent) => {
-                self.bytes += sent as u64;
-                if self.outbox.is_sending() {
-                    self.socket.blocked.notify_one();
-                }
-            }
-            // The reader notices, and says that the viewer is gone.
-            Err(_) => self.socket.hang_up(),
-        }
     }
 
     /// What it lacks. It lacks everything when its topic has been sent again.
     pub fn lacks(&mut self) -> Catchup {
-        let resends = self.guest.presence.entry().resends();
+        let resends = self.presence.entry().resends();
         if self.resends != resends {
             (self.resends, self.revision) = (resends, None);
         }
-        self.guest.presence.entry().since(self.revision)
+        self.presence.entry().since(self.revision)
     }
 
     /// The first time, tells our own viewers what follows.
@@ -219,72 +158,58 @@ impl Viewer {
             return;
         }
         let resumed = catchup.resumed;
-        tracing::debug!(parent: &self.guest.span, id = self.id, resumed = resumed.label(), "viewer joined");
-        if !self.guest.own {
+        let Line { id, peer, .. } = &self.line;
+        tracing::debug!(parent: &peer.span, id, resumed = resumed.label(), "viewer joined");
+        if !self.own {
             return;
         }
         let hello = Own::Hello {
             protocol: 1,
             server: SERVER,
-            topic: self.guest.presence.entry().name().to_string(),
+            topic: self.presence.entry().name().to_string(),
             revision: catchup.revision.unwrap_or_default().to_string(),
             resumed,
             heartbeat_ms: millis(HEARTBEAT),
-            shown: self.guest.presence.entry().shown_state(),
+            shown: self.presence.entry().shown_state(),
         };
-        let bytes = Frame::json(hello.text()).bytes(self.guest.encoding).clone();
-        self.send(&bytes);
+        let bytes = Frame::json(hello.text()).bytes(self.encoding).clone();
+        self.line.send(&bytes, false);
     }
 
     /// It could not be sent a flush. When it takes more, it is sent whatever it lacks by then.
     pub fn miss(&mut self) {
-        if self.behind.is_none() && self.outbox.is_sending() {
+        if self.behind.is_none() && self.line.outbox.is_sending() {
             self.behind = Some(Instant::now());
-            self.guest.presence.set_behind(true);
-            let why = self.outbox.obstacle();
-            tracing::debug!(parent: &self.guest.span, id = self.id, why, "viewer is slow");
+            self.presence.set_behind(true);
+            let Line {
+                id, peer, outbox, ..
+            } = &self.line;
+            let why = outbox.obstacle();
+            tracing::debug!(parent: &peer.span, id, why, "viewer is slow");
         }
     }
 
     /// It was sent what it lacked.
     pub fn catch_up(&mut self, catchup: &Catchup) {
         if self.behind.take().is_some() {
-            self.guest.presence.set_behind(false);
+            self.presence.set_behind(false);
             let by = catchup.resumed;
-            tracing::debug!(parent: &self.guest.span, id = self.id, by = by.label(), "viewer has caught up");
+            let Line { id, peer, .. } = &self.line;
+            tracing::debug!(parent: &peer.span, id, by = by.label(), "viewer has caught up");
         }
-    }
-
-    /// Pings it when it is time. Tells why it has to go, if it does: it takes nothing, or does
-    /// not answer.
-    pub fn look(&mut self, round: &Round) -> Option<Away> {
-        if let Some(Closing { since, .. }) = self.closing {
-            let (pulse, socket) = (&mut self.pulse, &self.socket);
-            if pulse.is_over(round, since, socket, self.bytes) {
-                socket.hang_up();
-            }
-            return None;
-        }
-        let sending = self.outbox.is_sending();
-        match self.pulse.look(round, &self.socket, self.bytes, sending) {
-            Ok(true) => self.send(&control(Control::Ping, &[])),
-            Ok(false) => {}
-            Err(away) => return Some(away),
-        }
-        None
     }
 
     /// Sends it away, unless it is closed already: counts it, and tells it why and when to come
     /// back, if it is listening. One that broke a rule is closed by [`Viewer::fail`].
     pub fn send_away(&mut self, away: Away, notices: &Notices, retry_after_ms: u64) {
-        let was_open = self.closing.is_none();
+        let was_open = !self.line.is_closing();
         match away {
             Away::Deleted => self.leave("deleted", close::TOPIC_GONE, retry_after_ms),
             Away::Kicked => self.leave("kicked", close::POLICY, retry_after_ms),
             Away::Revoked => self.leave("revoked", close::POLICY, retry_after_ms),
             Away::Stalled => self.leave("busy", close::TRY_LATER, retry_after_ms),
             Away::Silent | Away::InFlight | Away::Flood | Away::Protocol => {
-                self.cut_off(away.label())
+                self.line.cut_off(away.label());
             }
         }
         if was_open {
@@ -295,79 +220,57 @@ impl Viewer {
     /// Its own newer connection takes its place: this one is no viewer any more, even if its
     /// socket takes its time to end.
     pub fn replace(&mut self) {
-        self.guest.presence.retire();
+        self.presence.retire();
         self.leave("replaced", close::REPLACED, 0);
     }
 
     /// Closes it with the code of the rule that it broke.
     pub fn fail(&mut self, code: u16, notices: &Notices) {
         let away = Away::of(code);
-        if self.closing.is_none() {
+        if !self.line.is_closing() {
             self.report(away, notices);
         }
-        self.close(close_frame(code), away.label());
+        self.line.close_with(code, away.label());
     }
 
     fn report(&self, away: Away, notices: &Notices) {
-        let address = self.guest.address.to_canonical();
-        if notices.sent_away(away, address) {
-            let topic = self.guest.presence.entry().name();
-            let (device, reason) = (&*self.guest.device, away.label());
-            tracing::info!(parent: &self.guest.span, %address, %topic, id = self.id, device, %reason, "viewer sent away: {}", away.text());
-        }
+        let topic = self.presence.entry().name();
+        self.line.report(away, notices, "viewer", topic);
     }
 
     /// Says why, closes, and tells when to come back.
     pub fn leave(&mut self, reason: &'static str, code: u16, retry_after_ms: u64) {
-        if self.guest.own && self.closing.is_none() {
+        if self.own && !self.line.is_closing() {
             let bye = Own::Bye {
                 reason,
                 retry_after_ms,
             };
-            let bytes = Frame::json(bye.text()).bytes(self.guest.encoding).clone();
+            let bytes = Frame::json(bye.text()).bytes(self.encoding).clone();
             self.send_text(&bytes);
         }
-        self.close(close_frame(code), reason);
-    }
-
-    /// The last frame; nothing follows it (RFC 6455 §5.5.1).
-    pub fn close(&mut self, bytes: Bytes, why: &'static str) {
-        if self.closing.is_none() {
-            let since = Instant::now();
-            self.closing = Some(Closing { since, why });
-            self.pulse.close(since, self.bytes);
-            self.outbox.push_close(bytes);
-        }
-        self.pump();
-    }
-
-    /// Ends it in the middle of what it is being sent, of which nothing is kept.
-    fn cut_off(&mut self, why: &'static str) {
-        let since = Instant::now();
-        self.closing.get_or_insert(Closing { since, why });
-        self.outbox.clear();
-        self.socket.hang_up();
-    }
-
-    /// Tells the log that its socket has ended.
-    pub fn gone(&self) {
-        let why = self.closing.as_ref().map_or("disconnected", |end| end.why);
-        let bytes = self.bytes;
-        tracing::debug!(parent: &self.guest.span, id = self.id, why, bytes, "viewer left");
+        self.line.close_with(code, reason);
     }
 
     pub fn info(&self) -> ViewerInfo {
-        let entry = self.guest.presence.entry();
+        let entry = self.presence.entry();
+        let Line {
+            id,
+            peer,
+            since,
+            bytes,
+            ..
+        } = &self.line;
         ViewerInfo {
-            id: self.id,
+            id: *id,
             topic: entry.name().to_string(),
-            device: self.guest.device.to_string(),
-            address: self.guest.address.to_string(),
-            connected_ms: millis(self.since.elapsed()),
+            room: None,
+            device: peer.device.to_string(),
+            address: peer.address.to_string(),
+            connected_ms: millis(since.elapsed()),
             revision: self.revision.map(|revision| revision.to_string()),
             current: self.revision == entry.session().map(|(revision, _)| revision),
             behind_ms: self.behind.map_or(0, |since| millis(since.elapsed())),
-            bytes: self.bytes,
+            bytes: *bytes,
         }
     }
 }
@@ -376,12 +279,14 @@ impl Viewer {
 mod tests {
     use futures_util::FutureExt;
     use tokio::net::{TcpListener, TcpStream};
+    use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
     use tokio_util::sync::CancellationToken;
     use tokio_util::task::TaskTracker;
 
     use super::*;
     use crate::access::{Access, AccessOptions, Need};
     use crate::hub::{Hub, HubOptions};
+    use crate::wire::frame::control;
 
     async fn guest() -> Guest {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -397,11 +302,13 @@ mod tests {
             presence: hub.enter(&entry, hub.place().unwrap()),
             encoding: Encoding::default(),
             own: true,
-            address: peer.ip(),
-            device: "".into(),
             id: None,
-            span: tracing::Span::none(),
-            _admission: Arc::new(()),
+            peer: Peer {
+                address: peer.ip(),
+                device: "".into(),
+                span: tracing::Span::none(),
+                _admission: Arc::new(()),
+            },
         }
     }
 
@@ -419,11 +326,12 @@ mod tests {
         };
         let times = (Instant::now(), Duration::from_secs(15));
         let (mut viewer, _) = Viewer::new(new, 1, times, 0, &Held::new(1));
-        viewer.outbox.expect_encoded();
-        viewer.pong(b"");
-        viewer.pump();
-        viewer.send(&control(Control::Ping, &[]));
-        let waits = viewer.socket.blocked.notified().now_or_never();
+        let line = &mut viewer.line;
+        line.outbox.expect_encoded();
+        line.pong(b"");
+        line.pump();
+        line.send(&control(Control::Ping, &[]), false);
+        let waits = line.socket.blocked.notified().now_or_never();
         assert!(waits.is_none());
     }
 }

@@ -12,7 +12,7 @@ use crate::viewer::burst::Burst;
 use crate::viewer::command::Command;
 
 /// After so many viewers of one flush, other tasks get a turn.
-const TURN: usize = 128;
+pub const TURN: usize = 128;
 
 /// When the viewers of a deleted topic may come back, in milliseconds.
 const AFTER_DELETION_MS: u64 = 15_000;
@@ -47,7 +47,7 @@ impl Shard {
         let mut given = 0;
         for (count, &key) in keys.iter().enumerate() {
             // A name may stand for a deleted topic and for the one that came after it.
-            let presence = &self.viewers[key].guest.presence;
+            let presence = &self.viewers[key].presence;
             let (is_its, counts) = (Arc::ptr_eq(presence.entry(), entry), presence.is_counted());
             if is_its && self.offer(key, burst) {
                 given += usize::from(counts);
@@ -64,14 +64,14 @@ impl Shard {
     /// was given the burst.
     fn offer(&mut self, key: usize, burst: &Burst) -> bool {
         let viewer = &mut self.viewers[key];
-        if viewer.is_closing() {
+        if viewer.line.is_closing() {
             return false;
         }
         match burst.last() {
             Event::Flush(last) if viewer.revision >= Some(last.to) => {}
-            Event::Flush(_) if viewer.outbox.is_busy() => viewer.miss(),
+            Event::Flush(_) if viewer.line.outbox.is_busy() => viewer.miss(),
             Event::Flush(last) if burst.from() == Some(viewer.revision.unwrap_or_default()) => {
-                match burst.bytes(viewer.guest.encoding) {
+                match burst.bytes(viewer.encoding) {
                     Some(bytes) => _ = viewer.offer(bytes, Some(last.to)),
                     None if burst.is_silent() => viewer.revision = Some(last.to),
                     None => self.catch_up(key),
@@ -79,7 +79,7 @@ impl Shard {
             }
             Event::Text(_) => {
                 // A text that is not encoded for this viewer was sent before the viewer came.
-                let bytes = burst.bytes(viewer.guest.encoding);
+                let bytes = burst.bytes(viewer.encoding);
                 return bytes.is_some_and(|bytes| viewer.send_text(bytes));
             }
             Event::Flush(_) | Event::Resend(_) | Event::Deleted(_) => self.catch_up(key),
@@ -92,8 +92,8 @@ impl Shard {
     /// when it has left.
     pub(super) fn catch_up(&mut self, key: usize) {
         let viewer = &mut self.viewers[key];
-        let has_ended = viewer.guest.presence.entry().has_ended();
-        if viewer.is_closing() || (viewer.outbox.is_busy() && !has_ended) {
+        let has_ended = viewer.presence.entry().has_ended();
+        if viewer.line.is_closing() || (viewer.line.outbox.is_busy() && !has_ended) {
             return;
         }
         let catchup = viewer.lacks();
@@ -101,7 +101,7 @@ impl Shard {
         if has_ended {
             let notices = self.common.hub.notices();
             viewer.send_away(Away::Deleted, notices, AFTER_DELETION_MS);
-        } else if !viewer.outbox.is_busy() {
+        } else if !viewer.line.outbox.is_busy() {
             self.bring(key, catchup);
         }
     }
@@ -113,15 +113,15 @@ impl Shard {
             viewer.revision = catchup.revision;
             return viewer.catch_up(&catchup);
         };
-        if let Some(bytes) = frame.ready(viewer.guest.encoding) {
+        if let Some(bytes) = frame.ready(viewer.encoding) {
             if viewer.offer(bytes, catchup.revision) {
                 viewer.catch_up(&catchup);
             }
             return;
         }
-        viewer.outbox.expect_encoded();
-        let (commands, id) = (self.commands.clone(), viewer.id);
-        let (frame, encoding) = (frame.clone(), viewer.guest.encoding);
+        viewer.line.outbox.expect_encoded();
+        let (commands, id) = (self.commands.clone(), viewer.line.id);
+        let (frame, encoding) = (frame.clone(), viewer.encoding);
         self.common.encoder.encode(&frame, encoding, move || {
             // A shard that has ended needs no frames.
             let _ = commands.blocking_send(Command::Encoded(key, id, catchup));
@@ -131,20 +131,24 @@ impl Shard {
     /// Sends a viewer what was encoded for it. The viewer may be gone meanwhile, and its key may
     /// be another's.
     pub(super) fn encoded(&mut self, key: usize, id: u64, catchup: &Catchup) {
-        let Some(viewer) = self.viewers.get_mut(key).filter(|viewer| viewer.id == id) else {
+        let Some(viewer) = self
+            .viewers
+            .get_mut(key)
+            .filter(|viewer| viewer.line.id == id)
+        else {
             return;
         };
-        viewer.outbox.encoded();
+        viewer.line.outbox.encoded();
         let frame = catchup.frame.as_ref();
-        if let Some(bytes) = frame.and_then(|frame| frame.ready(viewer.guest.encoding)) {
-            if viewer.is_closing() {
+        if let Some(bytes) = frame.and_then(|frame| frame.ready(viewer.encoding)) {
+            if viewer.line.is_closing() {
                 // It is sent this last one, whatever comes, and then the close frame.
-                viewer.send(bytes);
+                viewer.line.send(bytes, false);
             } else if viewer.offer(bytes, catchup.revision) {
                 viewer.catch_up(catchup);
             }
         }
-        if !viewer.outbox.is_busy() {
+        if !viewer.line.outbox.is_busy() {
             self.pump(key);
         }
     }
@@ -161,7 +165,7 @@ impl Shard {
 
     /// Sends what waits, then what the viewer has missed meanwhile.
     pub(super) fn pump(&mut self, key: usize) {
-        self.viewers[key].pump();
+        self.viewers[key].line.pump();
         self.catch_up(key);
     }
 }

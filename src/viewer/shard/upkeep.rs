@@ -18,8 +18,8 @@ use crate::wire::{Own, close};
 
 /// How long viewers may take what is in flight when the daemon stops, and how often they are
 /// looked at meanwhile.
-const STOP: Duration = Duration::from_secs(4);
-const STOP_LOOKS: Duration = Duration::from_millis(500);
+pub const STOP: Duration = Duration::from_secs(4);
+pub const STOP_LOOKS: Duration = Duration::from_millis(500);
 
 impl Shard {
     pub(super) fn tick(&mut self) {
@@ -31,7 +31,7 @@ impl Shard {
         };
         let spread = self.viewers.len();
         for (key, viewer) in &mut self.viewers {
-            if let Some(away) = viewer.look(&round) {
+            if let Some(away) = viewer.line.look(&round) {
                 viewer.send_away(away, hub.notices(), back_in(key, spread));
             }
         }
@@ -48,7 +48,7 @@ impl Shard {
     pub(super) fn give_up(&mut self) {
         let notices = self.common.hub.notices();
         for (_, viewer) in &mut self.viewers {
-            if viewer.outbox.is_given_up() {
+            if viewer.line.outbox.is_given_up() {
                 viewer.send_away(Away::InFlight, notices, 0);
             }
         }
@@ -57,7 +57,7 @@ impl Shard {
     pub(super) fn check(&mut self) {
         let (spread, notices) = (self.viewers.len(), self.common.hub.notices());
         for (key, viewer) in &mut self.viewers {
-            if viewer.guest.pass.revoked().is_cancelled() {
+            if viewer.pass.revoked().is_cancelled() {
                 viewer.send_away(Away::Revoked, notices, back_in(key, spread));
             }
         }
@@ -66,12 +66,12 @@ impl Shard {
     fn heartbeat(&mut self) {
         let mut frames: HashMap<TopicName, Frame> = HashMap::new();
         let viewers = self.viewers.iter_mut().map(|(_, viewer)| viewer);
-        for viewer in viewers.filter(|viewer| viewer.guest.own && !viewer.is_closing()) {
-            let entry = viewer.guest.presence.entry();
+        for viewer in viewers.filter(|viewer| viewer.own && !viewer.line.is_closing()) {
+            let entry = viewer.presence.entry();
             let frame = frames
                 .entry(entry.name().clone())
                 .or_insert_with(|| heartbeat(entry));
-            viewer.send(frame.bytes(viewer.guest.encoding));
+            viewer.line.send(frame.bytes(viewer.encoding), false);
         }
     }
 
@@ -86,7 +86,7 @@ impl Shard {
             .is_err()
         {
             let viewers = self.viewers.iter();
-            viewers.for_each(|(_, viewer)| viewer.socket.hang_up());
+            viewers.for_each(|(_, viewer)| viewer.line.socket.hang_up());
         }
     }
 
