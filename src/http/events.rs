@@ -33,7 +33,9 @@ pub async fn events(
     if method != Method::GET {
         return Ok(([(ALLOW, "GET")], wrong_method()).into_response());
     }
-    let feed = Feed::new(&app.hub, query.topics()?, &pass).ok_or_else(|| app.full())?;
+    let feed = Feed::new(&app.hub, query.topics()?, &pass)
+        .await
+        .ok_or_else(|| app.full())?;
     let stop = app.stop.clone();
     let events = stream::unfold((feed, stop), move |(mut feed, stop)| {
         let ip = peer.ip();

@@ -11,7 +11,7 @@ use super::app::App;
 
 /// To add a metric, add a line to one of the lists below.
 pub async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let text = [work(&app), refusals(&app), store(&app)].concat();
+    let text = [work(&app), refusals(&app), store(&app), rooms(&app)].concat();
     let kind = HeaderValue::from_static("text/plain; version=0.0.4");
     ([NO_STORE, (CONTENT_TYPE, kind)], text).into_response()
 }
@@ -37,7 +37,7 @@ fn refusals(app: &App) -> String {
     [
         counter("lock_outs_total", "Addresses that sent too many wrong tokens.", lock_outs),
         by_reason("refused_total", "Connections, requests and messages that were refused.", &notices.refusals()),
-        by_reason("viewers_sent_away_total", "Viewers, readers of /sync and hosts that were sent away.", &notices.departures()),
+        by_reason("viewers_sent_away_total", "Viewers, people of rooms, readers of /sync and hosts that were sent away.", &notices.departures()),
     ]
     .concat()
 }
@@ -50,6 +50,28 @@ fn store(app: &App) -> String {
     [
         gauge("store_failing", "Whether changes are not kept.", failing),
         counter("store_errors_total", "Commits that failed.", errors),
+    ]
+    .concat()
+}
+
+/// Where no channels are declared there can be none of it, as there is nothing of a store without
+/// one.
+#[rustfmt::skip]
+fn rooms(app: &App) -> String {
+    let (hub, counts) = (&app.hub, app.hub.counts());
+    if hub.channels().is_empty() {
+        return String::new();
+    }
+    let rooms = hub.rooms();
+    let people: usize = rooms.iter().map(|room| room.people()).sum();
+    let rows: usize = rooms.iter().flat_map(|room| room.row_counts()).sum();
+    [
+        gauge("rooms", "Rooms that somebody uses or that have rows.", rooms.len() as u64),
+        gauge("people", "Connected people of all rooms.", people as u64),
+        gauge("rows", "Rows of all rooms, without deleted ones.", rows as u64),
+        gauge("rows_bytes", "Roughly what they take in memory, and deleted ones that are still known.", hub.rows_size() as u64),
+        counter("actions_total", "Actions in rooms that were done, and what rooms' hosts wrote unasked.", counts.actions()),
+        counter("refused_actions_total", "Actions in rooms that were refused.", counts.refused_actions()),
     ]
     .concat()
 }

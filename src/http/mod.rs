@@ -24,12 +24,14 @@ mod query;
 mod read;
 mod renewal;
 mod reports;
+mod rooms;
 mod routes;
 mod site;
 mod sockets;
 mod status;
 #[cfg_attr(not(feature = "tls"), path = "tls_absent.rs")]
 pub mod tls;
+mod upgraded;
 mod write;
 mod write_request;
 
@@ -42,4 +44,4 @@ pub use opening::{agreed_deflate, switching};
 pub use options::{LinkOptions, Page, TlsFiles};
 pub use renewal::renew_certificate;
 pub use reports::{Reported, Reports};
-pub use status::{Status, StoreStatus, TopicStatus};
+pub use status::{ChannelStatus, RoomStatus, Status, StoreStatus, TopicStatus};

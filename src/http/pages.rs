@@ -52,6 +52,10 @@ pub async fn client() -> Response {
     )
 }
 
+pub async fn rooms() -> Response {
+    built_in(&include_bytes!("../../client/rooms.js")[..], "rooms.js")
+}
+
 /// The HTTP API, described for programs.
 pub async fn openapi() -> Response {
     built_in(
@@ -68,8 +72,19 @@ pub async fn asyncapi() -> Response {
     )
 }
 
-pub async fn asset(PathPart(name): PathPart<String>) -> Response {
-    page(&name)
+/// A file of the built-in pages, or of the host's own site: tools that build one put its files into
+/// a folder of this name.
+pub async fn asset(
+    State(app): State<Arc<App>>,
+    PathPart(name): PathPart<String>,
+    request: Request,
+) -> Response {
+    match &app.page {
+        Page::Directory(directory) if PAGES.get_file(&name).is_none() => {
+            serve_directory(directory, request).await
+        }
+        _ => page(&name),
+    }
 }
 
 /// Everything else: a file of the host's own site, if it has one.

@@ -63,6 +63,32 @@ impl Query {
         is_id.then(|| id.into())
     }
 
+    /// What the client of one of a room's people calls it, over all its connections; anything that
+    /// is no such name counts as none.
+    pub fn person(&self) -> Option<Box<str>> {
+        let name = access::query(&self.0, "_pk")?;
+        (1..=LONGEST_ID).contains(&name.len()).then(|| name.into())
+    }
+
+    /// The room that is named, as `PARTY/ROOM`.
+    pub fn room(&self) -> Option<String> {
+        access::query(&self.0, "room")
+    }
+
+    /// The time since when rows are wanted, in milliseconds since 1970.
+    /// Fails with 400 for what is no time.
+    pub fn from(&self) -> Result<Option<u64>, Problem> {
+        let Some(from) = access::query(&self.0, "from") else {
+            return Ok(None);
+        };
+        let wrong = |_| {
+            Problem::bad_request(format!(
+                "from: expected milliseconds since 1970, got {from:?}"
+            ))
+        };
+        from.parse().map(Some).map_err(wrong)
+    }
+
     /// Whether a host looks on at its own topic.
     pub fn is_panel(&self) -> bool {
         access::query(&self.0, "panel").is_some_and(|panel| panel == "1")

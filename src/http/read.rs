@@ -58,6 +58,7 @@ pub async fn topic(
     PathPart(name): Name,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    app.hub.show(&name.parse()?, false).await;
     let entry = find(&app, &name)?;
     let (revision, _) = entry.session().ok_or_else(|| no_session(entry.name()))?;
     let tag = format!("\"{revision}\"");

@@ -18,7 +18,7 @@ use tower_http::compression::CompressionLayer;
 use super::answer::wrong_method;
 use super::app::App;
 use super::gate::{gate, is_upgrade};
-use super::{actions, check, events, metrics, operations, pages, read, sockets, write};
+use super::{actions, check, events, metrics, operations, pages, read, rooms, sockets, write};
 use crate::access::Need::{self, Host, Nothing, Probe, Viewer};
 
 /// Everything that the daemon answers. A request brings its [`Peer`](super::peer::Peer) along as
@@ -59,6 +59,7 @@ fn sockets(table: Table) -> Table {
         .route("/", Viewer, get(sockets::viewer))
         .route("/host", Host, get(sockets::host))
         .route("/sync", Viewer, get(sockets::sync))
+        .route("/parties/{party}/{room}", Viewer, get(rooms::person))
 }
 
 /// All other requests. `GET` includes `HEAD`.
@@ -69,6 +70,7 @@ fn requests(table: Table) -> Table {
         .route("/host", Nothing, page(get(pages::host)))
         .route("/check", Nothing, page(get(check::page)))
         .route("/onlooker.js", Nothing, page(get(pages::client)))
+        .route("/rooms.js", Nothing, page(get(pages::rooms)))
         .route("/openapi.json", Nothing, page(get(pages::openapi)))
         .route("/asyncapi.json", Nothing, page(get(pages::asyncapi)))
         .route("/assets/{name}", Nothing, page(get(pages::asset)))
@@ -91,6 +93,8 @@ fn requests(table: Table) -> Table {
         .route("/api/topics/{topic}/changes", Host, get(read::changes))
         .route("/api/topics/{topic}/broadcast", Host, post(write::broadcast))
         .route("/api/topics/{topic}/resend", Host, post(write::resend))
+        .route("/api/rooms/{party}/{room}/{channel}", Viewer, get(rooms::rows))
+        .route("/api/rooms/{party}/{room}/{channel}/actions", Host, post(rooms::act))
         .route("/api/viewers", Host, get(read::viewers))
         .route("/api/viewers/{id}", Host, delete(actions::disconnect))
         .route("/api/freeze", Host, post(actions::freeze))

@@ -1,27 +1,25 @@
-//! The three WebSockets: a viewer's, a host's, and `/sync`.
+//! The WebSockets: a viewer's, a host's, and `/sync`. That of a room's people is in `rooms`.
 
 use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use bytes::Bytes;
-use hyper::upgrade::{Parts, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tracing::Span;
 
 use super::app::App;
 use super::opening::Opening;
-use super::patience::Patient;
 use super::peer::Peer;
 use super::query::Query;
-use super::tls;
+use super::rooms;
+use super::upgraded::{line_peer, wire};
 use crate::access::{HostPass, ViewerPass};
 use crate::hub::{Place, TopicEntry};
 use crate::source::host::Host;
+use crate::source::room::RoomHost;
 use crate::viewer::sync::Feed;
-use crate::viewer::{Guest, NewViewer, Wire};
+use crate::viewer::{Guest, NewViewer};
 use crate::wire::Problem;
 
 type Shared = State<Arc<App>>;
@@ -36,6 +34,7 @@ pub async fn viewer(
     query: Query,
     mut opening: Opening,
 ) -> Answer {
+    app.hub.show(&query.topic(&app)?, true).await;
     let entry = query.entry(&app)?;
     let id = query.id();
     let place = place(&app, &entry, id.as_deref()).await?;
@@ -51,11 +50,8 @@ pub async fn viewer(
         presence,
         encoding,
         own,
-        address: peer.address.ip(),
-        device,
         id,
-        _admission: peer.counted.clone(),
-        span: Span::current(),
+        peer: line_peer(&peer, device),
     };
     let (viewers, since) = (app.viewers.clone(), query.since());
     let join = move |io| async move {
@@ -92,6 +88,9 @@ pub async fn host(
     query: Query,
     opening: Opening,
 ) -> Answer {
+    if let Some(room) = query.room() {
+        return room_host(&app, pass, &peer, &room, opening);
+    }
     let topic = query.topic(&app)?;
     let source = app.hub.attach(&topic).map_err(|error| error.problem())?;
     Span::current().record("topic", topic.as_str());
@@ -110,6 +109,29 @@ pub async fn host(
     Ok(opening.answer(&app, &peer, serve))
 }
 
+/// `/host?room=`: a host that decides on what a room's people want.
+fn room_host(app: &App, pass: HostPass, peer: &Peer, room: &str, opening: Opening) -> Answer {
+    let (party, room) = room.split_once('/').unwrap_or((room, ""));
+    let name = rooms::name(&app.hub, party, room)?;
+    let line = app
+        .hub
+        .attach_to_room(&name)
+        .map_err(|error| error.problem())?;
+    Span::current().record("topic", name.topic().as_str());
+    let host = RoomHost {
+        hub: app.hub.clone(),
+        line,
+        address: peer.ip(),
+        pass,
+        stop: app.stop.clone(),
+    };
+    let serve = move |io| async move {
+        host.run(TokioIo::new(io)).await;
+        tracing::debug!("host of a room left");
+    };
+    Ok(opening.answer(app, peer, serve))
+}
+
 /// `/sync`: a reader that is told what to fetch.
 pub async fn sync(
     State(app): Shared,
@@ -118,7 +140,9 @@ pub async fn sync(
     query: Query,
     opening: Opening,
 ) -> Answer {
-    let feed = Feed::new(&app.hub, query.topics()?, &pass).ok_or_else(|| app.full())?;
+    let feed = Feed::new(&app.hub, query.topics()?, &pass)
+        .await
+        .ok_or_else(|| app.full())?;
     let (stop, ip) = (app.stop.clone(), peer.ip());
     let serve = move |io| async move {
         feed.serve(TokioIo::new(io), ip, stop).await;
@@ -131,17 +155,6 @@ pub async fn sync(
 pub async fn unknown(request: Request) -> Problem {
     let path = request.uri().path();
     Problem::not_found(format!(
-        "there is no socket at {path}: viewers connect to /, hosts to /host, /sync tells of changes"
+        "there is no socket at {path}: viewers connect to /, hosts to /host, a room's people to /parties/{{party}}/{{room}}, /sync tells of changes"
     ))
-}
-
-/// The socket itself, and what arrived behind the request.
-fn wire(upgraded: Upgraded) -> Option<(Wire, Bytes)> {
-    let upgraded = match upgraded.downcast::<TokioIo<Patient<TcpStream>>>() {
-        Ok(Parts { io, read_buf, .. }) => {
-            return Some((Wire::Plain(io.into_inner().into_inner()), read_buf));
-        }
-        Err(other) => other,
-    };
-    tls::wire(upgraded)
 }

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use indexmap::IndexMap;
 use serde::Serialize;
 
 use super::app::App;
 use crate::access::PageLink;
 use crate::hub::TopicEntry;
+use crate::hub::rooms::RoomEntry;
+use crate::state::room::{Actions, Channel, Writers};
 
 /// What `GET /api/status` answers.
 #[derive(Clone, Debug, Serialize)]
@@ -27,6 +30,13 @@ pub struct Status {
     pub default_topic: String,
     /// The topics that have a session.
     pub topics: Vec<TopicStatus>,
+    /// The rooms that somebody uses or that have rows, by name. Absent where no channels are
+    /// declared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rooms: Option<Vec<RoomStatus>>,
+    /// The channels that every room has.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub channels: IndexMap<String, ChannelStatus>,
     /// Whether a host has frozen what viewers see.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub frozen: bool,
@@ -68,6 +78,34 @@ pub struct TopicStatus {
     pub name: String,
 }
 
+/// One room in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RoomStatus {
+    /// Its name: `main/lobby`.
+    pub room: String,
+    /// How many people are connected to it.
+    pub people: usize,
+    /// How many hosts are.
+    pub hosts: usize,
+    /// How many rows each of its channels has.
+    pub rows: IndexMap<String, usize>,
+    /// The topic that shows it, where one of its channels is shown.
+    pub topic: String,
+}
+
+/// What is declared of a channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ChannelStatus {
+    /// The names of all members of a row, the three times last.
+    pub columns: Vec<String>,
+    /// Who decides what an action does.
+    pub actions: Actions,
+    /// Who may ask for one.
+    pub writers: Writers,
+    /// Whether the room's topic shows it.
+    pub show: bool,
+}
+
 impl App {
     /// The daemon's state at a glance.
     pub fn status(&self) -> Status {
@@ -86,6 +124,8 @@ impl App {
             urls: urls.collect(),
             default_topic: hub.default_topic().to_string(),
             topics: self.topics(),
+            rooms: (!hub.channels().is_empty()).then(|| self.rooms()),
+            channels: hub.channels().iter().map(ChannelStatus::of).collect(),
             frozen: hub.is_frozen(),
             frozen_for: hub.frozen(),
             store: hub.store_errors().map(|_| store),
@@ -108,5 +148,40 @@ impl App {
             })
         };
         entries.iter().filter_map(status).collect()
+    }
+
+    fn rooms(&self) -> Vec<RoomStatus> {
+        let status = |room: &Arc<RoomEntry>| {
+            let names = self.hub.channels().keys().cloned();
+            RoomStatus {
+                room: room.name().to_string(),
+                people: room.people(),
+                hosts: room.hosts(),
+                rows: names.zip(room.row_counts()).collect(),
+                topic: room.name().topic().to_string(),
+            }
+        };
+        self.hub.rooms().iter().map(status).collect()
+    }
+}
+
+impl Status {
+    /// How many people are connected, to how many rooms.
+    pub fn people(&self) -> (usize, usize) {
+        let rooms = self.rooms.iter().flatten();
+        let people = rooms.map(|room| room.people).filter(|people| *people > 0);
+        people.fold((0, 0), |(all, rooms), people| (all + people, rooms + 1))
+    }
+}
+
+impl ChannelStatus {
+    fn of((name, channel): (&String, &Channel)) -> (String, ChannelStatus) {
+        let status = ChannelStatus {
+            columns: channel.names().map(str::to_owned).collect(),
+            actions: channel.actions,
+            writers: channel.writers,
+            show: channel.show,
+        };
+        (name.clone(), status)
     }
 }

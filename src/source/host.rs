@@ -18,7 +18,7 @@ use crate::state::name::TopicName;
 use crate::wire::{self, Ack, HostMessage, MessageError, Problem, close};
 
 /// What an envelope may add to a session, in bytes.
-const ENVELOPE: usize = 64 * 1024;
+pub const ENVELOPE: usize = 64 * 1024;
 
 /// A connected host that writes one topic.
 pub struct Host {

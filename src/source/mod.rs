@@ -8,5 +8,6 @@ pub mod file;
 pub mod host;
 pub mod input;
 mod message;
+pub mod room;
 mod socket;
 pub mod stdin;
