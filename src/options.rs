@@ -12,9 +12,10 @@ use indexmap::IndexMap;
 use crate::access::Token;
 pub use crate::access::{AccessOptions, HostToken};
 pub use crate::http::{LinkOptions, Page, TlsFiles};
-pub use crate::hub::{Flow, HubOptions, Limits, MIN_CAPACITY, StoreFailure};
+pub use crate::hub::{Flow, HubOptions, Limits, MIN_CAPACITY, RoomOptions, StoreFailure};
 use crate::state::fields::Field;
 use crate::state::name::TopicName;
+use crate::state::room::{LONGEST_PARTY, check_channel, is_party};
 use crate::state::session::is_member;
 
 /// How a server is set up.
@@ -34,6 +35,8 @@ pub struct Options {
     pub fields: Option<IndexMap<String, Field>>,
     /// JSON Pointers (RFC 6901) to parts of the session that stay on the host.
     pub ignore: Vec<String>,
+    /// Rows that several people edit.
+    pub rooms: RoomOptions,
     /// Who may connect.
     pub access: AccessOptions,
     /// What a stranger cannot exceed.
@@ -42,7 +45,7 @@ pub struct Options {
     pub page: Page,
     /// At which address viewers find this machine.
     pub link: LinkOptions,
-    /// The file that keeps topics across restarts.
+    /// The file that keeps topics and rooms across restarts.
     pub store: Option<PathBuf>,
     /// What happens to changes while the store cannot keep them.
     pub store_failure: StoreFailure,
@@ -82,6 +85,9 @@ pub struct Invalid {
 /// A clock that is asked for a time further ahead may not be able to name it.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// A room grows by what it remembers of its deleted rows.
+const LONGEST_MEMORY: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// The channel is allocated as a whole.
 const MAX_CAPACITY: usize = 65_536;
 
@@ -97,6 +103,7 @@ impl Options {
         for pointer in &self.ignore {
             check_ignored(pointer)?;
         }
+        self.check_rooms()?;
         let advertise = self.link.advertise.as_deref().unwrap_or_default();
         require(
             "link.advertise",
@@ -125,6 +132,7 @@ impl Options {
     fn check_numbers(&self) -> Result<(), Invalid> {
         let (flow, limits) = (&self.flow, &self.limits);
         let frames = usize::try_from(limits.inbound_frames).unwrap_or(usize::MAX);
+        let actions = usize::try_from(limits.actions).unwrap_or(usize::MAX);
         let least = [
             ("flow.capacity", flow.capacity, MIN_CAPACITY),
             ("limits.viewers", limits.viewers, 1),
@@ -133,6 +141,11 @@ impl Options {
             ("limits.topics", limits.topics, 1),
             ("limits.inbound_frames", frames, 1),
             ("limits.inbound_bytes", limits.inbound_bytes, 1),
+            ("limits.rooms", limits.rooms, 1),
+            ("limits.rows", limits.rows, 1),
+            ("limits.row", limits.row, 1024),
+            ("limits.rows_size", limits.rows_size, 1024),
+            ("limits.actions", actions, 1),
             ("limits.session", limits.session, 1024),
             ("limits.in_flight", limits.in_flight, 1024),
             // With less, the HTTP library refuses to start.
@@ -202,6 +215,31 @@ impl Options {
         Ok(())
     }
 
+    fn check_rooms(&self) -> Result<(), Invalid> {
+        let (rooms, option) = (&self.rooms, "rooms.parties");
+        let is_any = !rooms.parties.is_empty();
+        require(option, is_any, "name at least one, like main")?;
+        for name in &rooms.parties {
+            let reason = format_args!(
+                "{name:?} cannot name a party: use 1 to {LONGEST_PARTY} of letters, digits, '_' and '-'"
+            );
+            require(option, is_party(name), reason)?;
+        }
+        let (option, time) = ("rooms.keep_deleted", rooms.keep_deleted);
+        require(option, !time.is_zero(), "give more than zero, like 24h")?;
+        let is_short_enough = time <= LONGEST_MEMORY;
+        require(option, is_short_enough, "a year (8760h) is the longest")?;
+        for (name, channel) in &rooms.channels {
+            let named = |reason| format!("{name}: {reason}");
+            let checked = check_channel(name).and_then(|()| channel.check().map_err(named));
+            checked.map_err(|reason| Invalid {
+                option: "rooms.channels",
+                reason,
+            })?;
+        }
+        Ok(())
+    }
+
     /// What concerns topics.
     pub(crate) fn hub(&self) -> HubOptions {
         HubOptions {
@@ -211,6 +249,7 @@ impl Options {
             flow: self.flow.clone(),
             limits: self.limits.clone(),
             store_failure: self.store_failure,
+            rooms: self.rooms.clone(),
         }
     }
 }
@@ -225,6 +264,7 @@ impl Default for Options {
             flow: Flow::default(),
             fields: None,
             ignore: Vec::new(),
+            rooms: RoomOptions::default(),
             access: AccessOptions::default(),
             limits: Limits::default(),
             page: Page::default(),
@@ -279,6 +319,8 @@ fn check_ignored(pointer: &str) -> Result<(), Invalid> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::json::Kind;
+    use crate::state::room::Channel;
 
     #[test]
     fn what_can_never_be_ignored_is_named() {
@@ -323,5 +365,45 @@ mod tests {
             durable,
             "flow.after_durable: nothing is durable without a store (--store)"
         );
+    }
+    #[test]
+    fn rooms_that_could_not_be_are_named() {
+        let wrong = |set: fn(&mut RoomOptions)| {
+            let mut options = Options::default();
+            set(&mut options.rooms);
+            options.check_values().unwrap_err().to_string()
+        };
+        let none = wrong(|rooms| rooms.parties.clear());
+        assert_eq!(none, "rooms.parties: name at least one, like main");
+        let party = wrong(|rooms| rooms.parties.push("a.b".to_owned()));
+        assert_eq!(
+            party,
+            "rooms.parties: \"a.b\" cannot name a party: use 1 to 126 of letters, digits, '_' and '-'"
+        );
+        let forgetful = wrong(|rooms| rooms.keep_deleted = Duration::ZERO);
+        assert_eq!(
+            forgetful,
+            "rooms.keep_deleted: give more than zero, like 24h"
+        );
+        let long = wrong(|rooms| rooms.keep_deleted = Duration::MAX);
+        assert_eq!(long, "rooms.keep_deleted: a year (8760h) is the longest");
+        let name = wrong(|rooms| drop(rooms.channels.insert("to do".to_owned(), channel("id"))));
+        assert_eq!(
+            name,
+            "rooms.channels: \"to do\" cannot name a channel: use 1 to 64 of letters, digits, '_' and '-'"
+        );
+        // As a program can make it, past `Channel::new`.
+        let column = wrong(|rooms| drop(rooms.channels.insert("todos".to_owned(), channel("key"))));
+        assert_eq!(
+            column,
+            "rooms.channels: todos: the first column has to be id, a string or a number"
+        );
+    }
+
+    fn channel(first: &str) -> Channel {
+        let columns = |name: &str| [(name.to_owned(), Field::of(Kind::String))].into();
+        let mut channel = Channel::new(columns("id")).unwrap();
+        channel.columns = columns(first);
+        channel
     }
 }

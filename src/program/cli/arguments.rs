@@ -11,6 +11,7 @@ use super::failure::Failure;
 use super::flags::{KeyFlags, help_of};
 use super::written::Written;
 use crate::program::config::{Loaded, duration};
+use crate::state::room::RoomName;
 
 /// Shows one machine's live state to every screen in the room
 #[derive(Parser)]
@@ -30,7 +31,7 @@ pub enum Command {
     Serve(ServeArgs),
     /// Serve a moving demo, to see on a phone what onlooker does
     Demo(RunArgs),
-    /// Connect as a viewer and print each frame as a line
+    /// Connect as a viewer, or to a room, and print what comes, line by line
     #[command(after_help = VIEW)]
     View(ViewArgs),
     /// Write to the running daemon, as its host
@@ -130,7 +131,16 @@ pub struct ViewArgs {
     /// Topic to watch [default: the daemon's default topic]
     #[arg(long, value_name = "NAME")]
     pub topic: Option<String>,
-    /// Stop after this many frames [default: until Ctrl-C]
+    /// Room to watch instead: its rows are printed, a line each, then every change
+    #[arg(long, value_name = "PARTY/ROOM", conflicts_with = "topic")]
+    pub room: Option<RoomName>,
+    /// The only channel of the room to print [default: all]
+    #[arg(long, value_name = "NAME", requires = "room")]
+    pub channel: Option<String>,
+    /// Print the room's frames instead, a line of JSON each
+    #[arg(long, requires = "room")]
+    pub json: bool,
+    /// Stop after this many lines [default: until Ctrl-C]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
     #[command(flatten)]
@@ -195,9 +205,9 @@ pub struct QrArgs {
 
 #[derive(Subcommand)]
 pub enum StoreCommand {
-    /// Print every topic, one JSON object per line
+    /// Print every topic, and every row of a room, one JSON object per line
     Export(StoreArgs),
-    /// Put topics into the store, under new revisions; those of the same name are replaced
+    /// Put topics and rows into the store, as new changes; those of the same name or id are replaced
     Import {
         /// NDJSON of an export [default: stdin]
         #[arg(value_name = "FILE")]
@@ -205,7 +215,7 @@ pub enum StoreCommand {
         #[command(flatten)]
         store: StoreArgs,
     },
-    /// Report for every topic whether it is whole, without writing to the file
+    /// Report for every topic and room whether it is whole, without writing to the file
     #[command(after_help = CHECK)]
     Check(StoreArgs),
 }
@@ -313,6 +323,10 @@ Every setting has a flag, a variable (--max-wait: ONLOOKER_MAX_WAIT) and a key i
 (max_wait); a flag takes precedence over a variable, a variable over the file. `onlooker
 config` shows what is in effect. A file named like a command is reached as ./status.
 
+Two things are declared in the file alone: under [fields], the fields that may change without a
+redraw; under [rooms], rooms, with rows that several people edit. `onlooker config --default`
+has an example of both.
+
 On SIGHUP, a daemon with a terminal shuts down cleanly. One without a terminal reloads its
 configuration and certificate, and logs what has changed and what needs a restart.
 Under nohup (on Linux) it does neither.
@@ -332,7 +346,12 @@ const VIEW: &str = "\
 Examples:
   onlooker view
   onlooker view http://192.168.1.20:9876/
-  onlooker view --count 1 | jq .payload";
+  onlooker view --count 1 | jq .payload
+  onlooker view --room main/lobby                      who edits what, row by row
+  onlooker view --room main/lobby --channel todos --json | jq .payload
+
+A row is printed as CHANNEL  ID  NAME=VALUE …, a deleted one as CHANNEL  ID  deleted. Where the
+connection is lost, it is made again, and what has changed meanwhile is printed.";
 
 const PUSH: &str = "\
 Examples:
@@ -361,7 +380,9 @@ const STORE: &str = "\
 Examples:
   onlooker store check --store state.redb
   onlooker store export --store state.redb > backup.ndjson
-  onlooker store import --store state.redb backup.ndjson";
+  onlooker store import --store state.redb backup.ndjson
+
+A line is {\"topic\", \"revision\", \"session\"}, or for a row {\"room\", \"channel\", \"row\"}.";
 
 const CHECK: &str = "\
 Exit codes: 0 whole, 1 damaged or not readable. A daemon that starts with a damaged

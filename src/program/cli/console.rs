@@ -147,7 +147,7 @@ impl<'a> Console<'a> {
     /// Those whose names are shown, or may have to be told.
     async fn viewers(&mut self, status: &Status) -> Vec<ViewerInfo> {
         let is_list = matches!(self.above, Above::Devices(_));
-        match is_list || (1..=ROOM).contains(&status.client_count) {
+        match is_list || (1..=ROOM).contains(&all(status)) {
             true => self.server.viewers().await,
             false => Vec::new(),
         }
@@ -155,7 +155,7 @@ impl<'a> Console<'a> {
 
     /// A page that was reloaded replaces its own older connection: then there are no more than before.
     fn tell_who_joined(&mut self, status: &Status, viewers: &[ViewerInfo]) {
-        if status.client_count > ROOM {
+        if all(status) > ROOM {
             return;
         }
         let before = self.known.len();
@@ -163,7 +163,9 @@ impl<'a> Console<'a> {
         let more = viewers.len().saturating_sub(before);
         let newest: Vec<&ViewerInfo> = viewers.iter().rev().filter(is_new).take(more).collect();
         for viewer in newest.iter().rev() {
-            self.say(&format!("{} joined", viewer.device));
+            let room = viewer.room.iter().map(|room| format!(" {room}"));
+            let room: String = room.collect();
+            self.say(&format!("{} joined{room}", viewer.device));
         }
         self.known = viewers.iter().map(|viewer| viewer.id).collect();
     }
@@ -183,7 +185,8 @@ impl<'a> Console<'a> {
     }
 
     fn status_line(&self, status: &Status, viewers: &[ViewerInfo], size: Size) -> String {
-        let only = viewers.first().filter(|_| status.client_count == 1);
+        let mut devices = viewers.iter().filter(|viewer| viewer.room.is_none());
+        let only = devices.next().filter(|_| status.client_count == 1);
         let facts = status::Facts {
             status,
             device: only.map(|viewer| viewer.device.clone()),
@@ -195,7 +198,7 @@ impl<'a> Console<'a> {
 
     /// Once, when nobody has come.
     fn hint(&mut self, status: &Status) {
-        if status.client_count > 0 {
+        if all(status) > 0 {
             self.first_viewer = None;
         }
         if self
@@ -306,6 +309,11 @@ impl<'a> Console<'a> {
     fn say(&self, text: &str) {
         self.output.say(text);
     }
+}
+
+/// How many are connected, viewers and people of rooms.
+fn all(status: &Status) -> usize {
+    status.client_count + status.people().0
 }
 
 /// Before a panic says what is wrong, the terminal is as it was. If only a task ends by it, the next

@@ -16,6 +16,7 @@ mod ports;
 mod push;
 mod refusal;
 mod reload;
+mod rows;
 mod runtime;
 mod runtime_dir;
 mod serve;

@@ -9,7 +9,7 @@ use tracing::Level;
 use super::arguments::RunArgs;
 use super::failure::Failure;
 use super::streams::print;
-use crate::options::{Options, Page, Source};
+use crate::options::{Options, Page, RoomOptions, Source};
 use crate::program::config::{Loaded, Place, Qr};
 use crate::program::terminal::screen::Screen;
 use crate::program::terminal::{self, banner, log, neutral};
@@ -27,6 +27,8 @@ pub struct Output {
     subject: String,
     /// Those of the sources, which need not have a session yet.
     topics: Vec<TopicName>,
+    /// The party of rooms; what stands for it where there are several. None without rooms.
+    party: Option<String>,
 }
 
 impl Output {
@@ -42,6 +44,7 @@ impl Output {
             qr_wanted: *loaded.place("qr") != Place::Default,
             subject: subject(options),
             topics: source_topics(options),
+            party: party(&options.rooms),
         }
     }
 
@@ -96,7 +99,9 @@ impl Output {
         }
         if before.map(public) != Some(public(&links)) {
             let (page, socket) = public(&links);
-            tracing::info!(page, socket, "serving {}", self.subject);
+            let party = self.party.as_deref();
+            let room = party.map(|party| banner::room_socket(&links, party));
+            tracing::info!(page, socket, room, "serving {}", self.subject);
         }
         let is_new = before.map(|before| &before.page) != Some(&links.page);
         if let Some(code) = self.code(&links).filter(|_| is_new) {
@@ -109,6 +114,7 @@ impl Output {
             subject: &self.subject,
             links,
             topics: &self.topics(server),
+            party: self.party.as_deref(),
             is_guarded: server.host_token().is_some(),
             qr: self.qr,
         };
@@ -137,6 +143,14 @@ impl Output {
 /// host's.
 fn public(links: &Links) -> (&str, &str) {
     (links.page.without_token(), &links.socket)
+}
+
+fn party(rooms: &RoomOptions) -> Option<String> {
+    match rooms.parties.as_slice() {
+        _ if rooms.channels.is_empty() => None,
+        [only] => Some(only.clone()),
+        _ => Some("PARTY".to_owned()),
+    }
 }
 
 /// What is served, in a few words.

@@ -83,8 +83,13 @@ impl Configuration {
                 }
             })
         };
-        let fields = self.begun.settings.options.fields != next.settings.options.fields;
-        let waiting = changed(false).chain(fields.then(|| "[fields]".to_owned()));
+        let (begun, other) = (&self.begun.settings.options, &next.settings.options);
+        let tables = [
+            ("[fields]", begun.fields != other.fields),
+            ("[rooms]", begun.rooms != other.rooms),
+        ];
+        let tables = tables.into_iter().filter(|(_, differs)| *differs);
+        let waiting = changed(false).chain(tables.map(|(name, _)| name.to_owned()));
         let parts: Vec<String> = changed(true)
             .chain(certificate.then(|| "the certificate".to_owned()))
             .chain(waiting.map(|what| format!("{what} needs a restart")))

@@ -28,46 +28,66 @@ pub fn status(args: &StatusArgs) -> Result<(), Failure> {
 
 /// The status for a person.
 fn table(facts: &Value) -> String {
-    let text = |value: &Value| {
-        value
-            .as_str()
-            .map_or_else(|| value.to_string(), str::to_owned)
-    };
-    let devices = facts["clientCount"]
-        .as_u64()
-        .and_then(|count| usize::try_from(count).ok());
+    let number = |value: &Value| value.as_u64().and_then(|count| usize::try_from(count).ok());
+    let rooms = list(&facts["rooms"]);
+    let people = rooms.iter().filter_map(|room| number(&room["people"]));
+    let people = people.filter(|people| *people > 0);
+    let people = people.fold((0, 0), |(all, rooms), people| (all + people, rooms + 1));
+    let people = status::people(people).map(|people| format!(" · {people}"));
     let mut out = format!(
-        "onlooker {} on port {} · {} connected\n",
-        neutral(&text(&facts["version"])),
+        "onlooker {} on port {} · {} connected{}\n",
+        text(&facts["version"]),
         facts["port"],
-        status::devices(devices.unwrap_or(0))
+        status::devices(number(&facts["clientCount"]).unwrap_or(0)),
+        people.unwrap_or_default()
     );
     if let Some(since) = facts["store"]["failingSinceMs"].as_u64() {
         let error = text(&facts["store"]["error"]);
         let since = not_kept_since(since);
-        out.push_str(&format!("  {since} ({})\n", neutral(&error)));
+        out.push_str(&format!("  {since} ({error})\n"));
     }
-    for url in facts["urls"].as_array().into_iter().flatten() {
-        out.push_str(&format!("  {}\n", neutral(&text(url))));
+    for url in list(&facts["urls"]) {
+        out.push_str(&format!("  {}\n", text(url)));
     }
-    let rows = facts["topics"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|topic| {
-            ["topic", "name", "viewers", "revision"]
-                .map(|key| neutral(&text(&topic[key])).into_owned())
-        });
-    let heading = ["TOPIC", "NAME", "VIEWERS", "REVISION"].map(str::to_owned);
-    let rows: Vec<[String; 4]> = std::iter::once(heading).chain(rows).collect();
-    match rows.len() {
-        1 => out.push_str("no session yet\n"),
-        _ => out.push_str(&columns(&rows)),
+    let topic =
+        |topic: &Value| ["topic", "name", "viewers", "revision"].map(|key| text(&topic[key]));
+    let room = |room: &Value| {
+        let rows = room["rows"].as_object().into_iter().flatten();
+        let rows: Vec<String> = rows
+            .map(|(name, rows)| format!("{} {rows}", neutral(name)))
+            .collect();
+        let [name, people, hosts] = ["room", "people", "hosts"].map(|key| text(&room[key]));
+        [name, rows.join(", "), people, hosts]
+    };
+    let topics: Vec<_> = list(&facts["topics"]).iter().map(topic).collect();
+    if topics.is_empty() && rooms.is_empty() {
+        out.push_str("no session yet\n");
     }
+    out.push_str(&columns(["TOPIC", "NAME", "VIEWERS", "REVISION"], topics));
+    out.push_str(&columns(
+        ["ROOM", "ROWS", "PEOPLE", "HOSTS"],
+        rooms.iter().map(room).collect(),
+    ));
     out
 }
 
-fn columns(rows: &[[String; 4]]) -> String {
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn text(value: &Value) -> String {
+    let text = value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned);
+    neutral(&text).into_owned()
+}
+
+/// A table, unless there is nothing in it.
+fn columns(heading: [&str; 4], mut rows: Vec<[String; 4]>) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    rows.insert(0, heading.map(str::to_owned));
     let width = |column: usize| {
         rows.iter()
             .map(|row| row[column].chars().count())
@@ -75,9 +95,9 @@ fn columns(rows: &[[String; 4]]) -> String {
             .unwrap_or(0)
     };
     let widths = [width(0), width(1), width(2)];
-    let line = |[topic, name, viewers, revision]: &[String; 4]| {
+    let line = |[first, second, third, last]: &[String; 4]| {
         let [a, b, c] = widths;
-        format!("{topic:a$}  {name:b$}  {viewers:>c$}  {revision}\n")
+        format!("{first:a$}  {second:b$}  {third:>c$}  {last}\n")
     };
     rows.iter().map(line).collect()
 }
@@ -100,5 +120,22 @@ main   De␛mo        2  17
 ";
         assert_eq!(table(&facts), expected);
         assert!(table(&json!({"topics": []})).ends_with("no session yet\n"));
+    }
+
+    #[test]
+    fn rooms_have_a_table_of_their_own() {
+        let facts = json!({
+            "version": "0.1.0", "port": 9876, "clientCount": 0, "topics": [],
+            "rooms": [
+                {"room": "main/lobby", "people": 2, "hosts": 1, "rows": {"todos": 12, "notes": 0}},
+                {"room": "main/a", "people": 0, "hosts": 0, "rows": {"todos": 1, "notes": 0}},
+            ],
+        });
+        let expected = "onlooker 0.1.0 on port 9876 · no devices connected · 2 people in 1 room
+ROOM        ROWS               PEOPLE  HOSTS
+main/lobby  todos 12, notes 0       2  1
+main/a      todos 1, notes 0        0  0
+";
+        assert_eq!(table(&facts), expected);
     }
 }

@@ -1,6 +1,6 @@
 //! What the commands write to stdout and stderr.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use super::failure::Failure;
 use crate::program::terminal::{Paint, neutral};
@@ -22,6 +22,14 @@ pub fn print(text: &str) -> Result<Printed, Failure> {
     }
 }
 
+/// A frame as it may be printed to stdout: as it came, unless that is a terminal.
+pub fn shown(frame: &str) -> String {
+    match io::stdout().is_terminal() {
+        true => neutral(frame).into_owned(),
+        false => frame.to_owned(),
+    }
+}
+
 /// Writes a line to stderr, which nobody may be reading.
 pub fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{}", neutral(line));
@@ -34,7 +42,7 @@ pub fn tell(text: &str) {
 
 /// The last line of a program that failed.
 pub fn report(failure: &Failure) {
-    let paint = Paint::for_terminal(io::IsTerminal::is_terminal(&io::stderr()));
+    let paint = Paint::for_terminal(io::stderr().is_terminal());
     let word = paint.with("1;31", "error:");
     let _ = writeln!(io::stderr(), "{word} {}", neutral(&failure.text));
 }

@@ -1,4 +1,4 @@
-//! `onlooker view`: a viewer that prints each frame as a line.
+//! `onlooker view`: a viewer that prints each frame as a line, or one of a room's people.
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;
@@ -11,11 +11,12 @@ use tokio_tungstenite::tungstenite::Message;
 use super::arguments::ViewArgs;
 use super::daemon::{Daemon, Refusal, Socket};
 use super::failure::Failure;
+use super::rows::RoomView;
 use super::runtime::block_on;
-use super::streams::{Printed, print, say};
+use super::streams::{Printed, print, say, shown};
 use super::target::Target;
 use crate::access::Token;
-use crate::program::terminal::neutral;
+use crate::program::terminal::Paint;
 use crate::wire::close;
 
 /// The daemon pings every 15 s: after so long without a ping the connection is lost.
@@ -23,15 +24,25 @@ const SILENCE: Duration = Duration::from_secs(45);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
-/// A viewer, and how far it has come.
+/// Whoever watches.
 struct View {
     daemon: Daemon,
+    watched: Watched,
+    /// Lines still to print.
+    left: Option<u64>,
+    pause: Duration,
+}
+
+/// What is watched, and how far that has come.
+enum Watched {
+    Topic(TopicView),
+    Room(RoomView),
+}
+
+struct TopicView {
     /// Path and query of the socket, without `since`.
     path: String,
     since: Option<String>,
-    /// Frames still to print.
-    left: Option<u64>,
-    pause: Duration,
 }
 
 pub fn view(args: ViewArgs) -> Result<(), Failure> {
@@ -57,10 +68,14 @@ impl View {
         if let Some(topic) = &args.topic {
             add(&mut path, "topic", topic);
         }
+        let paint = Paint::for_terminal(io::stdout().is_terminal());
+        let watched = match args.room {
+            Some(room) => Watched::Room(RoomView::new(room, args.channel, args.json, paint)),
+            None => Watched::Topic(TopicView { path, since: None }),
+        };
         Ok(View {
             daemon,
-            path,
-            since: None,
+            watched,
             left: args.count,
             pause: FIRST_PAUSE,
         })
@@ -91,12 +106,11 @@ impl View {
         }
     }
 
-    async fn connect(&self) -> Result<Socket, Refusal> {
-        let mut path = self.path.clone();
-        if let Some(since) = &self.since {
-            add(&mut path, "since", since);
+    async fn connect(&mut self) -> Result<Socket, Refusal> {
+        match &mut self.watched {
+            Watched::Topic(topic) => self.daemon.socket(&topic.path()).await,
+            Watched::Room(room) => room.open(&self.daemon).await,
         }
-        self.daemon.socket(&path).await
     }
 
     /// Why the connection was lost; none once everything asked for is printed.
@@ -117,19 +131,37 @@ impl View {
             };
             // Only a frame shows that the daemon is well: connecting alone may succeed for ever.
             self.pause = FIRST_PAUSE;
-            self.since = revision(&text).or(self.since.take());
-            if self.print(&text)? == Printed::NobodyReads || self.left == Some(0) {
-                return Ok(None);
+            let lines = match &mut self.watched {
+                Watched::Topic(topic) => vec![topic.line(&text)],
+                Watched::Room(room) => room.lines(&text),
+            };
+            for line in lines {
+                if print(&format!("{line}\n"))? == Printed::NobodyReads || !self.goes_on() {
+                    return Ok(None);
+                }
             }
         }
     }
 
-    fn print(&mut self, text: &str) -> Result<Printed, Failure> {
-        self.left = self.left.map(|left| left - 1);
-        match io::stdout().is_terminal() {
-            true => print(&format!("{}\n", neutral(text))),
-            false => print(&format!("{text}\n")),
+    /// A line was printed: whether more are wanted.
+    fn goes_on(&mut self) -> bool {
+        self.left = self.left.map(|left| left.saturating_sub(1));
+        self.left != Some(0)
+    }
+}
+
+impl TopicView {
+    fn path(&self) -> String {
+        let mut path = self.path.clone();
+        if let Some(since) = &self.since {
+            add(&mut path, "since", since);
         }
+        path
+    }
+
+    fn line(&mut self, frame: &str) -> String {
+        self.since = revision(frame).or(self.since.take());
+        shown(frame)
     }
 }
 

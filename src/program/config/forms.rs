@@ -12,6 +12,7 @@ use super::units;
 use crate::access::Token;
 use crate::options::{HostToken, Page, Source, StoreFailure};
 use crate::state::name::TopicName;
+use crate::state::room::{Actions, Writers};
 
 /// How a value is read and shown.
 pub struct Form<T: 'static> {
@@ -47,6 +48,13 @@ pub enum Shape {
     Many,
     /// Without a flag's name, any number.
     Positional,
+}
+
+impl Look {
+    /// Whether its key holds a list.
+    pub fn is_list(&self) -> bool {
+        matches!(self.shape, Shape::Many | Shape::Positional)
+    }
 }
 
 impl<T> Form<T> {
@@ -107,6 +115,7 @@ pub const TOPIC: Form<TopicName> = Form::new(
     |name| text(name.as_str()),
 );
 pub const POINTER: Form<String> = repeated("POINTER");
+pub const PARTY: Form<String> = repeated("NAME");
 pub const ORIGIN: Form<String> = repeated("ORIGIN");
 pub const HOST_NAME: Form<String> = repeated("NAME");
 pub const HOST_AND_PORT: Form<Option<String>> = optional("HOST[:PORT]");
@@ -132,6 +141,15 @@ pub const SITE: Form<Page> = Form::new(
 words!(STORE_FAILURE: StoreFailure = "refuse|serve" {
     "refuse" = StoreFailure::Refuse,
     "serve" = StoreFailure::Serve,
+});
+words!(ACTIONS: Actions = "rows|host|none" {
+    "rows" = Actions::Rows,
+    "host" = Actions::Host,
+    "none" = Actions::None,
+});
+words!(WRITERS: Writers = "host|viewers" {
+    "host" = Writers::Host,
+    "viewers" = Writers::Viewers,
 });
 words!(QR: Qr = "page|ws|none" { "page" = Qr::Page, "ws" = Qr::Ws, "none" = Qr::None });
 words!(LOG_FORMAT: LogFormat = "text|json" {

@@ -88,7 +88,7 @@ keys! {
         topic: TOPIC = options.topic;
         /// Part of the session that stays on the host, as a JSON Pointer like /metadata/ui; may be repeated.
         ignore: [POINTER] = options.ignore;
-        /// File that keeps topics across restarts.
+        /// File that keeps topics and rooms across restarts.
         store: FILE = options.store;
         /// What happens to changes that the store cannot keep: take them back, or show them and keep them later.
         store_failure: STORE_FAILURE = options.store_failure;
@@ -158,6 +158,16 @@ keys! {
         inbound_frames: FRAMES = options.limits.inbound_frames;
         /// Bytes a viewer may send in ten seconds, and in one message.
         inbound_bytes: SIZE = options.limits.inbound_bytes;
+        /// Rooms at a time; any more get 503.
+        max_rooms: COUNT = options.limits.rooms;
+        /// Rows in a room, deleted ones not counted.
+        max_rows: COUNT = options.limits.rows;
+        /// Size of a row, as JSON.
+        max_row: SIZE = options.limits.row;
+        /// Size of the rows of all rooms together, deleted ones among them.
+        max_rows_size: SIZE = options.limits.rows_size;
+        /// Actions that a connection to a room may ask for in ten seconds.
+        max_actions: FRAMES = options.limits.actions;
     }
     "Output" {
         /// Log lines for people, or one JSON object per line.
@@ -198,14 +208,9 @@ impl Key {
         format!("ONLOOKER_{}", self.name.to_uppercase())
     }
 
-    /// Whether it holds a list.
-    pub fn is_list(&self) -> bool {
-        matches!(self.look.shape, Shape::Many | Shape::Positional)
-    }
-
     /// A variable's text as values: the parts of a list are separated by commas.
     pub fn split(&self, text: &str) -> Vec<String> {
-        match self.is_list() {
+        match self.look.is_list() {
             true => text
                 .split(',')
                 .map(str::trim)

@@ -6,8 +6,10 @@ pub mod keys;
 mod nearest;
 mod place;
 mod resolve;
+mod rooms;
 mod settings;
 pub mod show;
+mod text;
 mod units;
 
 pub use forms::Shape;

@@ -1,6 +1,7 @@
 //! Which value of a key takes effect: a flag takes precedence over the environment, the
 //! environment over the file.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::file::File;
@@ -22,6 +23,8 @@ pub struct Loaded {
     /// One per key, in the table's order.
     pub places: Vec<(&'static Key, Place)>,
     pub fields: Place,
+    /// By the paths of what is written under `[rooms]`; empty without such a table.
+    pub rooms: HashMap<String, Place>,
     pub file: Option<PathBuf>,
 }
 
@@ -45,10 +48,12 @@ impl Loaded {
             places.push((key, place));
         }
         let fields = file.and_then(|file| file.fields(&mut settings));
+        let rooms = file.map(|file| file.rooms(&mut settings));
         let mut loaded = Loaded {
             settings,
             places,
             fields: fields.unwrap_or(Place::Default),
+            rooms: rooms.unwrap_or_default(),
             file: file.map(|file| file.path.clone()),
         };
         loaded.join_keys()?;
@@ -59,10 +64,11 @@ impl Loaded {
             let found = key.and_then(|key| Some((key, written(key, flags, env, file)?)));
             match found {
                 Some((key, (place, values))) => refused(key, &place, &values, &reason),
-                None => ConfigError {
-                    place: Place::Default,
-                    text: format!("{option}: {reason}"),
-                },
+                None => {
+                    let place = loaded.rooms.get(option).unwrap_or(&Place::Default).clone();
+                    let text = format!("{place}: {option}: {reason}");
+                    ConfigError { place, text }
+                }
             }
         })?;
         loaded.let_pauses_end();

@@ -3,10 +3,12 @@
 use serde_json::Value as Json;
 use toml::Value;
 
-use super::forms::Shape;
+use super::forms::{ACTIONS, DURATION, PARTY, Shape, WRITERS};
 use super::keys::{KEYS, Key};
 use super::place::Place;
 use super::resolve::Loaded;
+use super::rooms::ROOMS;
+use crate::state::fields::Field;
 
 /// What stands for a token.
 const MASK: &str = "********";
@@ -15,7 +17,8 @@ const MASK: &str = "********";
 pub fn effective(loaded: &Loaded) -> String {
     let keys = loaded.places.iter();
     let keys = keys.map(|(key, place)| (assignment(key, loaded), origin(key, place)));
-    let lines: Vec<(String, String)> = keys.chain(fields(loaded)).collect();
+    let tables = fields(loaded).into_iter().chain(rooms(loaded));
+    let lines: Vec<(String, String)> = keys.chain(tables).collect();
     // The origins line up in one column, except those of very long values.
     let widths = lines.iter().map(|(line, _)| line.chars().count());
     let column = widths.filter(|width| *width < 40).max().unwrap_or(0);
@@ -47,13 +50,67 @@ fn fields(loaded: &Loaded) -> Vec<(String, String)> {
     let Some(fields) = &loaded.settings.options.fields else {
         return Vec::new();
     };
-    let heading = ("\n[fields]".to_owned(), loaded.fields.to_string());
     let lines = fields.iter().map(|(name, field)| {
-        let written = serde_json::to_value(field).unwrap_or_default();
-        let line = format!("{} = {}", bare_or_quoted(name), inline(&written));
+        let line = format!("{} = {}", bare_or_quoted(name), inline(&written(field)));
         (line, String::new())
     });
-    [heading].into_iter().chain(lines).collect()
+    let heading = heading("fields", loaded.fields.to_string());
+    heading.into_iter().chain(lines).collect()
+}
+
+fn rooms(loaded: &Loaded) -> Vec<(String, String)> {
+    if loaded.rooms.is_empty() {
+        return Vec::new();
+    }
+    let rooms = &loaded.settings.options.rooms;
+    let parties = rooms.parties.iter().map(PARTY.show);
+    let values = [
+        ("parties", Value::Array(parties.collect()).to_string()),
+        (
+            "keep_deleted",
+            (DURATION.show)(&rooms.keep_deleted).to_string(),
+        ),
+    ];
+    let mut lines = table(loaded, ROOMS, &values);
+    for (name, channel) in &rooms.channels {
+        let columns = channel.columns.iter();
+        let columns = columns.map(|(name, column)| (name.clone(), written(column)));
+        let values = [
+            ("columns", inline(&columns.collect())),
+            ("actions", (ACTIONS.show)(&channel.actions).to_string()),
+            ("writers", (WRITERS.show)(&channel.writers).to_string()),
+            ("show", channel.show.to_string()),
+        ];
+        lines.extend(table(loaded, &format!("{ROOMS}.channels.{name}"), &values));
+    }
+    lines
+}
+
+/// A table of `[rooms]`, by its path.
+fn table(loaded: &Loaded, path: &str, values: &[(&str, String)]) -> Vec<(String, String)> {
+    let place = |path: &str| {
+        let place = loaded.rooms.get(path);
+        place.unwrap_or(&Place::Default).to_string()
+    };
+    let lines = values.iter().map(|(key, value)| {
+        let line = format!("{key} = {value}");
+        (line, place(&format!("{path}.{key}")))
+    });
+    let heading = heading(path, place(path));
+    heading.into_iter().chain(lines).collect()
+}
+
+/// After an empty line.
+fn heading(path: &str, origin: String) -> [(String, String); 2] {
+    [Default::default(), (format!("[{path}]"), origin)]
+}
+
+/// Without bounds, a field is its type.
+fn written(field: &Field) -> Json {
+    match *field == Field::of(field.kind) {
+        true => Json::from(field.kind.to_string()),
+        false => serde_json::to_value(field).unwrap_or_default(),
+    }
 }
 
 /// A JSON value as TOML on one line.
@@ -104,8 +161,7 @@ pub fn template() -> String {
             key.default()
         ));
     }
-    out.push_str(FIELDS);
-    out
+    out + FIELDS + ROOMS_DECLARED
 }
 
 const HEAD: &str = "\
@@ -132,6 +188,27 @@ const FIELDS: &str = "
 # speed = { type = \"number\", min = 0, max = 5, step = 0.1, label = \"Speed\" }
 # color = { type = \"string\", options = [\"red\", \"green\", \"blue\"] }
 # running = \"boolean\"
+";
+
+const ROOMS_DECLARED: &str = "
+# ---- Rooms ----
+
+# Rows that several people edit, at /parties/PARTY/ROOM: which parties may have rooms, and for how
+# long deleted rows are remembered, for people who were away. Every room has the channels that are
+# declared here; without any there are no rooms.
+# [rooms]
+# parties = [\"main\"]
+# keep_deleted = \"24h\"
+
+# A channel's rows have these columns, id first, each declared like a field. actions: who decides
+# what an action does, rows (the daemon itself), host, or none (only the host writes). writers: who
+# may ask for one, host (who shows the host token) or viewers (who may watch). With show, the rows
+# are in the topic PARTY.ROOM as well.
+# [rooms.channels.todos]
+# columns = { id = \"string\", text = \"string\", completed = \"number\" }
+# actions = \"rows\"
+# writers = \"host\"
+# show = false
 ";
 
 /// A sentence as comment lines of at most `width` characters.

@@ -4,7 +4,8 @@ use std::time::Duration;
 use super::file::File;
 use super::keys::{KEYS, Key};
 use super::*;
-use crate::options::{HostToken, Page, Source};
+use crate::options::{HostToken, Page, RoomOptions, Source};
+use crate::state::room::{Actions, Channel, Writers};
 
 fn nothing(_: &Key) -> Option<Vec<String>> {
     None
@@ -198,6 +199,222 @@ fn a_wrong_field_names_its_line() {
     assert!(fault("fields = 3").starts_with("etc/onlooker.toml:1: fields: give a table"));
 }
 
+/// Below `[rooms.channels.todos]` in the tests of a channel.
+const COLUMNS: &str = "columns = { id = \"string\", text = \"string\" }";
+
+fn rooms(text: &str) -> RoomOptions {
+    file(text).unwrap().settings.options.rooms
+}
+
+#[test]
+fn rooms_are_declared_in_a_table_of_their_own() {
+    let declared = rooms(
+        "[rooms]\nparties = [\"main\", \"stage-2\"]\nkeep_deleted = \"48h\"\n\
+         [rooms.channels.todos]\n\
+         columns = { id = \"string\", text = \"string\", age = { type = \"number\", min = 0 } }\n\
+         actions = \"host\"\nwriters = \"viewers\"\nshow = true\n\
+         [rooms.channels.people.columns]\nid = \"number\"\nname = \"string\"",
+    );
+    assert_eq!(declared.parties, ["main", "stage-2"]);
+    assert_eq!(declared.keep_deleted, Duration::from_secs(48 * 60 * 60));
+    let names: Vec<&String> = declared.channels.keys().collect();
+    assert_eq!(names, ["todos", "people"]);
+    let todos = &declared.channels["todos"];
+    assert!(todos.names().eq([
+        "id",
+        "text",
+        "age",
+        "created_at",
+        "updated_at",
+        "deleted_at"
+    ]));
+    assert_eq!(todos.columns["age"].min, Some(0.0));
+    assert_eq!(
+        (todos.actions, todos.writers, todos.show),
+        (Actions::Host, Writers::Viewers, true)
+    );
+    let people = &declared.channels["people"];
+    assert_eq!(Channel::new(people.columns.clone()).as_ref(), Ok(people));
+}
+
+#[test]
+fn without_a_word_about_rooms_there_are_none() {
+    assert_eq!(rooms(""), RoomOptions::default());
+    assert_eq!(rooms("[rooms]"), RoomOptions::default());
+    assert!(rooms("").channels.is_empty());
+    let silent = show::effective(&file("").unwrap());
+    assert!(!silent.contains("[rooms"), "{silent}");
+}
+
+#[test]
+fn a_wrong_room_names_its_line_and_the_way_out() {
+    let long = format!("[rooms]\nparties = [\"{}\"]", "x".repeat(127));
+    for (text, told) in [
+        ("rooms = 3", "1: rooms: give a table, like [rooms] and "),
+        (
+            "[rooms]\npartys = [\"main\"]",
+            "2: unknown key \"partys\": the nearest known one is \"parties\"",
+        ),
+        (
+            "[rooms]\n[rooms.todos]",
+            "2: unknown key \"todos\": a channel is declared under [rooms.channels.todos]",
+        ),
+        (
+            "[rooms]\nparties = [\"a.b\"]",
+            "2: rooms.parties: \"a.b\" cannot name a party: use 1 to 126 of letters, digits, '_' and '-'",
+        ),
+        (&long, "2: rooms.parties: \"xxx"),
+        ("[rooms]\nparties = [\"\"]", "2: rooms.parties: \"\" cannot"),
+        (
+            "[rooms]\nparties = []",
+            "2: rooms.parties: name at least one, like main",
+        ),
+        (
+            "[rooms]\nparties = [true]",
+            "2: rooms.parties: expected a string or an integer, got true or false",
+        ),
+        (
+            "[rooms]\n\nkeep_deleted = 24",
+            "3: rooms.keep_deleted = 24: give a whole number and a unit, like ",
+        ),
+        (
+            "[rooms]\nkeep_deleted = \"0s\"",
+            "2: rooms.keep_deleted: give more than zero, like 24h",
+        ),
+        (
+            "[rooms]\nkeep_deleted = \"9000h\"",
+            "2: rooms.keep_deleted: a year (8760h) is the longest",
+        ),
+        (
+            "[rooms]\nchannels = [\"todos\"]",
+            "2: rooms.channels: give a table, like [rooms.channels.todos]",
+        ),
+        (
+            "[rooms.channels]\n\"to do\" = {}",
+            "2: rooms.channels: \"to do\" cannot name a channel: use 1 to 64 of letters, digits, '_' and '-'",
+        ),
+    ] {
+        let fault = fault(text);
+        let told = format!("etc/onlooker.toml:{told}");
+        assert!(fault.starts_with(&told), "{fault}, not {told}");
+    }
+}
+
+#[test]
+fn a_wrong_channel_names_its_line_and_the_way_out() {
+    let columns = |columns: &str| format!("columns = {{ {columns} }}");
+    for (line, told) in [
+        (
+            "".to_owned(),
+            "2: rooms.channels.todos: has no columns: give columns = { id = \"string\", ",
+        ),
+        (
+            "columns = [\"id\"]".to_owned(),
+            "3: rooms.channels.todos.columns: give a table, like { id = ",
+        ),
+        (
+            columns(""),
+            "3: rooms.channels.todos.columns: the first column has to be id, a string or a number",
+        ),
+        (
+            columns("text = \"string\", id = \"string\""),
+            "3: rooms.channels.todos.columns: the first column has to be id, a string or a number",
+        ),
+        (
+            columns("id = \"boolean\""),
+            "3: rooms.channels.todos.columns: the first column has to be id, a string or a number",
+        ),
+        (
+            columns("id = \"string\", updated_at = \"number\""),
+            "3: rooms.channels.todos.columns: updated_at is in every row already: leave it out",
+        ),
+        (
+            columns("id = \"string\", text = \"text\""),
+            "3: rooms.channels.todos.columns.text: expected number, string, ",
+        ),
+        (
+            columns("id = \"string\", age = { type = \"number\", min = 2, max = 1 }"),
+            "3: rooms.channels.todos.columns.age: min 2 is above max 1",
+        ),
+        (
+            format!("{COLUMNS}\nactions = \"row\""),
+            "4: rooms.channels.todos.actions = row: give one of rows, host, none",
+        ),
+        (
+            format!("{COLUMNS}\nwriters = \"all\""),
+            "4: rooms.channels.todos.writers = all: give one of host, viewers",
+        ),
+        (
+            format!("{COLUMNS}\nwriters = [\"host\"]"),
+            "4: rooms.channels.todos.writers: expected one value, got a list",
+        ),
+        (
+            format!("{COLUMNS}\nshow = \"yes\""),
+            "4: rooms.channels.todos.show = yes: give true or false",
+        ),
+        (
+            format!("{COLUMNS}\nwriter = \"host\""),
+            "4: unknown key \"writer\": the nearest known one is \"writers\"",
+        ),
+    ] {
+        let fault = fault(&format!("port = 1\n[rooms.channels.todos]\n{line}"));
+        let told = format!("etc/onlooker.toml:{told}");
+        assert!(fault.starts_with(&told), "{fault}, not {told}");
+    }
+    assert!(fault("[room]").contains("the nearest known one is \"rooms\""));
+}
+
+#[test]
+fn the_effective_rooms_name_their_places_and_can_be_read_again() {
+    let text = format!(
+        "[rooms]\nkeep_deleted = \"2h\"\n[rooms.channels.todos]\n{COLUMNS}\nshow = true\n\
+         [rooms.channels.b]\ncolumns = {{ id = \"number\", z = {{ type = \"string\", options = [\"x\"] }}, \"a b\" = \"boolean\" }}"
+    );
+    let shown = show::effective(&file(&text).unwrap());
+    let (_, tables) = shown.split_once("\n\n").unwrap();
+    let lines = tables.lines().map(|line| match line.split_once("  #") {
+        Some((line, place)) => format!("{} #{place}", line.trim_end()),
+        None => line.to_owned(),
+    });
+    let lines: Vec<String> = lines.collect();
+    let expected = "\
+[rooms] # etc/onlooker.toml:1
+parties = [\"main\"] # default
+keep_deleted = \"2h\" # etc/onlooker.toml:2
+
+[rooms.channels.todos] # etc/onlooker.toml:3
+columns = { id = \"string\", text = \"string\" } # etc/onlooker.toml:4
+actions = \"rows\" # default
+writers = \"host\" # default
+show = true # etc/onlooker.toml:5
+
+[rooms.channels.b] # etc/onlooker.toml:6
+columns = { id = \"number\", z = { type = \"string\", options = [\"x\"] }, \"a b\" = \"boolean\" } # etc/onlooker.toml:7
+actions = \"rows\" # default
+writers = \"host\" # default
+show = false # default";
+    assert_eq!(lines, expected.lines().collect::<Vec<_>>(), "{shown}");
+    assert_eq!(rooms(&shown), rooms(&text));
+}
+
+#[test]
+fn the_commented_rooms_are_the_defaults_with_a_channel() {
+    let template = show::template();
+    let (_, declared) = template.split_once("# ---- Rooms ----").unwrap();
+    let is_code = |line: &&str| line.starts_with('[') || line.contains(" = ");
+    let lines = declared.lines().filter_map(|line| line.strip_prefix("# "));
+    let text: Vec<&str> = lines.filter(is_code).collect();
+    let rooms = rooms(&text.join("\n"));
+    let columns = rooms.channels["todos"].columns.clone();
+    let todos = ("todos".to_owned(), Channel::new(columns).unwrap());
+    let expected = RoomOptions {
+        channels: [todos].into(),
+        ..RoomOptions::default()
+    };
+    assert_eq!(rooms, expected);
+    assert_eq!(text.len(), 8, "{text:?}");
+}
+
 #[test]
 fn paths_are_relative_to_the_file() {
     let loaded =
@@ -262,6 +479,10 @@ fn values_that_could_not_work_are_refused() {
         "topic = \"a/b\"",
         "qr = \"yes\"",
         "log_format = \"xml\"",
+        "max_rooms = 0",
+        "max_rows = 0",
+        "max_row = \"1023B\"",
+        "max_actions = 0",
     ] {
         assert!(fault(wrong).starts_with("etc/onlooker.toml:1: "), "{wrong}");
     }

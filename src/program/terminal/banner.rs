@@ -22,6 +22,8 @@ pub struct Found<'a> {
     pub links: &'a Links,
     /// Topics besides the default one.
     pub topics: &'a [TopicName],
+    /// The party of the rooms, if there are rooms.
+    pub party: Option<&'a str>,
     /// Whether the host link carries a token.
     pub is_guarded: bool,
     /// What the code leads to.
@@ -175,14 +177,18 @@ impl Sheet {
             true => "host panel, keep it to yourself",
             false => "host panel, for whoever is on this machine",
         };
+        let room = found.party.map(|party| room_socket(links, party));
+        let sockets = match room {
+            Some(_) => "socket, and a room's",
+            None => "socket",
+        };
+        let mut socket_links = vec![plain(&links.socket)];
+        socket_links.extend(room.as_deref().map(plain));
+        let most = socket_links.len() * usize::from(self.socket);
         let parts = [
             Part::new(scan(Qr::Page, "open"), 1, [page]),
             Part::new("topics", self.topics, topics),
-            Part::new(
-                scan(Qr::Ws, "socket"),
-                usize::from(self.socket),
-                [plain(&links.socket)],
-            ),
+            Part::new(scan(Qr::Ws, sockets), most, socket_links),
             Part::new("other addresses", self.addresses, candidates),
             Part::new(warning, 1, [plain(&links.host)]),
         ];
@@ -271,6 +277,11 @@ fn join(code: &qr::Drawing, column: &[String]) -> Vec<String> {
     (0..code.lines.len().max(column.len())).map(row).collect()
 }
 
+/// Where people connect to a room.
+pub fn room_socket(links: &Links, party: &str) -> String {
+    format!("{}/parties/{party}/ROOM", links.socket)
+}
+
 /// What the code leads to.
 pub fn target(links: &Links, qr: Qr) -> Option<&str> {
     match qr {
@@ -350,6 +361,7 @@ mod tests {
             subject: "state\x1b[2J.json",
             links,
             topics: &topics,
+            party: None,
             is_guarded: true,
             qr: Qr::Page,
         };
@@ -431,6 +443,34 @@ mod tests {
     }
 
     #[test]
+    fn where_there_are_rooms_it_is_told_where_people_connect() {
+        let (links, room) = (links("", 1), "ws://192.168.1.20:9876/parties/main/ROOM");
+        let of_size = |(columns, rows)| {
+            let found = Found {
+                subject: "a",
+                links: &links,
+                topics: &["b".parse().unwrap()],
+                party: Some("main"),
+                is_guarded: true,
+                qr: Qr::Page,
+            };
+            text(&found, Size { columns, rows }, Paint { on: false })
+        };
+        let usual = of_size((80, 24));
+        assert!(usual.lines().count() < 24, "{usual}");
+        for part in ["socket, and a room's", room, "▀▀▀▀▀▀▀", "tun0", "topic=b"] {
+            assert!(usual.contains(part), "{part} in\n{usual}");
+        }
+        // Whole, or not there.
+        let small = of_size((60, 7));
+        assert!(
+            !small.contains("/parties") || small.contains(room),
+            "{small}"
+        );
+        assert!(!of_size((60, 4)).contains("/parties"));
+    }
+
+    #[test]
     fn only_what_may_have_room_is_written() {
         let written = std::cell::Cell::new(0);
         let write = |at| {
@@ -444,6 +484,7 @@ mod tests {
             subject: "a",
             links: &links,
             topics: &topics,
+            party: None,
             is_guarded: false,
             qr: Qr::Page,
         };
@@ -486,6 +527,7 @@ mod tests {
             subject: "a",
             links: &links,
             topics: &[],
+            party: None,
             is_guarded: false,
             qr: Qr::None,
         };

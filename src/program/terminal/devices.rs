@@ -79,7 +79,7 @@ pub fn lines(
 /// How wide the columns are.
 struct Widths {
     device: usize,
-    topic: usize,
+    place: usize,
     address: usize,
 }
 
@@ -93,7 +93,7 @@ impl Widths {
         };
         Widths {
             device: widest(|viewer| &viewer.device),
-            topic: widest(|viewer| &viewer.topic),
+            place: widest(place),
             address: widest(|viewer| &viewer.address),
         }
     }
@@ -105,10 +105,15 @@ impl Widths {
             "{}  {}  {}  {}",
             column(&viewer.device, self.device),
             fit::column(&lag(viewer), 13),
-            column(&viewer.topic, self.topic),
+            column(place(viewer), self.place),
             column(&viewer.address, self.address).trim_end(),
         )
     }
+}
+
+/// The room that it is in, or the topic that it watches.
+fn place(viewer: &ViewerInfo) -> &str {
+    viewer.room.as_deref().unwrap_or(&viewer.topic)
 }
 
 /// `up to date`, `340 ms behind`, `3 s behind`.
@@ -127,6 +132,7 @@ mod tests {
 
     fn viewer(id: u64, device: &str, behind_ms: u64) -> ViewerInfo {
         ViewerInfo {
+            room: None,
             id,
             topic: "main".to_owned(),
             device: device.to_owned(),
@@ -164,6 +170,21 @@ mod tests {
         assert!(lines[2].contains("x sends"));
         assert_eq!(lag(&viewer(1, "", 340)), "340 ms behind");
         assert_eq!(lag(&viewer(1, "", 240_000)), "4 min behind");
+    }
+
+    #[test]
+    fn a_person_is_in_its_room() {
+        let person = ViewerInfo {
+            room: Some("main/lobby".to_owned()),
+            topic: "main.lobby".to_owned(),
+            ..viewer(1, "iPad", 0)
+        };
+        let lines = shown(
+            &[person, viewer(2, "wscat", 0)],
+            Selected::default(),
+            (80, 10),
+        );
+        assert_eq!(lines[0], "▸ iPad   up to date     main/lobby  192.168.1.7");
     }
 
     #[test]

@@ -40,11 +40,14 @@ fn parts(facts: &Facts) -> Vec<String> {
         parts.push(format!("frozen: viewers see the state of {}", ago(since)));
         parts.extend(facts.keys.then(|| "space lets go".to_owned()));
     }
-    let device = facts
-        .device
-        .as_deref()
-        .map(|name| neutral(name).into_owned());
-    parts.push(device.unwrap_or_else(|| devices(status.client_count)));
+    let people = people(status.people());
+    let has_people = people.is_some();
+    if let Some(name) = &facts.device {
+        parts.push(neutral(name).into_owned());
+    } else if status.client_count > 0 || !has_people {
+        parts.push(devices(status.client_count));
+    }
+    parts.extend(people);
     let store = status.store.as_ref();
     let failing = store.and_then(|store| store.failing_since_ms);
     parts.extend(failing.map(not_kept_since));
@@ -55,8 +58,8 @@ fn parts(facts: &Facts) -> Vec<String> {
     let is_default = |topic: &&TopicStatus| topic.topic == status.default_topic;
     match topics.iter().find(is_default).or(topics.first()) {
         Some(topic) if facts.revision => parts.push(format!("revision {}", topic.revision)),
-        Some(_) => {}
-        None => parts.push("no session yet".to_owned()),
+        None if !has_people => parts.push("no session yet".to_owned()),
+        _ => {}
     }
     parts.extend(
         status
@@ -75,6 +78,19 @@ pub fn devices(count: usize) -> String {
     }
 }
 
+/// `3 people in 2 rooms`; nothing where there are none.
+pub fn people((people, rooms): (usize, usize)) -> Option<String> {
+    let rooms = match rooms {
+        1 => "1 room".to_owned(),
+        rooms => format!("{rooms} rooms"),
+    };
+    match people {
+        0 => None,
+        1 => Some(format!("1 person in {rooms}")),
+        people => Some(format!("{people} people in {rooms}")),
+    }
+}
+
 /// `3 s ago`.
 pub fn ago(since: Duration) -> String {
     match since.as_secs() {
@@ -89,7 +105,7 @@ pub fn ago(since: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::StoreStatus;
+    use crate::http::{RoomStatus, StoreStatus};
 
     fn topic(name: &str, revision: &str) -> TopicStatus {
         TopicStatus {
@@ -109,6 +125,8 @@ mod tests {
             urls: Vec::new(),
             default_topic: "main".to_owned(),
             topics: Vec::new(),
+            rooms: None,
+            channels: Default::default(),
             frozen: false,
             frozen_for: None,
             store: None,
@@ -159,6 +177,35 @@ mod tests {
     #[test]
     fn the_line_of_a_daemon_that_waits() {
         assert_eq!(line(&facts(&status()), 80), "no devices · no session yet");
+    }
+
+    fn room(name: &str, people: usize) -> RoomStatus {
+        RoomStatus {
+            room: name.to_owned(),
+            people,
+            hosts: 0,
+            rows: Default::default(),
+            topic: String::new(),
+        }
+    }
+
+    #[test]
+    fn people_are_counted_with_their_rooms() {
+        let mut status = status();
+        status.rooms = Some(vec![
+            room("main/a", 2),
+            room("main/b", 0),
+            room("main/c", 1),
+        ]);
+        assert_eq!(line(&facts(&status), 80), "3 people in 2 rooms");
+        status.client_count = 2;
+        status.topics = vec![topic("main", "17")];
+        let expected = "2 devices · 3 people in 2 rooms";
+        assert_eq!(line(&facts(&status), 80), expected);
+        status.rooms = Some(vec![room("main/a", 1)]);
+        assert_eq!(line(&facts(&status), 80), "2 devices · 1 person in 1 room");
+        status.rooms = Some(Vec::new());
+        assert_eq!(line(&facts(&status), 80), "2 devices");
     }
 
     #[test]
