@@ -5,6 +5,7 @@ import { createChanges } from "./changes.js";
 import { connectionLine } from "./connection.js";
 import { createControls } from "./controls.js";
 import { byId, clock, counted, h, setText } from "./dom.js";
+import { createRooms } from "./rooms.js";
 import { createRoster } from "./roster.js";
 import { pageTopic, watch } from "./watch.js";
 
@@ -35,6 +36,7 @@ let link = "";
 const showLink = connectionLine(byId("connection"), () => {});
 const controls = createControls(byId("controls"), (topic) => (field, value) => api("PUT", `${topicPath(topic)}/config/${encodeURIComponent(field)}`, { value }));
 const showRoster = createRoster(byId("viewers"), disconnect);
+const showRooms = createRooms(byId("rooms"));
 const refreshChanges = createChanges(byId("changes"), byId("no-changes"), sourceId, fetchChanges);
 const statuses = createOrder();
 const projector = byId("projector", HTMLDialogElement);
@@ -151,13 +153,19 @@ async function loadStatus() {
   return ok;
 }
 
-/** @param {{ defaultTopic: string, urls: string[], topics: { topic: string }[], frozen?: boolean }} status */
+/** @param {{ defaultTopic: string, urls: string[], topics: { topic: string }[], rooms?: import("./rooms.js").Room[], channels?: import("./rooms.js").Channels, frozen?: boolean }} status */
 function takeStatus(status) {
   defaultTopic = status.defaultTopic;
   urls = status.urls.length > 0 ? status.urls : [location.origin];
   byId("next-address").hidden = urls.length < 2;
   topicsWithSession = status.topics.map((entry) => entry.topic);
   showFrozen(status.frozen === true);
+  const { rooms = [], channels = {} } = status;
+  byId("rooms-card").hidden = !status.rooms;
+  byId("no-rooms").hidden = rooms.length > 0;
+  setText(byId("room-count"), String(rooms.length));
+  setText(byId("roster-name"), status.rooms ? "Viewers and people" : "Viewers");
+  showRooms(rooms, channels, new URL(urls[0]).hash);
 }
 
 function showTopics() {

@@ -2,7 +2,7 @@
 
 import { bytesText, durationText, h, setText } from "./dom.js";
 
-/** @typedef {{ id: number, topic: string, device: string, address: string, connectedMs: number, revision: string | null, current: boolean, behindMs: number, bytes: number }} Onlooker */
+/** @typedef {{ id: number, topic: string, room?: string, device: string, address: string, connectedMs: number, revision: string | null, current: boolean, behindMs: number, bytes: number }} Onlooker */
 
 /**
  * @param {HTMLElement} list
@@ -46,11 +46,13 @@ function createEntry(viewer, onDisconnect) {
     /** @param {Onlooker} next @param {boolean} manyTopics */
     update(next, manyTopics) {
       setText(device, next.device || "unknown device");
-      setText(state, next.behindMs > 0 ? `${durationText(Math.max(1000, next.behindMs))} behind` : "up to date");
-      state.dataset.current = String(next.behindMs === 0);
+      const isBehind = next.behindMs > 0 || (next.room !== undefined && !next.current);
+      const by = next.behindMs > 0 ? `${durationText(Math.max(1000, next.behindMs))} ` : "";
+      setText(state, isBehind ? `${by}behind` : "up to date");
+      state.dataset.current = String(!isBehind);
       setText(address, next.address);
-      topic.hidden = !manyTopics;
-      setText(topic, next.topic);
+      topic.hidden = !manyTopics && next.room === undefined;
+      setText(topic, next.room === undefined ? next.topic : `in ${next.room}`);
       setText(since, `for ${durationText(next.connectedMs)}`);
       setText(bytes, bytesText(next.bytes));
       button.setAttribute("aria-label", `Disconnect ${next.device || "this viewer"} at ${next.address}`);

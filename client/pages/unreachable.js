@@ -15,6 +15,7 @@ const PATIENCE = 4_000;
  * @property {number} watch status of a request that needs the right to watch, and room
  * @property {string} detail what the host said when it refused that
  * @property {string[] | null} topics those that exist; null if they may not be read
+ * @property {string[]} rooms the topics of those rooms that the host lists, also of those that are not shown
  * @property {boolean} check whether the host has a page that checks the connection
  */
 
@@ -39,11 +40,11 @@ export async function probe(topic, token) {
   const headers = token ? { authorization: `Bearer ${token}` } : undefined;
   const address = location.host;
   const health = await request("/healthz");
-  const nothing = { address, topic, online: navigator.onLine, health: health.status, ours: false, watch: 0, detail: "", topics: null, check: false };
+  const nothing = { address, topic, online: navigator.onLine, health: health.status, ours: false, watch: 0, detail: "", topics: null, rooms: [], check: false };
   if (health.text !== "ok\n") return nothing;
   const [watch, check] = await Promise.all([request("/sync", { headers }), request("/check", { method: "HEAD" })]);
-  const topics = watch.status === 200 ? topicsOf(await request("/api/status", { headers })) : null;
-  return { ...nothing, ours: true, watch: watch.status, detail: detailOf(watch), topics, check: check.status === 200 };
+  const known = watch.status === 200 ? topicsOf(await request("/api/status", { headers })) : {};
+  return { ...nothing, ...known, ours: true, watch: watch.status, detail: detailOf(watch), check: check.status === 200 };
 }
 
 /** @typedef {{ status: number, text: string }} Answer of a stream only the status; 0: none came */
@@ -73,10 +74,17 @@ function detailOf({ status, text }) {
   return status >= 400 ? String(parse(text)?.detail ?? "") : "";
 }
 
-/** @param {Answer} answer the daemon's status, which names only topics with a session @returns {string[] | null} */
+/** @typedef {{ defaultTopic: string, topics: { topic: string }[], rooms?: { topic: string }[], channels?: import("./rooms.js").Channels }} Status */
+
+/** @param {Answer} answer the daemon's status, which names only topics with a session @returns {Partial<Tried>} */
 function topicsOf({ text }) {
+  /** @type {Status | null} */
   const status = parse(text);
-  return status && [...new Set([status.defaultTopic, ...status.topics.map((/** @type {{ topic: string }} */ entry) => entry.topic)])];
+  if (!status) return {};
+  const rooms = (status.rooms ?? []).map((room) => room.topic);
+  const isShown = Object.values(status.channels ?? {}).some((channel) => channel.show);
+  const topics = [status.defaultTopic, ...status.topics.map((entry) => entry.topic), ...(isShown ? rooms : [])];
+  return { topics: [...new Set(topics)], rooms };
 }
 
 /**
@@ -102,7 +110,7 @@ export function explain(tried) {
   }
   if (topic && topics && !topics.includes(topic)) {
     said.push({ ok: false, text: `The host has no topic “${topic}” (status 404).` });
-    return { ...explanation, ...lost(topics), topics };
+    return { ...explanation, ...lost(tried, topics) };
   }
   said.push({ ok: false, text: "The live connection (a WebSocket) to the same address did not open." });
   return { ...explanation, ...filtered() };
@@ -154,10 +162,16 @@ function quoted(detail) {
   return detail ? [{ what: "The host says:", how: detail }] : [];
 }
 
-/** @param {string[]} topics */
-function lost(topics) {
+/** @param {Tried} tried @param {string[]} topics those that exist */
+function lost({ topic, rooms }, topics) {
   const how = topics.length > 0 ? "Choose one of those that exist, or wait: this page connects once the host writes to it." : "Wait: this page connects once the host writes to it.";
-  return { title: "The host has no such topic", advice: [{ what: "A mistyped or deleted topic?", how }] };
+  const advice = [{ what: "A mistyped or deleted topic?", how }];
+  const meant = rooms.filter((room) => room.endsWith(`.${topic}`));
+  const hidden = { what: "A room, PARTY.ROOM?", how: "It is shown only where one of its channels has show = true in the host’s configuration." };
+  const first = meant.filter((room) => topics.includes(room));
+  if (topic.includes(".") || meant.length > first.length) advice.push(hidden);
+  if (first.length > 0) advice.unshift({ what: "A room?", how: `Its topic begins with its party: ${first.join(", ")}.` });
+  return { title: "The host has no such topic", advice, topics: [...new Set([...first, ...topics])] };
 }
 
 function filtered() {
