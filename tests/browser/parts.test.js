@@ -140,7 +140,7 @@ test("an answer that was overtaken is not taken", () => {
 });
 
 test("each way of not connecting is told from the others, with something to try", () => {
-  const tried = { address: "192.168.1.20:9876", topic: "", online: true, health: 200, ours: true, watch: 200, detail: "", topics: ["main"], check: true };
+  const tried = { address: "192.168.1.20:9876", topic: "", online: true, health: 200, ours: true, watch: 200, detail: "", topics: ["main"], rooms: [], check: true };
   /** @type {[Partial<import("../../client/pages/unreachable.js").Tried>, RegExp, RegExp][]} */
   const table = [
     [{ health: 0, ours: false, check: false }, /^Nothing answers at 192\.168\.1\.20:9876/, /guest network/],
@@ -150,6 +150,9 @@ test("each way of not connecting is told from the others, with something to try"
     [{ watch: 429, topics: null }, /scan its code/, /Too many wrong tokens/],
     [{ watch: 503, topics: null, detail: "10 viewers are connected already (--max-viewers)" }, /full/, /--max-viewers/],
     [{ topic: "scene" }, /no such topic/, /Choose/],
+    [{ topic: "main.list" }, /no such topic/, /show = true/],
+    [{ topic: "list", rooms: ["main.list"] }, /no such topic/, /show = true/],
+    [{ topic: "list", rooms: ["main.list"], topics: ["main", "main.list"] }, /no such topic/, /begins with its party: main\.list/],
     [{}, /live connection does not/, /WebSocket/],
     [{ topic: "main" }, /live connection does not/, /WebSocket/],
   ];
@@ -161,6 +164,8 @@ test("each way of not connecting is told from the others, with something to try"
     assert.ok(explanation.advice.every(({ what, how }) => what && how), "each with one thing to try");
   }
   assert.deepEqual(explain({ ...tried, topic: "scene" }).topics, ["main"]);
+  assert.deepEqual(explain({ ...tried, topic: "list", topics: ["main", "main.list"], rooms: ["main.list"] }).topics, ["main.list", "main"], "what was meant is the first");
+  assert.doesNotMatch(JSON.stringify(explain({ ...tried, topic: "scene" })), /show = true/);
 });
 
 test("what a value is best shown as", () => {
