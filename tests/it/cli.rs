@@ -52,9 +52,10 @@ fn the_first_line_tells_a_program_where_to_connect() {
 fn each_way_to_fail_has_its_code() {
     let daemon = Daemon::start();
     let taken = daemon.port.to_string();
-    let cases: [(&[&str], i32, &str); 8] = [
+    let cases: [(&[&str], i32, &str); 9] = [
         (&["--no-such-flag"], 2, "--no-such-flag"),
         (&["--port", "70000"], 2, "from 0 to 65535"),
+        (&["--max-actions", "0"], 2, "the least is 1"),
         (&["push"], 2, "nothing to write"),
         (&["no-such.json", "--port", "0"], 66, "no-such.json"),
         (&["push", "no-such.json"], 66, "no-such.json"),
@@ -329,6 +330,8 @@ fn help_names_every_default_and_teaches() {
         "[default: 9876]",
         "[default: 16MiB]",
         "Limits:",
+        "--max-rooms <COUNT>",
+        "under [rooms]",
     ] {
         assert!(help.contains(part), "{part} in {help}");
     }

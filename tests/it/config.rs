@@ -52,6 +52,46 @@ fn config_shows_what_is_in_effect_and_why() {
 }
 
 #[test]
+fn config_shows_the_rooms_that_are_declared() {
+    let file = "[rooms]\nkeep_deleted = \"90m\"\n[rooms.channels.todos]\ncolumns = { id = \"string\", done = \"boolean\" }";
+    let variables = [("ONLOOKER_MAX_ROWS", "7")];
+    let args = ["config", "--max-rooms", "2", "--max-actions", "9"];
+    let (code, shown, stderr) = run(file, &variables, &args);
+    assert_eq!(code, 0, "{stderr}");
+    for (line, origin) in [
+        ("max_rooms = 2", "flag --max-rooms"),
+        ("max_rows = 7", "environment ONLOOKER_MAX_ROWS"),
+        ("max_row = \"64KiB\"", "default"),
+        ("max_actions = 9", "flag --max-actions"),
+        ("[rooms]", "onlooker.toml:1"),
+        ("parties = [\"main\"]", "default"),
+        ("keep_deleted = \"90m\"", "onlooker.toml:2"),
+        ("[rooms.channels.todos]", "onlooker.toml:3"),
+        (
+            "columns = { id = \"string\", done = \"boolean\" }",
+            "onlooker.toml:4",
+        ),
+        ("writers = \"host\"", "default"),
+    ] {
+        let found = shown.lines().filter_map(|line| line.split_once("  # "));
+        let found = found.map(|(line, origin)| (line.trim_end(), origin));
+        assert!(
+            found.into_iter().any(|pair| pair == (line, origin)),
+            "{line} # {origin} in {shown}"
+        );
+    }
+    // What is shown is a file that says the same.
+    let (_, again, stderr) = run(&shown, &[], &["config"]);
+    let tables = |shown: &str| {
+        let (_, tables) = shown.split_once("[rooms]").expect("they are declared");
+        let lines = tables.lines().map(|line| line.split("  # ").next());
+        let lines = lines.map(|line| line.unwrap_or_default().trim_end().to_owned());
+        lines.collect::<Vec<_>>()
+    };
+    assert_eq!(tables(&again), tables(&shown), "{stderr}");
+}
+
+#[test]
 fn the_commented_file_is_what_the_program_prints() {
     let (code, printed, _) = run("", &[], &["config", "--default"]);
     assert_eq!(code, 0);
@@ -78,6 +118,18 @@ fn a_fault_in_the_file_is_named_with_its_line_and_the_way_out() {
         (
             "[fields]\nspeed = \"numbr\"",
             "onlooker.toml:2: fields.speed: ",
+        ),
+        (
+            "[rooms]\nparties = [\"a.b\"]",
+            "onlooker.toml:2: rooms.parties: \"a.b\" cannot name a party",
+        ),
+        (
+            "[rooms.channels.todos]\ncolumns = { text = \"string\" }",
+            "onlooker.toml:2: rooms.channels.todos.columns: the first column has to be id",
+        ),
+        (
+            "max_row = \"1B\"",
+            "onlooker.toml:1: max_row = 1B: the least is 1KiB",
         ),
     ];
     for (file, text) in cases {

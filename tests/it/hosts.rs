@@ -1,4 +1,5 @@
-//! The hosts of `docs/hosts.md` and the puller of `docs/interop.md`, run as they are printed.
+//! The hosts of `docs/hosts.md`, and the puller and the host of `docs/interop.md`, run as they are
+//! printed.
 
 use std::fs;
 use std::path::Path;
@@ -6,16 +7,22 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
-use super::harness::Daemon;
+use super::harness::{Daemon, masked, opcode::*};
 
 /// The first code block of a language in a document.
 fn printed(document: &str, language: &str) -> String {
+    printed_below("", document, language)
+}
+
+/// The first one below a heading.
+fn printed_below(heading: &str, document: &str, language: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("docs")
         .join(document);
     let paper = fs::read_to_string(path).unwrap();
     let opening = format!("\n```{language}\n");
-    let (_, rest) = paper.split_once(&opening).expect("such a fence");
+    let (_, below) = paper.split_once(heading).expect("such a heading");
+    let (_, rest) = below.split_once(&opening).expect("such a fence");
     rest.split("\n```").next().unwrap().to_owned() + "\n"
 }
 
@@ -104,6 +111,61 @@ fn the_python_host_says_what_is_wrong() {
         !output.status.success() && said.contains("422") && said.contains("number of at most 2"),
         "{said}"
     );
+}
+
+/// A program that ends with the test.
+#[cfg(unix)]
+struct Running(std::process::Child);
+
+#[cfg(unix)]
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_host_of_a_room() {
+    let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("client/node_modules");
+    if !modules.join("ws").exists() {
+        return eprintln!("the package ws is not here: the host of a room was not tried");
+    }
+    let house = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(modules, house.path().join("node_modules")).unwrap();
+    let heading = "### A host that decides";
+    let (config, script) = ("onlooker.toml", "host.mjs");
+    for (file, language) in [(config, "toml"), (script, "js")] {
+        let text = printed_below(heading, "interop.md", language);
+        fs::write(house.path().join(file), text).unwrap();
+    }
+    let config = house.path().join(config);
+    let daemon = Daemon::with(&["--config", config.to_str().unwrap()]);
+    let mut person = daemon.socket("/parties/main/lobby", &[]);
+    let mut ask = |sent: &str| person.send(&masked(FIN | TEXT, sent.as_bytes()));
+    ask(r#"{"channel":"votes","sync":true,"from":null}"#);
+    assert_eq!(person.json()["payload"], json!([]));
+    let mut command = Command::new("node");
+    command
+        .arg(house.path().join(script))
+        .env("ONLOOKER_URL", format!("http://127.0.0.1:{}", daemon.port))
+        .env("ONLOOKER_HOST_TOKEN", &daemon.token);
+    let _host = Running(command.spawn().expect("node"));
+    let unasked = person.json();
+    let counts = |rows: &Value| [rows[0][1].clone(), rows[1][1].clone()];
+    assert_eq!(counts(&unasked["payload"]), [0, 0], "{unasked}");
+    let mut vote = |what: &str| {
+        let action = format!(r#"{{"type":"vote","payload":"{what}"}}"#);
+        let sent = format!(r#"{{"id":1,"channel":"votes","rpc":true,"action":{action}}}"#);
+        person.send(&masked(FIN | TEXT, sent.as_bytes()));
+        person.json()
+    };
+    for count in 1..=2 {
+        let answer = vote("tea");
+        assert_eq!(answer["result"][0][1], count, "{answer}");
+    }
+    assert_eq!(vote("milk")["error"], json!(["there is no milk"]));
 }
 
 #[test]

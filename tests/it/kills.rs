@@ -259,13 +259,13 @@ impl End {
 }
 
 /// The store, and a disk under it that can be stopped.
-struct Disk {
+pub struct Disk {
     folder: tempfile::TempDir,
     library: PathBuf,
 }
 
 impl Disk {
-    fn new() -> Disk {
+    pub fn new() -> Disk {
         let folder = tempfile::tempdir().expect("a directory");
         let library = folder.path().join("disk.so");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/kills/disk.c");
@@ -278,27 +278,38 @@ impl Disk {
     }
 
     fn start(&self, store: &str, kill_at: u64) -> Result<Daemon, String> {
-        let (folder, kill_at) = (self.folder.path(), kill_at.to_string());
-        let env = [
-            ("LD_PRELOAD", self.library.as_os_str()),
-            ("STALLS", folder.as_os_str()),
-            ("KILL_AT", kill_at.as_ref()),
-        ];
-        let store = folder.join(store);
+        let store = self.folder.path().join(store);
         let args = [
             "--debounce",
             "5ms",
             "--store",
             store.to_str().expect("text"),
         ];
-        Daemon::spawn_in(&env, &args)
+        self.spawn(kill_at, 0, &args)
     }
 
-    fn stall(&self, what: &str) {
+    /// A daemon that is killed in place of a call to the disk, if that is not 0, and whose clock is
+    /// so many seconds from the right time.
+    pub fn spawn(&self, kill_at: u64, clock: i64, args: &[&str]) -> Result<Daemon, String> {
+        let (kill_at, clock) = (kill_at.to_string(), clock.to_string());
+        let env = [
+            ("LD_PRELOAD", self.library.as_os_str()),
+            ("STALLS", self.folder().as_os_str()),
+            ("KILL_AT", kill_at.as_ref()),
+            ("CLOCK", clock.as_ref()),
+        ];
+        Daemon::spawn_in(&env, args)
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn stall(&self, what: &str) {
         std::fs::write(self.folder.path().join(what), "").expect("a file");
     }
 
-    fn go_on(&self, what: &str) {
+    pub fn go_on(&self, what: &str) {
         std::fs::remove_file(self.folder.path().join(what)).expect("it stalls");
     }
 }

@@ -28,6 +28,11 @@ mod papers;
 mod presence;
 mod reload;
 mod rfc6455;
+#[cfg(target_os = "linux")]
+mod room_kills;
+mod rooms;
+mod rooms_seen;
+mod rooms_turns;
 mod site;
 mod statesync;
 mod stdin;

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 
 use super::harness::{Daemon, LIMIT, Response, masked, opcode::*};
 
+mod rooms;
+
 fn text(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect(path)
 }
@@ -69,7 +71,9 @@ fn the_examples_of_the_protocol_are_its_frames() {
         .flat_map(|block| block.lines())
     {
         let example: Value = serde_json::from_str(line).unwrap();
+        let of_room = rooms::name(&example);
         let name = match example["type"].as_str() {
+            _ if of_room.is_some() => of_room.unwrap(),
             Some("session_update") if example["revision"].is_null() => "HostSessionUpdate",
             Some("config_update") if example["revision"].is_null() => "HostConfigUpdate",
             Some("session_update") => "SessionUpdate",
@@ -85,6 +89,35 @@ fn the_examples_of_the_protocol_are_its_frames() {
         };
         check(&schema(&schemas, name), &example, name);
     }
+}
+
+#[test]
+fn the_examples_of_responses_are_as_documented() {
+    let schemas = document("openapi");
+    let mut seen = BTreeSet::new();
+    for line in fences(&text("docs/protocol.md"), "json")
+        .iter()
+        .flat_map(|block| block.lines())
+    {
+        let example: Value = serde_json::from_str(line).unwrap();
+        let (example, name) = match &example {
+            Value::Array(items) if items[0]["connectedMs"].is_u64() => (&items[0], "Viewer"),
+            Value::Array(items) if items[0]["verdict"].is_string() => (&items[0], "Change"),
+            Value::Array(items) => (&items[0], "TopicStatus"),
+            _ if example["running"].is_boolean() => (&example, "Status"),
+            _ if example["serverRevision"].is_u64() => (&example, "FieldAnswer"),
+            _ if example["columns"].is_array() => (&example, "Rows"),
+            _ if example["result"].is_array() && example["type"].is_null() => {
+                (&example, "ActionResult")
+            }
+            _ if example["learned"].is_boolean() => (&example, "Fields"),
+            _ if example["title"].is_string() => (&example, "Problem"),
+            _ => continue,
+        };
+        check(&schema(&schemas, name), example, name);
+        seen.insert(name);
+    }
+    assert_eq!(seen.len(), 9, "{seen:?}");
 }
 
 /// A schema of a document, with the others that it refers to.
@@ -232,7 +265,8 @@ fn asyncapi_is_a_proper_one() {
         .values()
         .map(|channel| channel["address"].as_str().unwrap())
         .collect();
-    assert_eq!(addresses, BTreeSet::from(["/", "/host", "/sync"]));
+    let all = ["/", "/host", "/parties/{party}/{room}", "/sync"];
+    assert_eq!(addresses, BTreeSet::from(all));
     for (name, operation) in document["operations"].as_object().unwrap() {
         let channel = operation["channel"]["$ref"].as_str().unwrap();
         let mut messages = operation["messages"].as_array().unwrap().clone();
@@ -381,11 +415,12 @@ const CONFIG: &str = "/api/topics/{topic:main}/config";
 const FIELD: &str = "/api/topics/{topic:main}/config/{field:speed}";
 
 /// What needs a broken disk, a slow network, a crowd or another machine: told of, tried elsewhere.
-const ELSEWHERE: [&str; 8] = [
+const ELSEWHERE: [&str; 9] = [
     "408",
     "421",
     "429",
     "503",
+    "504",
     "507",
     "/readyz 401",
     "/metrics 401",
@@ -396,7 +431,12 @@ const ELSEWHERE: [&str; 8] = [
 fn every_answer_is_as_documented() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("onlooker.toml");
-    fs::write(&path, "[fields]\nspeed = { type = \"number\", min = 0, max = 5, step = 0.5, label = \"Speed\" }\nmode = { type = \"string\", options = [\"a\"] }\n").unwrap();
+    let fields = r#"
+[fields]
+speed = { type = "number", min = 0, max = 5, step = 0.5, label = "Speed" }
+mode = { type = "string", options = ["a"] }
+"#;
+    fs::write(&path, [fields, rooms::CHANNELS].concat()).unwrap();
     let args = [
         "--debounce",
         "0ms",
@@ -409,7 +449,9 @@ fn every_answer_is_as_documented() {
     ];
     let mut examiner = Examiner::new(&args);
     good_answers(&mut examiner);
+    rooms::good_answers(&mut examiner);
     refusals(&mut examiner);
+    rooms::refusals(&mut examiner);
     strangers(&mut examiner);
     let documented = documented(&examiner.document);
     let unseen: Vec<_> = documented
@@ -490,6 +532,7 @@ fn good_answers(examiner: &mut Examiner) {
         "/host",
         "/check",
         "/onlooker.js",
+        "/rooms.js",
         "/assets/{name:viewer.js}",
         "/openapi.json",
         "/asyncapi.json",
@@ -706,9 +749,12 @@ fn the_golden_frames_are_as_documented() {
         let path = entry.unwrap().path();
         let golden: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let of_room = rooms::name(&golden["frame"]);
         let schema_name = match (golden["frame"]["type"].as_str(), name.split('_').next()) {
             // Those of other daemons, and those that a viewer has to pass over.
-            (_, Some("ignored")) | (None, _) => continue,
+            (_, Some("ignored")) => continue,
+            (_, Some("room")) if of_room.is_some() => of_room.unwrap(),
+            (None, _) => continue,
             _ if name.ends_with("_plain") => continue,
             (Some("session_update"), Some("host")) => "HostSessionUpdate",
             (Some("config_update"), Some("host")) => "HostConfigUpdate",

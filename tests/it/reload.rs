@@ -319,8 +319,8 @@ fn what_cannot_be_read_in_a_moment_is_not_read() {
 fn what_needs_a_restart_is_named() {
     let mut house = House::new("max_viewers = 5");
     let line =
-        house.reload("max_viewers = 6\nallow_host = [\"a.example\"]\n[fields]\na = \"number\"");
-    let told = ": allow_host [] → [\"a.example\"]; max_viewers 5 → 6 needs a restart; [fields] needs a restart";
+        house.reload("max_viewers = 6\nallow_host = [\"a.example\"]\n[fields]\na = \"number\"\n[rooms]\nparties = [\"b\"]");
+    let told = ": allow_host [] → [\"a.example\"]; max_viewers 5 → 6 needs a restart; [fields] needs a restart; [rooms] needs a restart";
     assert!(line.ends_with(told), "{line}");
     // It still does; what was taken over is not mentioned again.
     let line = house.reload("max_viewers = 7\nallow_host = [\"a.example\"]");

@@ -14,13 +14,14 @@ fn get(daemon: &Daemon, path: &str) -> Response {
 /// A site with everything in it that must not be shown, and next to it what is not part of it.
 fn build(home: &Path) {
     let site = home.join("site");
-    for folder in ["site/sub", "site/.git", "outside"] {
+    for folder in ["site/sub", "site/assets", "site/.git", "outside"] {
         fs::create_dir_all(home.join(folder)).unwrap();
     }
     for (file, text) in [
         ("index.html", "front"),
         ("sub/index.html", "sub"),
         ("page.js", "script"),
+        ("assets/built.js", "built"),
         (".env", "secret"),
         (".git/config", "secret"),
         ("../outside/index.html", "secret"),
@@ -55,6 +56,7 @@ fn a_site_is_the_regular_files_of_its_folder() {
         ("/sub/", "sub"),
         ("/page.js", "script"),
         ("/alias.js", "script"),
+        ("/assets/built.js", "built"),
     ] {
         let answer = get(&daemon, path);
         assert_eq!((answer.status, answer.body.as_str()), (200, text), "{path}");

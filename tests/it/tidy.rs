@@ -1,4 +1,4 @@
-//! The house rules, read from the sources: which room may lean on which, which words are
+//! The house rules, read from the sources: which folder may lean on which, which words are
 //! not used, how long a function may be.
 
 use std::fs;
@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 mod circles;
 
-/// The rooms in reading order; each may use those before it. The layers of the
+/// The folders in reading order; each may use those before it. The layers of the
 /// map in `src/lib.rs`, from the bottom up.
-const ROOMS: [&[&str]; 11] = [
+const FOLDERS: [&[&str]; 11] = [
     &["state"],
     &["wire"],
     &["discovery"],
@@ -27,7 +27,7 @@ const PURE: usize = 2;
 
 struct Source {
     path: PathBuf,
-    room: String,
+    folder: String,
     /// Without its tests.
     text: String,
 }
@@ -48,12 +48,16 @@ fn collect(directory: &Path, found: &mut Vec<Source>) {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
             collect(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs")
-            && !path.ends_with("tests.rs")
-        {
+        } else if path.extension().is_some_and(|extension| extension == "rs") && !is_tests(&path) {
             found.push(Source::read(path));
         }
     }
+}
+
+/// Whether a file has only tests: by its name, or by that of a folder below `src`.
+fn is_tests(path: &Path) -> bool {
+    let inside = path.strip_prefix(root().join("src")).expect("below src");
+    path.ends_with("tests.rs") || inside.iter().any(|part| part == "tests")
 }
 
 impl Source {
@@ -62,16 +66,16 @@ impl Source {
         let code = text.split("mod tests {\n").next().unwrap_or_default();
         let inside = path.strip_prefix(root().join("src")).expect("below src");
         let first = inside.iter().next().expect("a name").to_string_lossy();
-        let room = first.trim_end_matches(".rs").to_owned();
+        let folder = first.trim_end_matches(".rs").to_owned();
         Source {
-            room,
+            folder,
             text: code.to_owned(),
             path: inside.to_owned(),
         }
     }
 
     fn layer(&self) -> Option<usize> {
-        place(&self.room).map(|place| place.0 + 1)
+        place(&self.folder).map(|place| place.0 + 1)
     }
 
     /// The lines that are code, with their numbers.
@@ -92,15 +96,15 @@ impl Source {
     }
 }
 
-fn place(room: &str) -> Option<(usize, usize)> {
-    let inside = |(layer, rooms): (usize, &&[&str])| {
-        Some((layer, rooms.iter().position(|known| *known == room)?))
+fn place(folder: &str) -> Option<(usize, usize)> {
+    let inside = |(layer, folders): (usize, &&[&str])| {
+        Some((layer, folders.iter().position(|known| *known == folder)?))
     };
-    ROOMS.iter().enumerate().find_map(inside)
+    FOLDERS.iter().enumerate().find_map(inside)
 }
 
-/// The rooms that a line names.
-fn named_rooms(line: &str) -> Vec<String> {
+/// The folders that a line names.
+fn named_folders(line: &str) -> Vec<String> {
     let ident = |text: &str| {
         text.chars()
             .take_while(|c| c.is_alphanumeric() || *c == '_')
@@ -126,31 +130,31 @@ fn none(what: &str, found: Vec<String>) {
 }
 
 #[test]
-fn the_map_names_every_room_in_its_layer() {
+fn the_map_names_every_folder_in_its_layer() {
     let map = fs::read_to_string(root().join("src/lib.rs")).expect("the map");
-    for (index, rooms) in ROOMS.iter().enumerate() {
+    for (index, folders) in FOLDERS.iter().enumerate() {
         let line = format!("//! | {} |", index + 1);
         let line = map.lines().find(|row| row.starts_with(&line));
         let line = line.expect("a row for each layer");
-        for room in *rooms {
-            assert!(line.contains(&format!("`{room}`")), "{room}: {line}");
+        for folder in *folders {
+            assert!(line.contains(&format!("`{folder}`")), "{folder}: {line}");
         }
     }
-    let rooms: usize = ROOMS.iter().map(|rooms| rooms.len()).sum();
+    let folders: usize = FOLDERS.iter().map(|folders| folders.len()).sum();
     let modules = map.lines().filter(|line| {
         let name = line.strip_prefix("pub ").unwrap_or(line);
         name.starts_with("mod ") && name.ends_with(';')
     });
-    assert_eq!(modules.count() + 1, rooms, "main is the only other one");
+    assert_eq!(modules.count() + 1, folders, "main is the only other one");
 }
 
 #[test]
-fn every_room_has_its_place() {
+fn every_folder_has_its_place() {
     let homeless = sources()
         .into_iter()
-        .filter(|source| source.room != "lib" && source.layer().is_none());
+        .filter(|source| source.folder != "lib" && source.layer().is_none());
     none(
-        "not in the table of rooms",
+        "not in the table of folders",
         homeless
             .map(|source| source.path.display().to_string())
             .collect(),
@@ -158,17 +162,19 @@ fn every_room_has_its_place() {
 }
 
 #[test]
-fn a_room_uses_only_those_before_it() {
+fn a_folder_uses_only_those_before_it() {
     let mut wrong = Vec::new();
-    for source in sources().iter().filter(|source| source.room != "lib") {
+    for source in sources().iter().filter(|source| source.folder != "lib") {
         for (at, line) in source.code() {
-            let upward = |room: &String| *room != source.room && place(room) >= place(&source.room);
-            for room in named_rooms(line).into_iter().filter(upward) {
-                wrong.push(format!("src/{}:{at} uses {room}", source.path.display()));
+            let upward = |folder: &String| {
+                *folder != source.folder && place(folder) >= place(&source.folder)
+            };
+            for folder in named_folders(line).into_iter().filter(upward) {
+                wrong.push(format!("src/{}:{at} uses {folder}", source.path.display()));
             }
         }
     }
-    none("leaning on a higher room", wrong);
+    none("leaning on a higher folder", wrong);
 }
 
 #[test]
@@ -241,7 +247,7 @@ const TIMED: [&str; 2] = ["tests/it/attack.rs", "tests/it/narrow.rs"];
 #[test]
 fn no_test_asserts_a_time() {
     let mut found = Vec::new();
-    for folder in ["tests/it", "tests/browser", "client/test"] {
+    for folder in ["tests/it", "tests/browser", "tests/rooms", "client/test"] {
         for (path, text) in files(&root().join(folder), &["rs", "js"]) {
             let is_test = folder == "tests/it" || path.contains(".test.");
             let is_free =

@@ -400,7 +400,11 @@ fn the_table_of_metrics_names_what_there_is() {
     let documented: BTreeSet<&str> = rows.flatten().collect();
     let folder = tempfile::tempdir().expect("a directory");
     let store = folder.path().join("store.redb");
-    let daemon = told(&["--store", store.to_str().expect("text")]);
+    let rooms = folder.path().join("rooms.toml");
+    let channel = "[rooms.channels.todos]\ncolumns = { id = \"string\" }\n";
+    std::fs::write(&rooms, format!("[rooms]\nparties = [\"main\"]\n{channel}")).expect("written");
+    let [store, rooms] = [&store, &rooms].map(|path| path.to_str().expect("text"));
+    let daemon = told(&["--store", store, "--config", rooms]);
     let metrics = daemon.ask("GET", "/metrics", "").body;
     let named = metrics.lines().filter(|line| line.starts_with("# TYPE"));
     assert_eq!(documented, named.flat_map(names).collect());

@@ -107,6 +107,26 @@ impl Socket {
         }
     }
 
+    /// The next text message, in however many frames it comes; none at a close or the end. What is
+    /// asked with a ping is answered.
+    pub fn message(&mut self) -> Option<String> {
+        let mut text = Vec::new();
+        loop {
+            let frame = self.frame()?;
+            match (frame.first & 0x7f, text.is_empty()) {
+                (opcode::TEXT, true) | (opcode::CONTINUE, false) => {
+                    text.extend(frame.payload);
+                    if frame.first & opcode::FIN != 0 {
+                        return Some(String::from_utf8(text).expect("text is UTF-8"));
+                    }
+                }
+                (opcode::CLOSE, _) => return None,
+                (opcode::PING, _) => self.send(&masked(opcode::FIN | opcode::PONG, &frame.payload)),
+                (other, _) => panic!("an unexpected frame: {other:#x} {:?}", frame.payload),
+            }
+        }
+    }
+
     /// The next message as JSON.
     pub fn json(&mut self) -> Value {
         let text = self.text().expect("a message, not the end");
@@ -129,6 +149,14 @@ impl Socket {
                 0x89 => {}
                 _ => panic!("expected a close, got {frame:?}"),
             }
+        }
+    }
+
+    /// Another handle to the connection, so that a second thread can speak.
+    pub fn another(&self) -> Socket {
+        Socket {
+            tcp: self.tcp.try_clone().expect("another handle"),
+            upgrade: Response::parse(""),
         }
     }
 

@@ -1,6 +1,7 @@
 /* Loaded before the C library: the disk stalls, or the program is killed at a call to it.
  * KILL_AT=n: killed in place of the n-th call. STALLS=dir: while dir/write is there, what writes
- * waits; while dir/sync is there, what syncs. */
+ * waits; while dir/sync is there, what syncs. CLOCK=n: the wall clock is n seconds from the right
+ * time. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <signal.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 static void call(const char *kind)
@@ -20,6 +22,15 @@ static void call(const char *kind)
     snprintf(path, sizeof path, "%s/%s", stalls ? stalls : "", kind);
     while (stalls && access(path, F_OK) == 0)
         usleep(1000);
+}
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    const char *seconds = getenv("CLOCK");
+    int failed = syscall(SYS_clock_gettime, clock, now);
+    if (!failed && seconds && clock == CLOCK_REALTIME)
+        now->tv_sec += atol(seconds);
+    return failed;
 }
 
 ssize_t pwrite64(int file, const void *bytes, size_t count, off64_t at)
