@@ -23,6 +23,8 @@ pub struct Frames {
     /// The frame whose payload is arriving: its first byte and what is still to come.
     open: Option<(u8, u64)>,
     head: Vec<u8>,
+    /// How a message begins of which more frames are to come.
+    begun: Vec<u8>,
 }
 
 impl Frames {
@@ -39,14 +41,14 @@ impl Frames {
             let seen = &piece[..piece.len().min(HEAD - self.head.len())];
             if now as u64 == left && self.head.is_empty() {
                 self.open = None;
-                announce(first, seen, &mut tell);
+                announce(&mut self.begun, first, seen, &mut tell);
                 continue;
             }
             self.head.extend_from_slice(seen);
             self.open = Some((first, left - now as u64));
             if now as u64 == left {
                 self.open = None;
-                announce(first, &self.head, &mut tell);
+                announce(&mut self.begun, first, &self.head, &mut tell);
                 self.head.clear();
             }
         }
@@ -76,15 +78,33 @@ impl Frames {
     }
 }
 
-fn announce(first: u8, head: &[u8], tell: &mut impl FnMut(Arrival<'_>)) {
+fn announce(begun: &mut Vec<u8>, first: u8, head: &[u8], tell: &mut impl FnMut(Arrival<'_>)) {
     let is_final = first & 0x80 != 0;
     match first & 0x0f {
-        0..=2 if is_final => tell(Arrival::Message(head)),
+        0 if is_final => tell(Arrival::Message(&std::mem::take(begun))),
+        1 | 2 if is_final => tell(Arrival::Message(head)),
+        1 | 2 => *begun = head.to_vec(),
         8 => tell(Arrival::Close),
         9 => tell(Arrival::Ping(head)),
         10 => tell(Arrival::Pong),
         _ => {}
     }
+}
+
+/// A frame as a client sends it; the mask is zero, which leaves the payload as it is.
+pub fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first];
+    match payload.len() {
+        length @ 0..126 => frame.push(0x80 | length as u8),
+        length => {
+            frame.push(0x80 | 126);
+            // No client here sends more than that.
+            frame.extend((length as u16).to_be_bytes());
+        }
+    }
+    frame.extend([0; 4]);
+    frame.extend_from_slice(payload);
+    frame
 }
 
 /// The number that a message carries near its start, as `"n":17`.
@@ -127,6 +147,9 @@ mod tests {
         stream.extend(frame(0x89, b"are you there"));
         stream.extend(frame(0x82, b""));
         stream.extend(frame(0x81, large.as_bytes()));
+        stream.extend(frame(0x01, b"{\"n\":5,"));
+        stream.extend(frame(0x89, b""));
+        stream.extend(frame(0x80, b"\"m\":6}"));
         stream.extend(frame(0x81, "y".repeat(300).as_bytes()));
         for cut in [1, 2, 3, 7, 1000, stream.len()] {
             let (mut frames, mut seen) = (Frames::default(), Vec::new());
@@ -144,6 +167,8 @@ mod tests {
                 (Some(0), 13),
                 (None, 0),
                 (Some(42), HEAD),
+                (Some(0), 0),
+                (Some(5), 7),
                 (None, HEAD),
             ];
             assert_eq!(seen, expected, "cut into {cut}");

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use socket2::{Domain, Socket, Type};
 
-use crate::frames::{Arrival, Frames, number};
+use crate::frames::{Arrival, Frames, masked, number};
 use crate::stream::{Certificate, Stream};
 
 /// How long a message may take to reach everybody before it counts as missing.
@@ -32,6 +32,10 @@ pub struct Wish {
     pub first_message: bool,
     /// They speak TLS and trust this.
     pub tls: Option<Rc<Certificate>>,
+    /// What they watch, without the first slash.
+    pub path: &'static str,
+    /// Messages that begin with this are counted apart.
+    pub awaited: &'static str,
 }
 
 /// Viewers of one server.
@@ -56,6 +60,8 @@ pub struct Totals {
     pub delivered: u64,
     /// Messages that nobody waited for: snapshots, and what came too late.
     pub others: u64,
+    /// Messages that began as was wished.
+    pub awaited: u64,
     /// Bytes read.
     pub bytes: u64,
     /// Connections that the server ended.
@@ -98,8 +104,9 @@ impl Load {
         } else {
             ""
         };
+        let path = wish.path;
         let request = format!(
-            "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: b25sb29rZXIgaXMgd2F0Yw==\r\n{offer}\r\n"
+            "GET /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: b25sb29rZXIgaXMgd2F0Yw==\r\n{offer}\r\n"
         );
         Ok(Load {
             address,
@@ -203,6 +210,13 @@ impl Load {
             sent: Instant::now(),
             times: Vec::with_capacity(self.open),
         });
+    }
+
+    /// Lets one of them say something.
+    pub fn say(&mut self, viewer: usize, text: &str) -> Result<()> {
+        let stream = self.viewers[viewer].stream.as_mut();
+        let stream = stream.context("it is not connected any more")?;
+        Ok(stream.write_all(&masked(0x81, text.as_bytes()))?)
     }
 
     /// Waits until the oldest message has reached everybody, or long enough.
@@ -341,7 +355,7 @@ impl Load {
 
     fn receive(&mut self, key: usize, bytes: &[u8], start: Instant) -> Result<()> {
         let now = Instant::now();
-        let deflate = self.wish.deflate;
+        let (deflate, awaited) = (self.wish.deflate, self.wish.awaited.as_bytes());
         let viewer = &mut self.viewers[key];
         let (mut messages, mut closed, mut answered) = (0, false, true);
         let (flights, totals, stream) = (&mut self.flights, &mut self.totals, &mut viewer.stream);
@@ -349,6 +363,8 @@ impl Load {
         viewer.frames.feed(bytes, |arrival| match arrival {
             Arrival::Message(head) => {
                 messages += 1;
+                let is_awaited = !awaited.is_empty() && head.starts_with(awaited);
+                totals.awaited += u64::from(is_awaited);
                 let number = if deflate {
                     Some(*last + 1)
                 } else {
@@ -366,7 +382,7 @@ impl Load {
             Arrival::Ping(payload) => {
                 answered &= stream
                     .as_mut()
-                    .is_some_and(|stream| stream.write_all(&pong(payload)).is_ok());
+                    .is_some_and(|stream| stream.write_all(&masked(0x8a, payload)).is_ok());
             }
             Arrival::Close => closed = true,
             Arrival::Pong => {}
@@ -397,11 +413,4 @@ fn check(answer: &[u8], deflate: bool) -> Result<()> {
         "permessage-deflate was not agreed on as wished"
     );
     Ok(())
-}
-
-/// A masked pong; the mask is zero, which leaves the payload as it is.
-fn pong(payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![0x8a, 0x80 | payload.len() as u8, 0, 0, 0, 0];
-    frame.extend_from_slice(payload);
-    frame
 }

@@ -8,13 +8,17 @@ mod load;
 mod message;
 mod parts;
 mod peer;
+mod person;
 mod process;
 mod recipe;
+mod room;
+mod rooms;
 mod rounds;
 mod start;
 mod stats;
 mod stream;
 mod wide;
+mod writers;
 
 use std::time::Duration;
 
@@ -95,6 +99,8 @@ enum Part {
     Session,
     /// A config of many fields: many changed at once, and one
     Wide,
+    /// Rows that several people edit
+    Rooms(rooms::Figures),
     /// From the program's start to its first output
     Start,
     /// One change a second for a long time
@@ -138,6 +144,7 @@ fn main() -> Result<()> {
         Part::Slow { viewers } => parts::slow(&setting, viewers),
         Part::Session => parts::session(&setting),
         Part::Wide => wide::wide(&setting),
+        Part::Rooms(figures) => rooms::rooms(&setting, &figures),
         Part::Start => start::start(),
         Part::Soak { viewers, seconds } => parts::soak(&setting, viewers, seconds),
         Part::Limit { port } => limit::run(port),

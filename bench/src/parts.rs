@@ -8,6 +8,7 @@ use crate::load::{Load, Wish};
 use crate::message::Message;
 use crate::peer::Peer;
 use crate::process::{Cores, listen_overflows};
+use crate::rooms::{Figures, rooms};
 use crate::rounds::{Contender, Outcome, Plan, assemble, measure};
 use crate::start::start;
 use crate::stats::{milliseconds, spread};
@@ -52,6 +53,7 @@ pub fn all(setting: &Setting) -> Result<()> {
     slow(setting, 1000)?;
     session(setting)?;
     wide(setting)?;
+    rooms(setting, &Figures::default())?;
     start()
 }
 
@@ -108,7 +110,7 @@ pub fn tls(setting: &Setting, viewers: usize) -> Result<()> {
     Ok(())
 }
 
-fn plan(setting: &Setting, viewers: usize, size: usize, window: usize) -> Plan {
+pub fn plan(setting: &Setting, viewers: usize, size: usize, window: usize) -> Plan {
     Plan {
         viewers,
         size,
@@ -119,7 +121,7 @@ fn plan(setting: &Setting, viewers: usize, size: usize, window: usize) -> Plan {
     }
 }
 
-fn print(title: &str, peers: &[Peer], outcomes: &[Outcome]) {
+pub fn print(title: &str, peers: &[Peer], outcomes: &[Outcome]) {
     let rounds = outcomes.first().map_or(0, |outcome| outcome.bursts.len());
     println!("\n### {title} ({rounds} rounds)\n");
     println!(
@@ -332,7 +334,7 @@ fn newcomer(server: &crate::process::Running) -> Result<Load> {
     Load::new(server.address, wish)
 }
 
-fn row(what: &str, sorted: &[Duration]) {
+pub fn row(what: &str, sorted: &[Duration]) {
     let (p50, p99) = (milliseconds(sorted, 0.5), milliseconds(sorted, 0.99));
     println!("| {what} | {p50:.2} | {p99:.2} |");
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::process::{Cores, Running, free_port};
+use crate::room;
 
 /// A server that sends every line of its standard input to all viewers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub enum Peer {
     Onlooker,
     OnlookerDeflate,
     OnlookerTls,
+    /// A room, of which one after the other changes a row.
+    OnlookerRoom,
     Bun,
     BunDeflate,
     Ws,
@@ -31,6 +34,7 @@ impl Peer {
             Peer::Onlooker => "onlooker",
             Peer::OnlookerDeflate => "onlooker, deflate",
             Peer::OnlookerTls => "onlooker, TLS",
+            Peer::OnlookerRoom => "onlooker, a room",
             Peer::Bun => "Bun",
             Peer::BunDeflate => "Bun, deflate",
             Peer::Ws => "ws",
@@ -50,7 +54,7 @@ impl Peer {
     fn is_onlooker(self) -> bool {
         matches!(
             self,
-            Peer::Onlooker | Peer::OnlookerDeflate | Peer::OnlookerTls
+            Peer::Onlooker | Peer::OnlookerDeflate | Peer::OnlookerTls | Peer::OnlookerRoom
         )
     }
 
@@ -81,7 +85,7 @@ impl Peer {
     /// Why it cannot be started here, if it cannot.
     pub fn missing(self) -> Option<String> {
         let file = match self {
-            Peer::Onlooker | Peer::OnlookerDeflate | Peer::OnlookerTls => onlooker(),
+            peer if peer.is_onlooker() => onlooker(),
             Peer::Bun | Peer::BunDeflate => bun(),
             Peer::Ws | Peer::WsDeflate => here("node_modules/ws/package.json"),
             _ => return None,
@@ -102,6 +106,7 @@ impl Peer {
         let mut command = match self {
             Peer::Limit | Peer::LimitAgain => own("limit")?,
             Peer::Recipe => own("recipe")?,
+            Peer::OnlookerRoom => return Ok(room::serve(serve(port))),
             Peer::Onlooker | Peer::OnlookerDeflate | Peer::OnlookerTls => return Ok(serve(port)),
             Peer::Bun | Peer::BunDeflate => script(bun(), "peers/bun.ts"),
             Peer::Ws | Peer::WsDeflate => script("node".into(), "peers/ws.mjs"),

@@ -107,10 +107,23 @@ impl Running {
 
     /// Its resident memory, in bytes.
     pub fn resident(&self) -> Result<u64> {
+        self.memory("VmRSS:")
+    }
+
+    /// The most that its resident memory was since [`Running::forget_peak`].
+    pub fn peak(&self) -> Result<u64> {
+        self.memory("VmHWM:")
+    }
+
+    pub fn forget_peak(&self) -> Result<()> {
+        Ok(fs::write(format!("/proc/{}/clear_refs", self.pid), "5")?)
+    }
+
+    fn memory(&self, name: &'static str) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
         let kilobytes = line.and_then(|line| line.split_whitespace().next());
-        Ok(kilobytes.context("no VmRSS")?.parse::<u64>()? * 1024)
+        Ok(kilobytes.context(name)?.parse::<u64>()? * 1024)
     }
 }
 
@@ -137,6 +150,13 @@ fn pin(core: usize) -> Result<()> {
     cores.set(core)?;
     sched_setaffinity(Pid::from_raw(0), &cores)
         .with_context(|| format!("staying on core {core} (--unpinned does without)"))
+}
+
+/// Lets this thread, and what it starts from now on, use all cores.
+pub fn unpin() -> Result<()> {
+    let mut cores = CpuSet::new();
+    (0..CpuSet::count()).try_for_each(|core| cores.set(core))?;
+    Ok(sched_setaffinity(Pid::from_raw(0), &cores)?)
 }
 
 /// As many open files as allowed; tells how many.

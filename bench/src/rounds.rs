@@ -10,6 +10,7 @@ use crate::load::{Load, Wish};
 use crate::message::Message;
 use crate::peer::Peer;
 use crate::process::{Cores, Running};
+use crate::room;
 use crate::stats::{Spread, spread};
 use crate::stream::Certificate;
 
@@ -64,11 +65,19 @@ impl Contender {
         let server = peer.start_with(&flags, cores)?;
         let wish = Wish {
             deflate: peer.deflates(),
-            first_message: false,
             tls,
+            path: match peer {
+                Peer::OnlookerRoom => room::LOBBY,
+                _ => "",
+            },
+            ..Wish::default()
         };
         let mut load = Load::new(server.address, wish)?;
         load.connect(viewers).with_context(|| peer.name())?;
+        if peer == Peer::OnlookerRoom {
+            load.say(0, &room::change("create", "{}"))?;
+            load.idle(room::SETTLED)?;
+        }
         load.number_from(1);
         Ok(Contender {
             peer,
@@ -81,12 +90,23 @@ impl Contender {
     /// Sends one more message.
     pub fn publish(&mut self, message: &Message) -> Result<()> {
         self.sent += 1;
-        let line = self.peer.line(&message.text(self.sent))?;
+        let text = message.text(self.sent);
+        if self.peer == Peer::OnlookerRoom {
+            let turn = self.sent as usize % self.load.open();
+            self.load.expect(self.sent);
+            return self.load.say(turn, &room::change("update", &text));
+        }
+        let line = self.peer.line(&text)?;
         self.load.expect(self.sent);
         self.server.write_line(&line)
     }
 
-    fn burst(&mut self, plan: &Plan, message: &Message) -> Result<Burst> {
+    fn burst(&mut self, plan: &Plan) -> Result<Burst> {
+        let around = match self.peer {
+            Peer::OnlookerRoom => room::around(),
+            _ => 0,
+        };
+        let message = &Message::new(plan.size.saturating_sub(around));
         // The first after a pause pays for cold caches.
         self.publish(message)?;
         self.load.land()?;
@@ -125,14 +145,13 @@ pub fn assemble(peers: &[Peer], plan: &Plan) -> Result<Vec<Contender>> {
 
 /// Lets the bursts go round.
 pub fn measure(contenders: &mut [Contender], plan: &Plan) -> Result<Vec<Outcome>> {
-    let message = Message::new(plan.size);
     let count = contenders.len();
     let mut bursts: Vec<Vec<Burst>> = vec![Vec::new(); count];
     for round in 0..plan.rounds {
         for turn in 0..count {
             // Everybody is first in turn.
             let index = (round + turn) % count;
-            let burst = contenders[index].burst(plan, &message)?;
+            let burst = contenders[index].burst(plan)?;
             bursts[index].push(burst);
         }
     }
