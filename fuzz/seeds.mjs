@@ -39,6 +39,8 @@ seeds("upgrade", offers.map((offer) => head([`Sec-WebSocket-Extensions: ${offer}
 const session = hosts.map((text) => JSON.parse(text)).find((message) => message.type === "session_update").payload;
 const line = (topic) => JSON.stringify({ topic, revision: "1795226400123456", session,
   origins: { speed: { revision: 1795226400123456, sourceId: "panel", deviceId: 7, localRevision: 3 } } });
+const row = JSON.stringify({ room: "main/lobby", channel: "todos",
+  row: { id: "a", text: "milk", created_at: 1795226400123, updated_at: 1795226400456, deleted_at: null } });
 const start = JSON.stringify(session);
 const op = (op, path, more) => JSON.stringify([{ op, path, ...more }]);
 seeds("patch", [
@@ -50,4 +52,4 @@ seeds("patch", [
   `${start}\n{"config":{"speed":null,"new":{"a":[null]}},"data":null}\n{"name":null,"metadata":{"by":{"x":1}}}\n{"metadata":{"by":{"x":null}}}`,
 ]);
 // The first four bytes choose which kind of input it is.
-seeds("store", [bytes(`\xff\xff\xff\xff${line("main")}\n${line("other")}`), "\0\0\0\0\0".repeat(9)]);
+seeds("store", [bytes(`\xff\xff\xff\xff${line("main")}\n${row}\n${line("other")}`), "\0\0\0\0\0".repeat(9)]);

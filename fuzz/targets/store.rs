@@ -9,7 +9,11 @@ use std::sync::LazyLock;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use onlooker::internals::store::{self, Damage, Record, Store, StoredTopic};
+use onlooker::internals::json::Json;
+use onlooker::internals::store::{
+    self, Damage, GivenRow, Kept, Line, Record, RowRecord, RowsRecord, Store, StoredRoom,
+    StoredTopic, TopicRecord,
+};
 use tempfile::TempDir;
 
 #[derive(Arbitrary, Debug)]
@@ -46,13 +50,13 @@ fuzz_target!(
     }
 );
 
-/// What was taken is there, and comes back as it was given, under a newer revision.
+/// What was taken is there, and comes back as it was given, under a newer revision or time.
 fn import(lines: &[u8]) {
     let lines = lines.split(|byte| *byte == b'\n').map(store::parse_line);
-    let mut given: Vec<StoredTopic> = Vec::new();
-    for kept in lines.flatten() {
-        given.retain(|before| before.topic != kept.topic);
-        given.push(kept);
+    let mut given: Vec<Line> = Vec::new();
+    for line in lines.flatten() {
+        given.retain(|before| !is_same(before, &line));
+        given.push(line);
     }
     if given.is_empty() {
         return;
@@ -63,19 +67,48 @@ fn import(lines: &[u8]) {
     let (kept, damage) = exported(&path).expect("a store");
     assert_eq!(damage, []);
     for given in given {
-        let same = kept.iter().find(|kept| kept.topic == given.topic);
-        let same = same.expect("it was taken");
-        assert_eq!(same.version.session, given.version.session);
-        let (new, old) = (same.version.revision, given.version.revision);
-        assert!(new > old || old.next(0) == old, "{new} after {old}");
+        match given {
+            Line::Topic(given) => was_taken(&kept, &given),
+            Line::Row(given) => row_was_taken(&kept, &given),
+        }
     }
 }
 
-fn exported(path: &Path) -> Result<(Vec<StoredTopic>, Vec<Damage>), String> {
-    let mut kept = Vec::new();
-    let mut line = |line: &str| kept.push(store::parse_line(line.as_bytes()).expect("our own"));
+/// Whether the later line takes the place of the one before.
+fn is_same(before: &Line, line: &Line) -> bool {
+    let id = |row: &GivenRow| row.at(0).get("id");
+    match (before, line) {
+        (Line::Topic(before), Line::Topic(line)) => before.topic == line.topic,
+        (Line::Row(before), Line::Row(line)) => {
+            (&before.room, &before.channel) == (&line.room, &line.channel) && id(before) == id(line)
+        }
+        _ => false,
+    }
+}
+
+fn row_was_taken(kept: &Kept, given: &GivenRow) {
+    let room = kept.rooms.iter().find(|kept| kept.room == given.room);
+    let room = room.expect("it was taken");
+    let is_it = |(channel, row): &&(String, Json)| {
+        let time = row.get("updated_at").expect("a time");
+        let time = time.as_str().parse().expect("a number");
+        *channel == given.channel && time > given.updated && given.at(time) == *row
+    };
+    assert_eq!(room.rows.iter().filter(is_it).count(), 1);
+}
+
+fn was_taken(kept: &Kept, given: &StoredTopic) {
+    let same = kept.topics.iter().find(|kept| kept.topic == given.topic);
+    let same = same.expect("it was taken");
+    assert_eq!(same.version.session, given.version.session);
+    let (new, old) = (same.version.revision, given.version.revision);
+    assert!(new > old || old.next(0) == old, "{new} after {old}");
+}
+
+fn exported(path: &Path) -> Result<(Kept, Vec<Damage>), String> {
+    let mut line = |line: &str| _ = store::parse_line(line.as_bytes()).expect("our own");
     let done = store::export(path, 0, &mut line);
-    done.map(|found| (kept, found.damage))
+    done.map(|found| (found.kept, found.damage))
         .map_err(|error| error.to_string())
 }
 
@@ -88,11 +121,9 @@ struct File {
 /// As a daemon leaves it that was killed, and one that was stopped.
 static FILES: LazyLock<[File; 2]> = LazyLock::new(|| {
     let path = path("whole");
-    store::import(&path, &topics(), 0).expect("a store");
+    store::import(&path, &lines(), 0).expect("a store");
     let (mut store, kept) = Store::open(&path).expect("a store");
-    for kept in kept {
-        commit(&mut store, kept);
-    }
+    commit(&mut store, kept);
     let killed = File::read(&path);
     assert!(store.close(), "it can be closed");
     [killed, File::read(&path)]
@@ -107,9 +138,9 @@ impl File {
     }
 }
 
-/// More than one page of them.
-fn topics() -> Vec<StoredTopic> {
-    let line = |number: usize| {
+/// More than one page of topics, and of rows.
+fn lines() -> Vec<Line> {
+    let topic = |number: usize| {
         let fields: Vec<String> = (0..40)
             .map(|field| format!(r#""f{field}":{field}"#))
             .collect();
@@ -119,17 +150,42 @@ fn topics() -> Vec<StoredTopic> {
             fields.join(","),
         )
     };
-    let kept = |number| store::parse_line(line(number).as_bytes()).expect("a line");
-    (10..20).map(kept).collect()
+    let row = |number: usize| {
+        format!(
+            r#"{{"room":"main/room{}","channel":"todos","row":{{"id":{number},"text":"{}","created_at":7,"updated_at":{number},"deleted_at":null}}}}"#,
+            number % 3,
+            "z".repeat(number * 20),
+        )
+    };
+    let lines = (10..20).map(topic).chain((10..40).map(row));
+    let lines = lines.map(|line| store::parse_line(line.as_bytes()).expect("a line"));
+    lines.collect()
 }
 
-fn commit(store: &mut Store, kept: StoredTopic) {
-    let record = Record {
+/// Commits everything again, one row of each room differently.
+fn commit(store: &mut Store, kept: Kept) {
+    let topic = |kept: StoredTopic| TopicRecord {
         topic: kept.topic,
         to: Some(kept.version),
         fields: Some(vec!["f3".into(), "f7".into()]),
     };
-    let _ = store.commit(std::iter::once(&record));
+    let rows = |kept: StoredRoom| RowsRecord {
+        room: kept.room,
+        last: kept.last + 1,
+        rows: kept.rows.into_iter().take(1).map(record).collect(),
+    };
+    let topics: Vec<TopicRecord> = kept.topics.into_iter().map(topic).collect();
+    let rooms: Vec<RowsRecord> = kept.rooms.into_iter().map(rows).collect();
+    let topics = topics.iter().map(Record::Topic);
+    let _ = store.commit(topics.chain(rooms.iter().map(Record::Rows)));
+}
+
+fn record((channel, row): (String, Json)) -> RowRecord {
+    RowRecord {
+        channel: channel.into(),
+        id: row.get("id").unwrap_or_else(Json::null),
+        row: Some(row),
+    }
 }
 
 fn damaged(file: &File, length: Option<u32>, changes: &[(u32, u8)]) {
@@ -159,11 +215,10 @@ fn damaged(file: &File, length: Option<u32>, changes: &[(u32, u8)]) {
     match Store::open(&path) {
         Ok((mut store, kept)) => {
             let (exported, damage) = told.expect("what can be opened can be exported");
-            assert_eq!(exported.len(), kept.len());
+            assert_eq!(exported.topics.len(), kept.topics.len());
+            assert_eq!(exported.rooms, kept.rooms);
             as_written(&kept, &damage);
-            if let Some(kept) = kept.into_iter().next() {
-                commit(&mut store, kept);
-            }
+            commit(&mut store, kept);
             store.close();
         }
         Err(error) => assert!(
@@ -173,16 +228,39 @@ fn damaged(file: &File, length: Option<u32>, changes: &[(u32, u8)]) {
     }
 }
 
-/// Each topic is as it was written, or its damage is told.
-fn as_written(kept: &[StoredTopic], damage: &[Damage]) {
-    let of_file = damage.iter().any(|damage| damage.topic.is_none());
-    for written in topics() {
-        let told = |damage: &&Damage| damage.topic.as_deref() == Some(written.topic.as_str());
-        let told = damage.iter().any(|damage| told(&damage));
-        match kept.iter().find(|kept| kept.topic == written.topic) {
-            Some(kept) if !told => assert_eq!(kept.version.session, written.version.session),
-            Some(_) => {}
-            None => assert!(told || of_file, "{} is missing: {damage:?}", written.topic),
+/// Each topic and each row is as it was written, or its damage is told.
+fn as_written(kept: &Kept, damage: &[Damage]) {
+    let of_file = |damage: &Damage| damage.topic().is_none() && damage.room().is_none();
+    let of_file = damage.iter().any(of_file);
+    for line in lines() {
+        match line {
+            Line::Topic(written) => {
+                let told = |damage: &Damage| damage.topic() == Some(written.topic.as_str());
+                let told = damage.iter().any(told);
+                match kept.topics.iter().find(|kept| kept.topic == written.topic) {
+                    Some(kept) if !told => {
+                        assert_eq!(kept.version.session, written.version.session);
+                    }
+                    Some(_) => {}
+                    None => assert!(told || of_file, "{} is missing: {damage:?}", written.topic),
+                }
+            }
+            Line::Row(written) => {
+                let told = |damage: &Damage| damage.room() == Some(&written.room.to_string());
+                let told = of_file || damage.iter().any(told);
+                let room = kept.rooms.iter().find(|kept| kept.room == written.room);
+                let rows = room.into_iter().flat_map(|room| &room.rows);
+                let is_it = |(_, row): &(String, Json)| {
+                    let time = row
+                        .get("updated_at")
+                        .and_then(|time| time.as_str().parse().ok());
+                    time.is_some_and(|time| written.at(time) == *row)
+                };
+                assert!(
+                    told || rows.map(is_it).any(|is_it| is_it),
+                    "{written:?}: {damage:?}"
+                );
+            }
         }
     }
 }
