@@ -100,7 +100,7 @@ function foresee(rows, { action, id, at }, columns) {
   const payload = action.payload ?? {};
   /** @param {Row} row */
   const retuned = (row) => {
-    const next = columns.map((name, i) => (name in payload ? onWire(payload[name]) : row[i]));
+    const next = columns.map((name, i) => (Object.hasOwn(payload, name) ? onWire(payload[name]) : row[i]));
     return next.every((value, i) => value === row[i]) ? row : [...next, row.at(-3), null, null];
   };
   const isMeant = (/** @type {Row} */ row) => row[0] === payload.id;

@@ -96,7 +96,7 @@ impl Inbound {
     /// each may hold a row.
     pub fn of_people(limits: &Limits) -> Inbound {
         const ENVELOPE: usize = 4 * 1024;
-        let message = (2 * limits.row + ENVELOPE) as u64;
+        let message = limits.row.saturating_mul(2).saturating_add(ENVELOPE) as u64;
         let frames_limit = limits.actions.saturating_mul(10);
         let budget = Budget {
             frames_limit,

@@ -138,6 +138,8 @@ pub fn exception(reason: &str) -> String {
         rpc: bool,
         exception: [String; 1],
     }
+    // Many may wait, and a reason may quote what was sent.
+    let reason: String = reason.chars().take(200).collect();
     json::text(&Exception {
         r#type: "exception",
         rpc: true,
