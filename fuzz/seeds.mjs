@@ -51,5 +51,17 @@ seeds("patch", [
   `${start}\n${op("add", "/config/new", { value: { "a/b": "\u0001" } })}\n${op("replace", "", { value: session })}`,
   `${start}\n{"config":{"speed":null,"new":{"a":[null]}},"data":null}\n{"name":null,"metadata":{"by":{"x":1}}}\n{"metadata":{"by":{"x":null}}}`,
 ]);
+const acts = (channel, ...actions) => actions.map((action, id) => JSON.stringify({ id, channel, rpc: true, action })).join("\n");
+const columns = { a: true, b: 4.5, c: [1] };
+const given = (channel, ...rows) => `>${JSON.stringify({ type: "rows", channel, rows })}`;
+seeds("room", [
+  ...frames.filter((frame) => /^from-(person|room-host)$/.test(frame.direction)).map((frame) => frame.text),
+  acts("words", { type: "create", payload: { id: "x", ...columns } }, { type: "create", payload: columns },
+    { type: "update", payload: { id: "\u0078", b: 1 } }, { type: "delete", payload: { id: "x" } }, { type: "delete-all" }),
+  acts("numbers", { type: "create", payload: { id: 7, ...columns } }, { type: "update", payload: { id: 7.0, a: 0 } }, { type: "drop" }),
+  [given("numbers", [1, 1, 2.50, []], { id: 2, ...columns, created_at: 5 }, [3, 0, 0, [], 1, 2, null]),
+    given("numbers", { id: 1, deleted_at: 1 }, [2, null, null, null, 1, 2, 3])].join("\n"),
+  '{"channel":"words","sync":true,"from":"1795226400123"}\nnull\n[]\n{"id":{"any":1}}',
+]);
 // The first four bytes choose which kind of input it is.
 seeds("store", [bytes(`\xff\xff\xff\xff${line("main")}\n${row}\n${line("other")}`), "\0\0\0\0\0".repeat(9)]);
