@@ -5,11 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-use crate::state::revision::Revision;
-
-/// No clock that is right shows more: the year 2200, in microseconds since 1970. Revisions end
-/// at 2^53 - 1, in 2255.
-const LATEST: u64 = 7_258_118_400_000_000;
+use crate::state::revision::{LATEST, Revision};
 
 /// Microseconds since 1970; 0 when the clock is beyond reason, and revisions count on without it.
 pub(super) fn unix_micros() -> u64 {
@@ -33,9 +29,9 @@ pub(super) fn changed_at(kept: Revision) -> Option<Instant> {
 /// The revision of a topic that was kept, if it is credible: one that was made by a wrong clock
 /// leaves no room for those after it.
 pub(super) fn credible(kept: Revision) -> Revision {
-    match kept.get() > LATEST {
-        true => Revision::ZERO.next(unix_micros()),
-        false => kept,
+    match kept.is_credible() {
+        true => kept,
+        false => Revision::ZERO.next(unix_micros()),
     }
 }
 

@@ -5,6 +5,10 @@ use std::str::FromStr;
 
 use crate::state::json::MAX_SAFE_INTEGER;
 
+/// No clock that is right shows more: the year 2200, in microseconds since 1970. Revisions end
+/// at 2^53 - 1, in 2255.
+pub const LATEST: u64 = 7_258_118_400_000_000;
+
 /// At most 2^53 - 1, so that JavaScript holds it exactly. On the wire it is a canonical
 /// decimal in a string. Readers may rely on "greater", never on "+1".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,6 +28,11 @@ impl Revision {
     /// if nothing was kept.
     pub fn next(self, unix_micros: u64) -> Revision {
         Revision((self.0 + 1).max(unix_micros).min(MAX_SAFE_INTEGER))
+    }
+
+    /// Whether a clock that is right may have made it. Another one leaves no room for those after it.
+    pub fn is_credible(self) -> bool {
+        self.0 <= LATEST
     }
 
     /// As a number.

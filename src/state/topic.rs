@@ -3,6 +3,7 @@
 
 mod apply;
 mod candidate;
+mod follow;
 mod ignore;
 mod parts;
 mod patch;
@@ -11,6 +12,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+pub use follow::{Arrival, Draft};
 pub use parts::Parts;
 
 use json_patch::Patch;
@@ -438,33 +440,21 @@ impl Topic {
         unix_micros: u64,
         writer: &Arc<Writer>,
     ) -> Result<Written, Refusal> {
-        let next = match applied.revision == self.revision {
-            true => applied.next?,
-            false => self.base().apply(change, &AtomicBool::new(false)).next?,
-        };
-        if !next.structural && next.changed.is_empty() {
-            let revision = self.same.front().copied().unwrap_or(self.revision);
-            let touched = self.touched(change).unwrap_or(revision);
-            return Ok(Written::Unchanged {
-                revision,
-                touched,
-                ignored: next.ignored,
-            });
+        let next = self.next(change, applied)?;
+        if next.is_same() {
+            return Ok(self.unchanged(change, next));
         }
         self.step(unix_micros);
         self.same = [self.revision].into();
+        self.origins = self.origins_after(&next, self.revision, writer);
         if next.structural {
             self.begin_anew();
             self.learn(&next.session);
-            self.forget_removed(&next.session);
-        }
-        for field in &next.changed {
-            let (revision, writer) = (self.revision, writer.clone());
-            self.origins
-                .insert_mut(field.clone(), Origin { revision, writer });
         }
         if !next.structural {
-            self.note(&next.changed);
+            let revision = self.revision;
+            let changed = next.changed.iter();
+            self.note(changed.map(|field| (revision, field.clone())));
             self.waiting += next.changed_len;
         }
         remember(&mut self.made, self.revision);
@@ -476,18 +466,60 @@ impl Topic {
         })
     }
 
+    /// What a change makes of the present session.
+    fn next(&self, change: &Change, applied: Applied) -> Result<apply::Next, Refusal> {
+        match applied.revision == self.revision {
+            true => applied.next,
+            false => self.base().apply(change, &AtomicBool::new(false)).next,
+        }
+    }
+
+    fn unchanged(&self, change: &Change, next: apply::Next) -> Written {
+        let revision = self.same.front().copied().unwrap_or(self.revision);
+        Written::Unchanged {
+            revision,
+            touched: self.touched(change).unwrap_or(revision),
+            ignored: next.ignored,
+        }
+    }
+
+    /// Who wrote what once a change has been made.
+    fn origins_after(
+        &self,
+        next: &apply::Next,
+        revision: Revision,
+        writer: &Arc<Writer>,
+    ) -> Origins {
+        let mut origins = self.origins.clone();
+        let before = self.session.iter().filter(|_| next.structural);
+        let before = before.flat_map(|before| before.config.names());
+        for field in before.filter(|field| next.session.config.get(field).is_none()) {
+            origins.remove_mut(field);
+        }
+        for field in &next.changed {
+            let writer = writer.clone();
+            origins.insert_mut(field.clone(), Origin { revision, writer });
+        }
+        origins
+    }
+
     /// Gives the unchanged session a new revision, so that optimistic writers whose write
     /// was refused fetch the truth again. A topic without a session stays as it is.
     pub fn announce(&mut self, unix_micros: u64) {
         if self.session.is_some() {
             self.step(unix_micros);
-            // The revision that made the state stays first.
-            if self.same.len() == REMEMBERED {
-                self.same.remove(1);
-            }
-            self.same.push_back(self.revision);
+            self.remember_same();
             remember(&mut self.made, self.revision);
         }
+    }
+
+    /// The state is the same under the present revision.
+    fn remember_same(&mut self) {
+        // The revision that made the state stays first.
+        if self.same.len() == REMEMBERED {
+            self.same.remove(1);
+        }
+        self.same.push_back(self.revision);
     }
 
     /// The one rule: the smallest thing that brings a viewer at `revision` (none for a
@@ -605,17 +637,8 @@ impl Topic {
         rules.whitelist.learn(&session.config);
     }
 
-    fn forget_removed(&mut self, next: &Session) {
-        let before = self.session.iter().flat_map(|before| before.config.names());
-        for field in before.filter(|field| next.config.get(field).is_none()) {
-            self.origins.remove_mut(field);
-        }
-    }
-
-    fn note(&mut self, fields: &[FieldName]) {
-        let revision = self.revision;
-        let noted = fields.iter().map(|field| (revision, field.clone()));
-        self.recent.extend(noted);
+    fn note(&mut self, changed: impl IntoIterator<Item = (Revision, FieldName)>) {
+        self.recent.extend(changed);
         if self.recent.len() > self.recent_limit {
             if self.is_frozen() && self.durable_first {
                 // What is shown next is any of the states since: they are too many to remember.

@@ -29,6 +29,13 @@ pub struct Next {
     pub ignored: Vec<String>,
 }
 
+impl Next {
+    /// Whether nothing differs.
+    pub fn is_same(&self) -> bool {
+        !self.structural && self.changed.is_empty()
+    }
+}
+
 /// Applies a change to the present session; `name` is what a session without a name is called.
 /// Once it is called off it ends at its next step, with some error that nobody reads.
 ///
@@ -97,7 +104,7 @@ fn check(next: &Session, rules: &Rules) -> Result<(), Refusal> {
     }
 }
 
-fn difference(
+pub fn difference(
     present: &Session,
     next: Session,
     named: Option<&[String]>,
