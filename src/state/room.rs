@@ -9,7 +9,7 @@ mod row;
 mod table;
 
 pub use action::{Action, Edit, Refused, refused};
-pub use book::{Book, Bounds, RowsChange};
+pub use book::{Arrived, Book, Bounds, RowsChange};
 pub use channel::{Actions, Channel, Columns, TIMES, Writers};
 pub use name::{LONGEST_PARTY, RoomError, RoomName, check_channel, is_party};
 pub use row::{Row, RowId, spelled};

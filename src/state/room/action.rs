@@ -43,6 +43,14 @@ pub fn refused(reason: impl ToString) -> Refused {
 const FAULTS: usize = 8;
 
 impl Action {
+    /// The columns that are given.
+    pub fn given(&self) -> &[(String, Json)] {
+        match self {
+            Action::Create(given) | Action::Update(given) | Action::Delete(given) => given,
+            Action::DeleteAll => &[],
+        }
+    }
+
     /// Reads `{"type": …, "payload": …}`.
     ///
     /// # Errors
@@ -340,6 +348,7 @@ mod tests {
             values: r#"["a",4.50,1,[]]"#.into(),
             created: 1,
             updated: 2,
+            order: 2,
             is_deleted: false,
         };
         let given = json(r#"{"id":"a","done":false}"#).members().unwrap();

@@ -2,6 +2,7 @@
 //! what is random are passed in.
 
 use std::collections::HashMap;
+use std::slice;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -21,6 +22,9 @@ pub struct Bounds {
     pub row: usize,
 }
 
+/// By how many milliseconds the times may be out of order that several daemons give.
+const OVERLAP: u64 = 10_000;
+
 /// What a room holds.
 #[derive(Debug)]
 pub struct Book {
@@ -29,8 +33,10 @@ pub struct Book {
     bounds: Bounds,
     /// The last time that was given to a row.
     last: u64,
-    /// The time of the last row that is in a table.
+    /// The place of the last change that is in a table.
     head: u64,
+    /// How far behind a time changes may have a later place.
+    overlap: u64,
     /// How often changes were lost.
     generation: u64,
 }
@@ -55,6 +61,21 @@ pub struct RowsChange {
     generation: u64,
 }
 
+/// What becomes of a row as the bucket has it.
+#[derive(Debug)]
+pub enum Arrived {
+    /// It is in its table, behind the change at this place.
+    Shown(u64, RowsChange),
+    /// It was there already.
+    Known,
+    /// There is a newer version of it here.
+    Older,
+    /// It fits no declared column.
+    Unfit,
+    /// The room has twice as many rows as it may have.
+    Full,
+}
+
 impl Book {
     /// An empty book, whose clock goes on from a time.
     pub fn new(channels: Arc<IndexMap<String, Channel>>, bounds: Bounds, last: u64) -> Book {
@@ -64,39 +85,52 @@ impl Book {
             bounds,
             last,
             head: last,
+            overlap: 0,
             generation: 0,
+        }
+    }
+
+    /// The same, whose rows other daemons change as well.
+    pub fn shared(self) -> Book {
+        Book {
+            overlap: OVERLAP,
+            ..self
         }
     }
 
     /// Puts a row back that was kept, as an object of its members: a column that it lacks is null.
     /// Returns whether it can be one of that channel.
     pub fn restore(&mut self, channel: usize, row: &Json) -> bool {
-        let Some((_, declared)) = self.channels.get_index(channel) else {
+        let Some(row) = self.kept_row(channel, row) else {
             return false;
         };
-        let members = row.members().unwrap_or_default();
+        self.last = self.last.max(row.updated);
+        self.head = self.last;
+        let page = &mut self.pages[channel];
+        page.table.put(Arc::new(row));
+        page.len = page.table.len();
+        true
+    }
+
+    fn kept_row(&self, channel: usize, row: &Json) -> Option<Row> {
+        let (_, declared) = self.channels.get_index(channel)?;
+        let members = row.members()?;
         let time = |name: &str| {
             let time = members.iter().find(|(known, _)| known == name);
             time?.1.as_str().parse::<u64>().ok()
         };
-        let (Some(created), Some(updated)) = (time("created_at"), time("updated_at")) else {
-            return false;
-        };
+        let (created, updated) = (time("created_at")?, time("updated_at")?);
         let Some(Edit::Put(id, values, _)) = declared.kept_row(&members) else {
-            return false;
+            return None;
         };
-        let (is_deleted, page) = (time("deleted_at").is_some(), &mut self.pages[channel]);
-        page.table.put(Arc::new(Row {
+        Some(Row {
             id,
             values,
             created,
             updated,
-            is_deleted,
-        }));
-        page.len = page.table.len();
-        self.last = self.last.max(updated);
-        self.head = self.last;
-        true
+            order: updated,
+            is_deleted: time("deleted_at").is_some(),
+        })
     }
 
     /// The channels of the room, each with its place.
@@ -130,9 +164,16 @@ impl Book {
         self.last
     }
 
-    /// The time of the last change that may be shown.
+    /// The place of the last change that may be shown: its time, or a little more.
     pub fn head(&self) -> u64 {
         self.head
+    }
+
+    /// The place behind which all changes are that somebody lacks who has those before a time. None
+    /// for a time that this room has not reached: it is another one's.
+    pub fn behind(&self, time: u64) -> Option<u64> {
+        let time = time.saturating_sub(self.overlap);
+        (time <= self.head).then(|| time.saturating_sub(1))
     }
 
     /// What an action does to the rows as they will be once all that is on its way is there.
@@ -193,21 +234,14 @@ impl Book {
         edits: Vec<Edit>,
         now: u64,
     ) -> Result<RowsChange, Refused> {
-        let new = self.check(channel, &edits)?;
-        let more = self.len() + new > self.bounds.rows;
-        if new > 0 && more {
-            let most = self.bounds.rows;
-            return Err(refused(format_args!(
-                "the room has {most} rows, no more fit (--max-rows)"
-            )));
-        }
+        self.check(channel, &edits)?;
         let (page, generation) = (&mut self.pages[channel], self.generation);
         let mut rows = Vec::with_capacity(edits.len());
         for edit in edits {
             let time = now.max(self.last + 1);
-            if let Some(row) = page.next(edit, time) {
+            if let Some(row) = page.version(edit, time) {
                 self.last = time;
-                rows.push(row);
+                rows.push(page.send_off(row));
             }
         }
         Ok(RowsChange {
@@ -217,8 +251,11 @@ impl Book {
         })
     }
 
-    /// How many new rows the edits make.
-    fn check(&self, channel: usize, edits: &[Edit]) -> Result<usize, Refused> {
+    /// Whether edits are within the limits, as far as the rows are known.
+    ///
+    /// # Errors
+    /// Says which limit is in the way.
+    pub fn check(&self, channel: usize, edits: &[Edit]) -> Result<(), Refused> {
         let (page, most) = (&self.pages[channel], self.bounds.row);
         let mut new = 0;
         for edit in edits {
@@ -232,7 +269,13 @@ impl Book {
                 new += usize::from(page.live(id).is_none());
             }
         }
-        Ok(new)
+        let most = self.bounds.rows;
+        match new > 0 && self.len() + new > most {
+            true => Err(refused(format_args!(
+                "the room has {most} rows, no more fit (--max-rows)"
+            ))),
+            false => Ok(()),
+        }
     }
 
     /// Puts rows into their table, which are durable or need not be. Returns from which
@@ -248,9 +291,61 @@ impl Book {
             {
                 page.pending.remove(&row.id);
             }
-            self.head = self.head.max(row.updated);
+            self.head = self.head.max(row.order);
         }
         (from, self.head)
+    }
+
+    /// The next version of a row, for a bucket that may have another one by then: none where there is
+    /// nothing to delete. It is not shown before [`Book::take`].
+    ///
+    /// # Errors
+    /// Says which limit is in the way.
+    pub fn draft(&mut self, channel: usize, edit: Edit, now: u64) -> Result<Option<Row>, Refused> {
+        self.check(channel, slice::from_ref(&edit))?;
+        let time = now.max(self.last + 1);
+        let row = self.pages[channel].version(edit, time);
+        if row.is_some() {
+            self.last = time;
+        }
+        Ok(row)
+    }
+
+    /// Puts a row into its table as the bucket has it, as an object of its members.
+    pub fn take(&mut self, channel: usize, id: &RowId, row: &Json) -> Arrived {
+        let row = self.kept_row(channel, row).filter(|row| row.id == *id);
+        let Some(mut row) = row else {
+            return Arrived::Unfit;
+        };
+        let known = self.pages[channel].table.get(id);
+        if let Some(known) = known.filter(|known| known.updated >= row.updated) {
+            row.order = known.order;
+            match **known == row {
+                true => return Arrived::Known,
+                false if known.updated > row.updated => return Arrived::Older,
+                false => {}
+            }
+        }
+        let is_new = known.is_none_or(|known| known.is_deleted) && !row.is_deleted;
+        if is_new && self.len() >= self.bounds.rows.saturating_mul(2) {
+            return Arrived::Full;
+        }
+        row.order = row.updated.max(self.head + 1);
+        let (from, row, page) = (self.head, Arc::new(row), &mut self.pages[channel]);
+        page.table.put(row.clone());
+        page.len = page.table.len();
+        self.head = row.order;
+        self.last = self.last.max(self.head);
+        let rows = vec![row];
+        let generation = self.generation;
+        Arrived::Shown(
+            from,
+            RowsChange {
+                channel,
+                rows,
+                generation,
+            },
+        )
     }
 
     /// Takes back all that is on its way.
@@ -301,37 +396,38 @@ impl Page {
         kept.chain(pending).map(|row| row.id.clone())
     }
 
-    fn next(&mut self, edit: Edit, time: u64) -> Option<Arc<Row>> {
-        let row = match edit {
+    /// The next version of a row; none where there is nothing to delete.
+    fn version(&self, edit: Edit, time: u64) -> Option<Row> {
+        let is_deleted = matches!(edit, Edit::Delete(_));
+        let (id, values, created) = match edit {
             Edit::Put(id, values, created) => {
                 let before = self.live(&id).map(|row| row.created);
-                self.len += usize::from(before.is_none());
                 let created = before.or(created.filter(|created| *created <= time));
-                let (created, updated) = (created.unwrap_or(time), time);
-                Row {
-                    id,
-                    values,
-                    created,
-                    updated,
-                    is_deleted: false,
-                }
+                (id, values, created.unwrap_or(time))
             }
             Edit::Delete(id) => {
                 let before = self.live(&id)?;
-                let (values, created) = (before.values.clone(), before.created);
-                self.len -= 1;
-                Row {
-                    id,
-                    values,
-                    created,
-                    updated: time,
-                    is_deleted: true,
-                }
+                (id, before.values.clone(), before.created)
             }
         };
+        Some(Row {
+            id,
+            values,
+            created,
+            updated: time,
+            order: time,
+            is_deleted,
+        })
+    }
+
+    /// It is on its way.
+    fn send_off(&mut self, row: Row) -> Arc<Row> {
+        let was_live = self.live(&row.id).is_some();
+        self.len += usize::from(!row.is_deleted && !was_live);
+        self.len -= usize::from(row.is_deleted && was_live);
         let row = Arc::new(row);
         self.pending.insert(row.id.clone(), row.clone());
-        Some(row)
+        row
     }
 }
 

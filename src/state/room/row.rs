@@ -34,8 +34,11 @@ pub struct Row {
     pub values: Arc<str>,
     /// When it was made, in milliseconds since 1970.
     pub created: u64,
-    /// When it became what it is; no two rows of a room have the same.
+    /// When it became what it is; without a cluster no two rows of a room have the same.
     pub updated: u64,
+    /// Its place among the room's changes: that time, or just behind the change before it where
+    /// another daemon's clock is behind.
+    pub order: u64,
     /// Whether it became a deleted one.
     pub is_deleted: bool,
 }

@@ -1,4 +1,4 @@
-//! The rows of one channel, in the order in which they became what they are.
+//! The rows of one channel, in the order of the room's changes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound::{Excluded, Included};
@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use super::row::{Row, RowId};
 
-/// Every row has one version in it, under the time of its last change: a live or a deleted one.
+/// Every row has one version in it, under the place of its last change: a live or a deleted one.
 #[derive(Debug, Default)]
 pub struct Table {
     live: Rows,
     deleted: Rows,
-    times: HashMap<RowId, u64>,
+    places: HashMap<RowId, u64>,
     /// How many bytes all of them take, and the live ones alone.
     size: usize,
     live_size: usize,
@@ -37,8 +37,8 @@ impl Table {
 
     /// The present version of a row.
     pub fn get(&self, id: &RowId) -> Option<&Arc<Row>> {
-        let time = self.times.get(id)?;
-        self.live.get(time).or_else(|| self.deleted.get(time))
+        let place = self.places.get(id)?;
+        self.live.get(place).or_else(|| self.deleted.get(place))
     }
 
     /// Puts a version of a row in the place of the one before.
@@ -46,22 +46,22 @@ impl Table {
         self.remove(&row.id);
         self.size += row.size();
         self.live_size += if row.is_deleted { 0 } else { row.size() };
-        self.times.insert(row.id.clone(), row.updated);
+        self.places.insert(row.id.clone(), row.order);
         let rows = match row.is_deleted {
             true => &mut self.deleted,
             false => &mut self.live,
         };
-        rows.insert(row.updated, row);
+        rows.insert(row.order, row);
     }
 
     /// Removes every trace of a row.
     pub fn remove(&mut self, id: &RowId) {
-        let Some(time) = self.times.remove(id) else {
+        let Some(place) = self.places.remove(id) else {
             return;
         };
-        let live = self.live.remove(&time);
+        let live = self.live.remove(&place);
         self.live_size -= live.as_ref().map_or(0, |row| row.size());
-        let row = live.or_else(|| self.deleted.remove(&time));
+        let row = live.or_else(|| self.deleted.remove(&place));
         self.size -= row.map_or(0, |row| row.size());
     }
 
@@ -70,7 +70,7 @@ impl Table {
         self.live.values()
     }
 
-    /// The live or the deleted rows that became so after one time and up to another.
+    /// The live or the deleted rows that became so behind one place and up to another.
     pub fn between(&self, deleted: bool, after: u64, to: u64) -> impl Iterator<Item = &Arc<Row>> {
         let rows = match deleted {
             true => &self.deleted,
@@ -79,15 +79,15 @@ impl Table {
         // A range that ends before it begins is not one.
         let range = (Excluded(after), Included(to.max(after.saturating_add(1))));
         let rows = rows.range(range).map(|(_, row)| row);
-        rows.take_while(move |row| row.updated <= to)
+        rows.take_while(move |row| row.order <= to)
     }
 
-    /// The live and the deleted rows that became so after one time and up to another.
+    /// The live and the deleted rows that became so behind one place and up to another.
     pub fn changed(&self, after: u64, to: u64) -> impl Iterator<Item = &Arc<Row>> {
         let mut live = self.between(false, after, to).peekable();
         let mut deleted = self.between(true, after, to).peekable();
         std::iter::from_fn(move || match (live.peek(), deleted.peek()) {
-            (Some(row), Some(gone)) if gone.updated < row.updated => deleted.next(),
+            (Some(row), Some(gone)) if gone.order < row.order => deleted.next(),
             (Some(_), _) => live.next(),
             (None, _) => deleted.next(),
         })
@@ -113,6 +113,7 @@ mod tests {
             values: format!("[{id}]").into(),
             created: 1,
             updated,
+            order: updated,
             is_deleted,
         })
     }

@@ -419,3 +419,140 @@ proptest! {
         steps.iter().for_each(|step| world.take(step));
     }
 }
+
+/// What two daemons of a cluster hold of a room.
+mod shared {
+    use super::*;
+
+    fn book() -> Book {
+        Book::new(channels(), BOUNDS, 7).shared()
+    }
+
+    fn row(number: u8, updated: u64, text: &str) -> Json {
+        let id = id(0, number);
+        json(&format!(
+            r#"{{"id":{id},"text":"{text}","done":0,"created_at":1,"updated_at":{updated},"deleted_at":null}}"#
+        ))
+    }
+
+    fn take(book: &mut Book, number: u8, updated: u64, text: &str) -> Option<(u64, u64)> {
+        match book.take(
+            0,
+            &id(0, number).as_str().into(),
+            &row(number, updated, text),
+        ) {
+            Arrived::Shown(from, change) => Some((from, change.rows[0].order)),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn what_comes_later_has_a_later_place_whatever_its_time() {
+        let mut book = book();
+        assert_eq!(take(&mut book, 1, 1000, "a"), Some((7, 1000)));
+        assert_eq!(take(&mut book, 2, 900, "b"), Some((1000, 1001)));
+        assert_eq!(take(&mut book, 3, 1000, "c"), Some((1001, 1002)));
+        assert_eq!(book.head(), 1002);
+        let after = |place| {
+            let rows = book.table(0).changed(place, book.head());
+            rows.map(|row| row.id.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(after(1000), [r#""2""#, r#""3""#]);
+        let next = book.draft(
+            0,
+            Edit::Put(id(0, 4).as_str().into(), "[]".into(), None),
+            950,
+        );
+        let next = next.unwrap().unwrap();
+        assert!(next.updated > 1002, "later than all that is known");
+    }
+
+    #[test]
+    fn a_time_is_answered_with_what_may_have_been_behind_it() {
+        let mut book = book();
+        take(&mut book, 1, 100_000, "a");
+        assert_eq!(book.behind(100_000), Some(89_999));
+        assert_eq!(
+            book.behind(110_000),
+            Some(99_999),
+            "one who comes from a daemon that is ahead"
+        );
+        assert_eq!(book.behind(110_001), None, "another room's");
+        assert_eq!(book.behind(5), Some(0));
+        let alone = Book::new(channels(), BOUNDS, 100);
+        assert_eq!((alone.behind(100), alone.behind(101)), (Some(99), None));
+    }
+
+    #[test]
+    fn a_row_does_not_go_back() {
+        let mut book = book();
+        let key: RowId = id(0, 1).as_str().into();
+        assert!(take(&mut book, 1, 1000, "a").is_some());
+        assert!(matches!(
+            book.take(0, &key, &row(1, 1000, "a")),
+            Arrived::Known
+        ));
+        assert!(matches!(
+            book.take(0, &key, &row(1, 999, "b")),
+            Arrived::Older
+        ));
+        assert_eq!(book.head(), 1000);
+        // Of another bucket: what that holds is the same for all.
+        assert!(take(&mut book, 1, 1000, "b").is_some());
+        assert!(take(&mut book, 1, 1001, "c").is_some());
+        assert_eq!(book.table(0).len(), 1);
+        assert_eq!(book.len(), 1);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out() {
+        let mut book = book();
+        let other: RowId = id(0, 2).as_str().into();
+        assert!(matches!(
+            book.take(0, &other, &row(1, 9, "")),
+            Arrived::Unfit
+        ));
+        assert!(matches!(book.take(0, &other, &json("[]")), Arrived::Unfit));
+        assert!(matches!(
+            book.take(9, &other, &row(2, 9, "")),
+            Arrived::Unfit
+        ));
+        let most = u8::try_from(2 * BOUNDS.rows).unwrap();
+        for number in 0..most {
+            assert!(take(&mut book, number, 1000, "").is_some());
+        }
+        let more: RowId = id(0, most).as_str().into();
+        assert!(matches!(
+            book.take(0, &more, &row(most, 9, "")),
+            Arrived::Full
+        ));
+        assert!(take(&mut book, 0, 2000, "changed").is_some());
+        let refused = book.draft(0, Edit::Put(more, "[]".into(), None), 950);
+        assert!(refused.unwrap_err()[0].contains("--max-rows"));
+    }
+
+    #[test]
+    fn nothing_is_drafted_where_there_is_nothing_to_delete() {
+        let mut book = book();
+        let key: RowId = id(0, 1).as_str().into();
+        assert_eq!(book.draft(0, Edit::Delete(key.clone()), 5), Ok(None));
+        take(&mut book, 1, 1000, "a");
+        let deleted = book
+            .draft(0, Edit::Delete(key.clone()), 5)
+            .unwrap()
+            .unwrap();
+        assert!(deleted.is_deleted && deleted.updated == 1001);
+        assert_eq!(book.table(0).len(), 1, "it is not shown before it is taken");
+        let (_, declared) = channels()
+            .get_index(0)
+            .map(|(_, channel)| ((), channel.clone()))
+            .unwrap();
+        let object = deleted.object(&declared.columns);
+        assert!(matches!(
+            book.take(0, &key, &object),
+            Arrived::Shown(1000, _)
+        ));
+        assert_eq!((book.table(0).len(), book.len()), (0, 0));
+        assert_eq!(book.forget(1002).len(), 1);
+    }
+}
