@@ -199,7 +199,7 @@ impl Doubt {
         let path = path.display();
         let fault = match &written {
             // Reported once, whatever the content.
-            Err(error @ (WriteError::Store(_) | WriteError::Full(_))) => {
+            Err(error) if error.may_pass() => {
                 self.refused = Some(Refused {
                     tried: now,
                     fingerprint,

@@ -123,8 +123,7 @@ fn url(path: &Path) -> Option<String> {
              a stream of JSON lines can be piped in, curl -N {text} | onlooker -"
         )),
         "ws" | "wss" => Some(format!(
-            "is a socket, and only files are watched: what a daemon sends can be piped in, \
-             onlooker view {text} | onlooker -"
+            "is another daemon's link, not a file: a program relays it as Source::Relay, onlooker serve {text}"
         )),
         "file" => Some("is a URL: name the file by its path".to_owned()),
         _ => None,
@@ -227,7 +226,7 @@ mod tests {
             ("HTTPS://example.com", "| onlooker -"),
             (
                 "ws://192.168.1.20:9876",
-                "onlooker view ws://192.168.1.20:9876",
+                "onlooker serve ws://192.168.1.20:9876",
             ),
             ("file:///tmp/a.json", "by its path"),
         ] {

@@ -65,12 +65,12 @@ impl Shard {
         Shard {
             index,
             shards,
+            joined: common.hub.first_viewer() / shards as u64,
             common,
             commands,
             viewers: Slab::new(),
             topics: HashMap::new(),
             known: HashMap::new(),
-            joined: 0,
             next_heartbeat: start + HEARTBEAT,
             start,
             stopping: false,

@@ -149,7 +149,11 @@ impl Viewer {
         if self.resends != resends {
             (self.resends, self.revision) = (resends, None);
         }
-        self.presence.entry().since(self.revision)
+        let catchup = self.presence.entry().since(self.revision);
+        // What goes back is news only after a hello, which says so.
+        let goes_back = catchup.revision.is_some() && catchup.revision < self.revision;
+        self.greeted &= !goes_back;
+        catchup
     }
 
     /// The first time, tells our own viewers what follows.
@@ -170,7 +174,7 @@ impl Viewer {
             revision: catchup.revision.unwrap_or_default().to_string(),
             resumed,
             heartbeat_ms: millis(HEARTBEAT),
-            shown: self.presence.entry().shown_state(),
+            shown: self.presence.entry().first_shown_state(),
         };
         let bytes = Frame::json(hello.text()).bytes(self.encoding).clone();
         self.line.send(&bytes, false);

@@ -9,6 +9,7 @@ mod patch;
 mod problem;
 mod protocol;
 pub mod room;
+mod upstream;
 
 pub use answer::{Ack, error};
 pub use check::{CheckLine, PhoneReport, Verdict};
@@ -19,3 +20,4 @@ pub use host::{
 pub use patch::patch;
 pub use problem::Problem;
 pub use protocol::*;
+pub use upstream::{FromUpstream, LONGEST_WAY, NamedOrigins, UpstreamState};

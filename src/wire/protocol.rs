@@ -206,7 +206,7 @@ impl Resumed {
 }
 
 /// What is known of what a topic's viewers see.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ShownState {
     /// How long ago it changed, in milliseconds; none while nothing is shown.
@@ -215,6 +215,22 @@ pub struct ShownState {
     /// A host has frozen it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub frozen: bool,
+    /// What this daemon shows is not its own, and it does not hear of changes at the moment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost: Option<Lost>,
+    /// By which topics of which daemons the state comes here, from its origin: `ID/topic` each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub way: Vec<String>,
+}
+
+/// What a daemon has no connection to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lost {
+    /// The daemon that it relays, or that one to its own.
+    Upstream,
+    /// NATS, through which it shares the topic with other daemons.
+    Nats,
 }
 
 /// What a topic's hosts do at the moment.

@@ -11,7 +11,7 @@ use onlooker::internals::revision::Revision;
 use onlooker::internals::session::{FieldName, Session};
 use onlooker::internals::topic::{Change, Origin, Update, Version, Writer};
 use onlooker::internals::wire::{
-    self, Ack, HostMessage, Own, Problem, Resumed, SERVER, ShownState, SourceState,
+    self, Ack, HostMessage, Lost, Own, Problem, Resumed, SERVER, ShownState, SourceState,
 };
 
 mod rooms;
@@ -69,6 +69,10 @@ impl Golden {
         ShownState {
             changed_ms: member(&frame, "changedMs").map(|_| self.number("changedMs")),
             frozen: member(&frame, "frozen").is_some(),
+            lost: member(&frame, "lost").map(|_| Lost::Upstream),
+            way: member(&frame, "way").map_or_else(Vec::new, |way| {
+                serde_json::from_str(way.as_str()).expect("texts")
+            }),
         }
     }
 

@@ -26,6 +26,7 @@ mod kills;
 mod narrow;
 mod papers;
 mod presence;
+mod relay;
 mod reload;
 mod rfc6455;
 #[cfg(target_os = "linux")]
