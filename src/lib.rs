@@ -24,10 +24,10 @@
 //! | 1 | `state` | what is shown: JSON, sessions, revisions, the whitelist, topics, the debounce; the rows of rooms |
 //! | 2 | `wire` | how it is said: messages, problems, frames |
 //! | 3 | `discovery` | where it is found: addresses and the QR code |
-//! | 4 | `store` | what survives: a file, and what is whole of a damaged one |
+//! | 4 | `store` `cluster` | what survives: a file, and what is whole of a damaged one; what several daemons share |
 //! | 5 | `hub` | who is told: topics and rooms by name, flushes, the channel to the viewers, the thread that keeps changes |
 //! | 6 | `access` | who may: tokens, names, passes |
-//! | 7 | `source` | who writes: files, standard input, hosts of topics and rooms |
+//! | 7 | `source` | who writes: files, standard input, hosts of topics and rooms, other daemons |
 //! | 8 | `viewer` | who watches, and who edits rows: the shards, people, `/sync` |
 //! | 9 | `http` | the door: connections, the gate, routes, pages |
 //! | 10 | `options` `server` | the library's face |
@@ -45,6 +45,12 @@
 //! A viewer that is at the revision where the flush begins is sent the shared bytes. Any other, new,
 //! slow, or on a shard that lagged, is answered by `Topic::since`.
 //!
+//! In a cluster a change is drafted from the newest state, put into the bucket if nothing is newer
+//! there, and shown once the bucket holds it, by the same function that shows what other daemons
+//! write (`hub::cluster::Shared::show`). A relay is a viewer of its upstream: what it is sent goes
+//! with its revision through `hub::follow::Follower` to `Topic::follow`, and leaves at once. From
+//! there on both are changes like any other.
+//!
 //! # The way of an action
 //!
 //! In a room, what one of its people wants goes from its reader to its `Seat`, and becomes the edits
@@ -57,10 +63,13 @@
 //! # Invariants
 //!
 //! 1. Layers 1 and 2 never await, read a clock, or touch a socket or a file.
-//! 2. Nothing but `Topic::write`, whose applying may be done before, and `Topic::adopt`, for a state
-//!    that arrives with its revision, changes a session; nothing but `Topic::since` decides what a viewer lacks.
+//! 2. Nothing but `Topic::write`, whose applying may be done before, and `Topic::adopt` and
+//!    `Topic::follow`, for a state that arrives with its revision, changes a session; nothing but `Topic::since`
+//!    decides what a viewer lacks.
+//!    In a cluster nothing but taking what the bucket holds changes a shared topic or row.
 //!    Nothing but `Book::write` makes rows, and nothing but `Book::keep` shows them (`Book::restore` puts
-//!    them back at the start, `Book::forget` takes deleted ones out); `Telling` decides what a person lacks.
+//!    them back at the start, `Book::forget` takes deleted ones out); in a cluster these are `Book::draft`
+//!    and, for what the bucket holds, `Book::take`. `Telling` decides what a person lacks.
 //! 3. No lock is held across an await, and none while something large is encoded, except the one
 //!    that keeps a topic's flushes in order: no runtime thread waits for that.
 //! 4. No unbounded queue and no detached task: every task ends on a token and is waited for. Only a
@@ -73,18 +82,21 @@
 //!    handler takes. When the rules change, the value says so, and whoever holds it is disconnected.
 //! 7. A frame is encoded and compressed once per encoding, however many viewers receive it; so is a
 //!    change of rows, for the people who lack just that.
-//! 8. Without a store, nothing is different except that an `Option` is `None`.
+//! 8. Without a store, and without a cluster, nothing is different except that an `Option` is `None`.
 //! 9. Whoever was answered is told: an acknowledged value reaches its writer again when it changes.
 //! 10. `since` trusts only a revision that this history has made, or began with.
 //! 11. The cost of new values for fields depends on those fields, not on the session around them; that
 //!     of an action or a sync on the rows that it changes or sends, not on the table around them.
 //! 12. No two changes of a room have the same time, whatever the clock does, and nobody is sent a row
-//!     older than one that it was sent before.
+//!     older than one that it was sent before. In a cluster, daemons may give the same time to two rows,
+//!     never to two versions of one; there each daemon gives what it takes a place in an order of its own.
 
 // Some functions are there for the program alone.
 #![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
 
 mod access;
+#[cfg_attr(not(feature = "nats"), path = "cluster/absent.rs")]
+mod cluster;
 mod discovery;
 mod http;
 mod hub;
@@ -101,11 +113,15 @@ mod viewer;
 mod wire;
 
 pub use access::{PageLink, Token};
-pub use http::{ChannelStatus, Links, Reloaded, RoomStatus, Status, StoreStatus, TopicStatus};
+pub use cluster::{ClusterOptions, NatsUrl};
+pub use http::{
+    ChannelStatus, Links, RelayStatus, Reloaded, RoomStatus, Status, StoreStatus, TopicStatus,
+};
+pub use hub::cluster::{ClusterState, Daemon};
 pub use hub::{Receipt, WriteError};
 pub use options::{
     AccessOptions, Flow, HostToken, Invalid, Limits, LinkOptions, Options, Page, RoomOptions,
-    Source, StoreFailure, TlsFiles,
+    Source, StoreFailure, TlsFiles, Upstream,
 };
 pub use server::{Server, SetError, StartError, TopicHandle};
 pub use state::fields::{Field, FieldError};

@@ -2,6 +2,7 @@
 //! program fills them from flags, environment and file; a program that embeds onlooker fills
 //! them itself.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -11,8 +12,10 @@ use indexmap::IndexMap;
 
 use crate::access::Token;
 pub use crate::access::{AccessOptions, HostToken};
+pub use crate::cluster::{ClusterOptions, NatsUrl};
 pub use crate::http::{LinkOptions, Page, TlsFiles};
 pub use crate::hub::{Flow, HubOptions, Limits, MIN_CAPACITY, RoomOptions, StoreFailure};
+pub use crate::source::upstream::Upstream;
 use crate::state::fields::Field;
 use crate::state::name::TopicName;
 use crate::state::room::{LONGEST_PARTY, check_channel, is_party};
@@ -49,6 +52,8 @@ pub struct Options {
     pub store: Option<PathBuf>,
     /// What happens to changes while the store cannot keep them.
     pub store_failure: StoreFailure,
+    /// The cluster of daemons that share their topics and rooms.
+    pub cluster: ClusterOptions,
     /// Certificate chain and private key, as PEM files.
     pub tls: Option<TlsFiles>,
 }
@@ -61,6 +66,8 @@ pub enum Source {
     File(PathBuf),
     /// NDJSON on standard input.
     Stdin,
+    /// Another daemon, watched: its topic is shown under the same revisions, read-only.
+    Relay(Upstream),
 }
 
 impl fmt::Display for Source {
@@ -68,6 +75,7 @@ impl fmt::Display for Source {
         match self {
             Source::File(path) => path.display().fmt(f),
             Source::Stdin => f.write_str("standard input"),
+            Source::Relay(upstream) => upstream.fmt(f),
         }
     }
 }
@@ -91,6 +99,12 @@ const LONGEST_MEMORY: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// The channel is allocated as a whole.
 const MAX_CAPACITY: usize = 65_536;
 
+/// Room for what NATS puts around the name.
+const LONGEST_BUCKET: usize = 64;
+
+/// As many as JetStream keeps.
+const MOST_REPLICAS: usize = 5;
+
 /// Shorter tokens can be guessed in an afternoon.
 const SHORTEST_TOKEN: usize = 8;
 
@@ -100,6 +114,8 @@ impl Options {
         self.check_numbers()?;
         self.check_durations()?;
         self.check_access()?;
+        self.check_cluster()?;
+        self.check_relays()?;
         for pointer in &self.ignore {
             check_ignored(pointer)?;
         }
@@ -117,6 +133,11 @@ impl Options {
         self.check_values()?;
         let waits = self.flow.after_durable;
         let is_kept = self.store.is_some();
+        require(
+            "cluster.servers",
+            !is_kept || self.cluster.servers.is_empty(),
+            "contradicts --store: NATS keeps the topics of a cluster, so choose one",
+        )?;
         require(
             "flow.after_durable",
             is_kept || !waits,
@@ -215,6 +236,38 @@ impl Options {
         Ok(())
     }
 
+    fn check_cluster(&self) -> Result<(), Invalid> {
+        let ClusterOptions {
+            bucket, replicas, ..
+        } = &self.cluster;
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        let is_name = (1..=LONGEST_BUCKET).contains(&bucket.len()) && bucket.bytes().all(is_plain);
+        let reason = format_args!(
+            "{bucket:?} cannot name a bucket: use 1 to {LONGEST_BUCKET} of letters, digits, '_' and '-'"
+        );
+        require("cluster.bucket", is_name, reason)?;
+        let is_fine = replicas.is_none_or(|replicas| (1..=MOST_REPLICAS).contains(&replicas));
+        let reason = format_args!("give 1 to {MOST_REPLICAS}, an odd number");
+        require("cluster.replicas", is_fine, reason)
+    }
+
+    /// What another daemon has is neither shared nor made of rows here.
+    fn check_relays(&self) -> Result<(), Invalid> {
+        let shows = self.rooms.channels.values().any(|channel| channel.show);
+        let is_party = |name: &str| self.rooms.parties.iter().any(|party| party == name);
+        for (topic, url) in self.relays() {
+            let alone = self.cluster.servers.is_empty();
+            let reason =
+                format_args!("{url} contradicts --nats: a relay's topic is its upstream's");
+            require("sources", alone, reason)?;
+            let party = topic.as_str().split_once('.').map(|(party, _)| party);
+            let is_free = !shows || !party.is_some_and(is_party);
+            let reason = format_args!("{url} cannot feed the topic {topic:?}: it shows a room");
+            require("sources", is_free, reason)?;
+        }
+        Ok(())
+    }
+
     fn check_rooms(&self) -> Result<(), Invalid> {
         let (rooms, option) = (&self.rooms, "rooms.parties");
         let is_any = !rooms.parties.is_empty();
@@ -250,7 +303,37 @@ impl Options {
             limits: self.limits.clone(),
             store_failure: self.store_failure,
             rooms: self.rooms.clone(),
+            relays: self.relays(),
         }
+    }
+
+    /// The sources and the topics that they feed: the first one the default topic, every other one
+    /// a topic named by its file or by the upstream's.
+    pub(crate) fn sources_with_topics(&self) -> Vec<(Source, TopicName)> {
+        let topic = |(index, source): (usize, &Source)| {
+            let name = match source {
+                _ if index == 0 => self.topic.clone(),
+                Source::File(path) => {
+                    TopicName::from_lossy(&path.file_stem().unwrap_or_default().to_string_lossy())
+                }
+                Source::Stdin => TopicName::from_lossy("stdin"),
+                Source::Relay(upstream) => {
+                    let topic = upstream.topic().cloned();
+                    topic.unwrap_or_else(|| TopicName::from_lossy("main"))
+                }
+            };
+            (source.clone(), name)
+        };
+        self.sources.iter().enumerate().map(topic).collect()
+    }
+
+    fn relays(&self) -> BTreeMap<TopicName, String> {
+        let sources = self.sources_with_topics().into_iter();
+        let relay = |(source, topic)| match source {
+            Source::Relay(upstream) => Some((topic, upstream.to_string())),
+            Source::File(_) | Source::Stdin => None,
+        };
+        sources.filter_map(relay).collect()
     }
 }
 
@@ -271,6 +354,7 @@ impl Default for Options {
             link: LinkOptions::default(),
             store: None,
             store_failure: StoreFailure::default(),
+            cluster: ClusterOptions::default(),
             tls: None,
         }
     }
@@ -336,6 +420,30 @@ mod tests {
         for pointer in ["/metadata/ui", "/data", "/data/list/0", "/config/a~1b"] {
             assert_eq!(ignoring(pointer).check_values(), Ok(()), "{pointer}");
         }
+    }
+
+    #[test]
+    fn a_relay_feeds_what_is_nobody_elses() {
+        let refused = |set: fn(&mut Options)| {
+            let mut options = Options {
+                sources: vec![Source::Relay("ws://10.0.0.5:9876".parse().unwrap())],
+                ..Options::default()
+            };
+            options.topic = TopicName::from_lossy("main.lobby");
+            assert_eq!(options.check_values(), Ok(()));
+            set(&mut options);
+            options.check_values().unwrap_err().to_string()
+        };
+        let shared = refused(|options| {
+            options.cluster.servers = vec![NatsUrl::parse("nats://10.0.0.6").unwrap()];
+        });
+        assert!(shared.contains("contradicts --nats"), "{shared}");
+        let room = refused(|options| {
+            let mut channel = channel("id");
+            channel.show = true;
+            options.rooms.channels.insert("todos".to_owned(), channel);
+        });
+        assert!(room.contains("it shows a room"), "{room}");
     }
 
     #[test]

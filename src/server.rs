@@ -12,10 +12,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::Token;
+use crate::cluster::{ClusterOptions, Connection};
 use crate::discovery::address::{self, AddressError};
 use crate::http::tls::Certificate;
 use crate::http::{self, App, Current, Found, Live, Reported, Reports};
-pub use crate::http::{Links, Reloaded, Status, TopicStatus};
+pub use crate::http::{Links, RelayStatus, Reloaded, Status, TopicStatus};
+use crate::hub::cluster::Cluster;
 use crate::hub::{Hub, Receipt, WriteError, WriteOptions};
 use crate::options::{Invalid, Options, Page, Source};
 use crate::source;
@@ -137,6 +139,7 @@ impl Server {
         let app = build(&options, local, reports, (&flushers, &close_viewers)).await?;
         app.tasks.spawn(http::serve(app.clone(), listener));
         app.tasks.spawn(http::renew_certificate(app.clone()));
+        app.tasks.spawn(http::disconnect_for_others(app.clone()));
         let server = Server {
             app,
             close_viewers,
@@ -152,7 +155,7 @@ impl Server {
             let shown = topic.set(&demo::session()).await;
             shown.map_err(StartError::Demo)?;
         }
-        for (source, topic) in with_topics(&options.sources, &options.topic) {
+        for (source, topic) in options.sources_with_topics() {
             let (hub, stop) = (self.app.hub.clone(), self.app.stop.clone());
             match source {
                 Source::File(path) => self
@@ -160,6 +163,10 @@ impl Server {
                     .tasks
                     .spawn(source::file::run(path, hub, topic, stop)),
                 Source::Stdin => self.app.tasks.spawn(source::stdin::run(hub, topic, stop)),
+                Source::Relay(upstream) => self
+                    .app
+                    .tasks
+                    .spawn(source::relay::run(upstream, hub, topic, stop)),
             };
         }
         Ok(())
@@ -221,9 +228,9 @@ impl Server {
         self.app.viewers.list().await
     }
 
-    /// Disconnects a viewer, which is told. Returns whether there was one with this id.
+    /// Disconnects a viewer, which is told, also at another daemon of the cluster. Returns whether there was one with this id.
     pub async fn disconnect(&self, id: u64) -> bool {
-        self.app.viewers.disconnect(id).await
+        self.app.disconnect(id).await
     }
 
     /// Freezes what viewers and readers see of every topic, whatever is written, or lets go again:
@@ -270,6 +277,7 @@ impl Server {
             .renew((&options.access, &options.link), self.app.local, found);
         let reloaded = renewed.map_err(no_token)?;
         self.app.viewers.check().await;
+        self.app.hub.present_as(self.links().page.without_token());
         self.app.hub.mark_change();
         Ok(reloaded)
     }
@@ -365,7 +373,12 @@ async fn build(
     .map_err(no_token)?;
     let store = open_store(options.store.clone()).await?;
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-    let hub = Hub::new(&options.hub(), store, flushers.clone(), stop.clone());
+    let (hub_options, flushers) = (options.hub(), flushers.clone());
+    let hub = match join(&options.cluster).await? {
+        Some(cluster) => Hub::in_cluster(&hub_options, cluster, flushers, stop.clone()),
+        None => Hub::new(&hub_options, store, flushers, stop.clone()),
+    };
+    hub.present_as(live.links.page.without_token());
     Ok(Arc::new(App {
         viewers: Viewers::start(&hub, &tasks, close_viewers),
         live: Current::new(live),
@@ -377,6 +390,16 @@ async fn build(
         reports,
         addresses: Arc::default(),
     }))
+}
+
+/// This daemon's part in a cluster, if there is to be one.
+async fn join(options: &ClusterOptions) -> Result<Option<Cluster>, StartError> {
+    if options.servers.is_empty() {
+        return Ok(None);
+    }
+    let connection = Connection::start(options.clone()).await;
+    let connection = connection.map_err(|reason| invalid("cluster.servers", reason))?;
+    Ok(Some(Cluster::new(connection, &options.bucket)))
 }
 
 /// What the options depend on outside of them.
@@ -407,23 +430,8 @@ fn no_token(error: getrandom::Error) -> StartError {
 
 /// The topics that the sources of these options feed.
 pub(crate) fn source_topics(options: &Options) -> Vec<TopicName> {
-    let topics = with_topics(&options.sources, &options.topic).into_iter();
+    let topics = options.sources_with_topics().into_iter();
     topics.map(|(_, topic)| topic).collect()
-}
-
-/// The first source feeds the default topic, every other one a topic named by its file.
-fn with_topics(sources: &[Source], default: &TopicName) -> Vec<(Source, TopicName)> {
-    let topic = |(index, source): (usize, &Source)| {
-        let name = match source {
-            Source::File(path) if index > 0 => {
-                TopicName::from_lossy(&path.file_stem().unwrap_or_default().to_string_lossy())
-            }
-            Source::Stdin if index > 0 => TopicName::from_lossy("stdin"),
-            _ => default.clone(),
-        };
-        (source.clone(), name)
-    };
-    sources.iter().enumerate().map(topic).collect()
 }
 
 async fn check(options: &Options) -> Result<(), StartError> {
@@ -457,7 +465,7 @@ fn check_page(page: &Page) -> Result<(), StartError> {
 
 /// The files among the sources, each with a topic of its own.
 fn check_topics(options: &Options) -> Result<Vec<PathBuf>, StartError> {
-    let topics = with_topics(&options.sources, &options.topic);
+    let topics = options.sources_with_topics();
     for (index, (source, topic)) in topics.iter().enumerate() {
         let earlier = topics[..index].iter().find(|(_, earlier)| earlier == topic);
         if let Some((earlier, _)) = earlier {
@@ -465,14 +473,14 @@ fn check_topics(options: &Options) -> Result<Vec<PathBuf>, StartError> {
             return Err(invalid(
                 "sources",
                 format!(
-                    "{earlier} and {source} would both write the topic {topic:?}: rename one of the files"
+                    "{earlier} and {source} would both write the topic {topic:?}: rename one of the files, or relay them by separate daemons"
                 ),
             ));
         }
     }
     let file = |(source, _)| match source {
         Source::File(path) => Some(path),
-        Source::Stdin => None,
+        Source::Stdin | Source::Relay(_) => None,
     };
     Ok(topics.into_iter().filter_map(file).collect())
 }

@@ -84,7 +84,11 @@ impl TopicEntry {
     }
 
     /// Notes that the session has changed. Returns the frame that was made of the one before.
-    fn note(&self, state: &mut State, options: &WriteOptions) -> Option<(Revision, Arc<Frame>)> {
+    pub(super) fn note(
+        &self,
+        state: &mut State,
+        options: &WriteOptions,
+    ) -> Option<(Revision, Arc<Frame>)> {
         state.authors.and(&options.writer);
         if !state.topic.is_frozen() && !self.after_durable {
             let now = Instant::now();
@@ -153,14 +157,22 @@ impl TopicEntry {
         let _ = self.hand_over(&mut state, Some(permit), version, fields, Intent::Announce);
     }
 
-    fn may_write(&self, state: &State, options: &WriteOptions) -> Result<(), WriteError> {
+    pub(super) fn may_write(
+        &self,
+        state: &State,
+        options: &WriteOptions,
+    ) -> Result<(), WriteError> {
         match options.existing && state.topic.session().is_none() {
             true => Err(self.no_topic()),
             false => self.may_change(state, options.if_match),
         }
     }
 
-    fn may_change(&self, state: &State, expected: Option<Revision>) -> Result<(), WriteError> {
+    pub(super) fn may_change(
+        &self,
+        state: &State,
+        expected: Option<Revision>,
+    ) -> Result<(), WriteError> {
         if !self.life().is_open() {
             return Err(self.no_topic());
         }
@@ -174,7 +186,7 @@ impl TopicEntry {
         WriteError::NoTopic(self.name.to_string())
     }
 
-    fn warn_of_rounding(&self, change: &Change) {
+    pub(super) fn warn_of_rounding(&self, change: &Change) {
         if self.warned_of_rounding.load(Ordering::Relaxed) {
             return;
         }
@@ -226,7 +238,7 @@ impl TopicEntry {
 }
 
 /// The answer to a writer, and the fields that have changed, if nothing else has.
-fn receipt(
+pub(super) fn receipt(
     written: Written,
     version: &Version,
     created: bool,

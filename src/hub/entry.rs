@@ -155,12 +155,23 @@ impl TopicEntry {
 
     /// What is known of what its viewers see.
     pub fn shown_state(&self) -> ShownState {
+        let shown = self.sources.shown();
         let state = self.state();
         let changed = state.changed.filter(|_| state.topic.has_shown());
         ShownState {
             changed_ms: changed.map(|at| millis(at.elapsed())),
-            frozen: state.topic.is_frozen(),
+            frozen: state.topic.is_frozen() || shown.frozen,
+            ..shown
         }
+    }
+
+    /// The same, with the way that the state comes even if that begins here.
+    pub fn first_shown_state(&self) -> ShownState {
+        let mut shown = self.shown_state();
+        if shown.way.is_empty() {
+            shown.way.push(self.sources.place().to_owned());
+        }
+        shown
     }
 
     /// How long ago the last flush was.

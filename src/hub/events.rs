@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 
+use super::cluster::Said;
 use super::{Delivery, Hub, Text, TopicEntry};
 use crate::state::name::TopicName;
 use crate::state::revision::Revision;
@@ -82,6 +83,7 @@ impl Hub {
     /// Sends a host's own text to the viewers of a topic. Waits while too many texts are on their
     /// way to the shards.
     pub async fn broadcast(&self, entry: &Arc<TopicEntry>, text: String) -> Delivery {
+        self.say_to_others(said(entry, &text)).await;
         // Fails only when the semaphore is closed, which it never is.
         let permit = self.0.texts.clone().acquire_owned().await.ok();
         let (text, delivery) = self.text(entry, text, permit);
@@ -99,6 +101,14 @@ impl Hub {
     /// not sent. A large text is encoded on the caller's thread. Returns how many viewers the
     /// topic has if it was sent, otherwise 0.
     pub fn try_broadcast(&self, entry: &Arc<TopicEntry>, text: String) -> usize {
+        if self.0.texts.available_permits() > 0 {
+            self.tell_others(said(entry, &text));
+        }
+        self.try_text(entry, text)
+    }
+
+    /// The same for this daemon's viewers alone.
+    pub(super) fn try_text(&self, entry: &Arc<TopicEntry>, text: String) -> usize {
         match self.0.texts.clone().try_acquire_owned() {
             Ok(permit) => {
                 self.send_text(self.text(entry, text, Some(permit)).0);
@@ -128,6 +138,15 @@ impl Hub {
 
     /// Sends the whole session to every viewer of a topic again. Returns how many there are.
     pub fn resend_all(&self, entry: &Arc<TopicEntry>) -> usize {
+        self.tell_others(|id| Said::Resend {
+            id,
+            topic: entry.name().to_string(),
+        });
+        self.resend_here(entry)
+    }
+
+    /// The same for this daemon's viewers alone.
+    pub(super) fn resend_here(&self, entry: &Arc<TopicEntry>) -> usize {
         entry.resends.fetch_add(1, Ordering::Relaxed);
         self.send(Event::Resend(entry.clone()));
         entry.viewers()
@@ -137,5 +156,14 @@ impl Hub {
         // Fails when nobody listens: then there is nobody to tell.
         let _ = self.0.events.send(event);
         self.mark_change();
+    }
+}
+
+/// A host's own text, for the daemons of a cluster.
+fn said(entry: &TopicEntry, text: &str) -> impl FnOnce(String) -> Said {
+    |id| Said::Text {
+        id,
+        topic: entry.name().to_string(),
+        text: text.to_owned(),
     }
 }

@@ -10,6 +10,7 @@ use super::events::Flushed;
 use super::latest::{Author, Departure, Line, Verdict};
 use super::receipt::{Found, Receipt, WriteError, WriteOptions};
 use super::told::Told;
+use super::verbose::is_verbose;
 use super::{Hub, log};
 use crate::state::name::TopicName;
 use crate::state::revision::Revision;
@@ -51,7 +52,7 @@ impl Hub {
             Ok(receipt) => matches!(receipt.found, Found::Changed(_)),
             Err(error) => matches!(error, WriteError::Store(_) | WriteError::Stopping),
         };
-        let is_read = log::is_verbose();
+        let is_read = is_verbose();
         if is_noted && !is_read {
             return None;
         }
@@ -86,7 +87,7 @@ impl Hub {
             replaced: false,
         };
         let now = Instant::now();
-        let (mut left, is_read) = (Vec::new(), log::is_verbose());
+        let (mut left, is_read) = (Vec::new(), is_verbose());
         let keep = |line: &Line| left.extend(is_read.then(|| line.clone()));
         entry.state().latest.leave(&departure, now, keep);
         if !left.is_empty() {

@@ -27,12 +27,14 @@ impl Failure {
 
 /// `not kept since 18:04:05 UTC`, from a time in milliseconds since 1970.
 pub fn not_kept_since(since_ms: u64) -> String {
+    format!("not kept since {}", time_of_day(since_ms))
+}
+
+/// `18:04:05 UTC`, from a time in milliseconds since 1970.
+pub fn time_of_day(since_ms: u64) -> String {
     let seconds = since_ms / 1000 % 86_400;
     let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-    format!(
-        "not kept since {hours:02}:{minutes:02}:{:02} UTC",
-        seconds % 60
-    )
+    format!("{hours:02}:{minutes:02}:{:02} UTC", seconds % 60)
 }
 
 impl Hub {

@@ -105,6 +105,14 @@ impl TopicEntry {
     pub fn since(&self, revision: Option<Revision>) -> Catchup {
         let mut state = self.state();
         let shown = state.topic.shown().map(|shown| shown.revision);
+        if shown.is_some() && revision > shown && self.sources.is_nats_lost() {
+            // It has seen a newer state at another daemon, which is told here once NATS is back.
+            return Catchup {
+                frame: None,
+                revision,
+                resumed: Resumed::Current,
+            };
+        }
         let update = state.topic.since(revision);
         let resumed = match (&update, shown) {
             (Some(Update::Delta { .. }), _) => Resumed::Delta,

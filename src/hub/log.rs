@@ -10,17 +10,13 @@ use super::latest::Departure;
 use super::notices::cut;
 use super::receipt::{Receipt, WriteError};
 use super::told::{Told, sent_to};
+use super::verbose::is_verbose;
 use crate::state::name::TopicName;
 use crate::state::revision::Revision;
 use crate::state::topic::Change;
 
 /// How many fields are named at most.
 const NAMED: usize = 8;
-
-/// Whether anybody reads what is made of each change.
-pub(super) fn is_verbose() -> bool {
-    tracing::enabled!(tracing::Level::DEBUG)
-}
 
 /// A write that is being made. Its line is logged when this is dropped, for a writer may go away
 /// before it is answered.

@@ -11,6 +11,7 @@
 mod authors;
 mod change;
 mod clock;
+pub mod cluster;
 mod counts;
 mod durability;
 mod encodings;
@@ -19,6 +20,7 @@ mod events;
 mod explain;
 mod failure;
 mod flush;
+mod follow;
 mod freeze;
 mod health;
 mod job;
@@ -30,6 +32,7 @@ pub mod notices;
 mod options;
 mod presence;
 mod receipt;
+mod relay;
 pub mod rooms;
 mod sources;
 mod start;
@@ -38,6 +41,7 @@ mod tests;
 mod text;
 mod told;
 mod topics;
+mod verbose;
 mod write;
 
 use std::collections::BTreeMap;
@@ -53,15 +57,18 @@ pub use clock::millis;
 pub use counts::Counts;
 pub use entry::TopicEntry;
 pub use events::{Event, Invalidated};
-pub use failure::{Failure, not_kept_since};
+pub use failure::{Failure, not_kept_since, time_of_day};
 pub use flush::Catchup;
+pub use follow::Follower;
 pub use options::{Flow, HubOptions, Limits, MIN_CAPACITY, RoomOptions, StoreFailure};
 pub use presence::{Place, Presence, SourceGuard};
 pub use receipt::{Deleted, Receipt, WriteError, WriteOptions};
+pub use relay::{Relay, RelayState};
 pub use text::{Delivery, Text};
 
 use crate::state::name::TopicName;
 use crate::state::topic::Rules;
+use cluster::Cluster;
 use health::Health;
 use job::Job;
 use notices::Notices;
@@ -92,7 +99,11 @@ struct Inner {
     /// The places of the hosts' own texts in the channel.
     texts: Arc<Semaphore>,
     floor: AtomicU64,
+    /// This daemon, in the way of a state.
+    id: String,
     default_topic: TopicName,
+    /// The topics that are relayed.
+    relays: BTreeMap<TopicName, Arc<Relay>>,
     rules: Rules,
     flow: Flow,
     limits: Limits,
@@ -103,6 +114,8 @@ struct Inner {
     jobs: Option<mpsc::Sender<Job>>,
     health: watch::Sender<Health>,
     store_failure: StoreFailure,
+    /// None without a cluster.
+    cluster: Option<Arc<Cluster>>,
     failure: watch::Sender<Option<Failure>>,
     /// Marked when heartbeats have news that should not wait.
     news: watch::Sender<()>,

@@ -1,5 +1,6 @@
 //! What can be set about topics.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use indexmap::IndexMap;
@@ -35,6 +36,8 @@ pub struct HubOptions {
     pub store_failure: StoreFailure,
     /// Rows that several people edit.
     pub rooms: RoomOptions,
+    /// The topics that are relayed, and their upstreams without tokens.
+    pub relays: BTreeMap<TopicName, String>,
 }
 
 /// Rows that several people edit, in rooms.
@@ -114,6 +117,7 @@ impl Default for HubOptions {
             limits: Limits::default(),
             store_failure: StoreFailure::default(),
             rooms: RoomOptions::default(),
+            relays: BTreeMap::new(),
         }
     }
 }

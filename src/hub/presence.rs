@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::Hub;
 use super::entry::{TopicEntry, count};
 use super::receipt::WriteError;
-use super::sources::Sources;
+use super::sources::{Elsewhere, Sources};
 use crate::state::name::TopicName;
 use crate::wire::frame::Encoding;
 
@@ -80,8 +80,14 @@ impl Hub {
     }
 
     /// The sources of a new topic.
-    pub(super) fn sources(&self) -> Arc<Sources> {
-        Arc::new(Sources::new(self.0.news.clone()))
+    pub(super) fn sources(&self, name: &TopicName) -> Arc<Sources> {
+        let elsewhere = match (self.relay(name), self.cluster_of(name)) {
+            (Some(relay), _) => Elsewhere::Upstream(relay.clone()),
+            (_, Some(cluster)) => Elsewhere::Cluster(cluster.clone()),
+            _ => Elsewhere::Nowhere,
+        };
+        let (place, news) = (self.place_of(name), self.0.news.clone());
+        Arc::new(Sources::new(elsewhere, place, news))
     }
 
     /// Counts a source that may change a topic, which need not exist yet, until the value is
@@ -91,6 +97,11 @@ impl Hub {
     /// When there are too many topics already.
     pub fn attach(&self, name: &TopicName) -> Result<SourceGuard, WriteError> {
         self.may_be_written(name)?;
+        self.attach_source(name)
+    }
+
+    /// The same, whoever else may write it.
+    pub(super) fn attach_source(&self, name: &TopicName) -> Result<SourceGuard, WriteError> {
         let mut topics = self.topics_mut();
         let entry = self.open(&mut topics, name)?;
         let sources = entry.sources.clone();

@@ -82,18 +82,45 @@ pub enum WriteError {
     /// The topic shows a room.
     #[error("this topic shows the room {0}, and changes with its rows: write them instead")]
     Room(String),
+    /// The topic is another daemon's.
+    #[error("this topic is relayed from {0}: write it there")]
+    Relay(String),
     /// No more rooms fit.
     #[error("the limit of {0} rooms is reached (--max-rooms)")]
     Rooms(usize),
     /// The change could not be kept, so it was taken back.
     #[error("the change could not be kept, so it was taken back: {0} (--store)")]
     Store(String),
+    /// NATS is lost, or refuses it: it was not written.
+    #[error("NATS did not take the change, so nothing has changed: {0} (--nats)")]
+    Cluster(String),
+    /// NATS did not say what has become of it.
+    #[error(
+        "NATS did not say whether the change was kept, so it may have been: {0}: fetch the session and look (--nats)"
+    )]
+    Unknown(String),
+    /// The topic's record would be larger than a message of NATS may be.
+    #[error(
+        "NATS takes messages of {0} bytes at most, and the topic would be larger: raise max_payload in the configuration of its servers, or make the session smaller"
+    )]
+    TooLargeForCluster(usize),
     /// The daemon is stopping.
     #[error("the daemon is stopping")]
     Stopping,
 }
 
 impl WriteError {
+    /// Whether the same change may be accepted later, or has been and it is not known.
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            WriteError::Store(_)
+                | WriteError::Full(_)
+                | WriteError::Cluster(_)
+                | WriteError::Unknown(_)
+        )
+    }
+
     /// The rule that was broken, without a value.
     pub(super) fn rule(&self) -> String {
         match self {
@@ -116,7 +143,10 @@ impl WriteError {
     /// As it is reported over HTTP and the host socket.
     pub fn problem(&self) -> Problem {
         let (status, cause) = match self {
-            WriteError::Refused(Refusal::TooLarge(_)) => (413, None),
+            WriteError::Refused(Refusal::TooLarge(_)) | WriteError::TooLargeForCluster(_) => {
+                (413, None)
+            }
+            WriteError::Unknown(_) => (504, None),
             WriteError::Refused(Refusal::Fields(_)) => {
                 (422, Some("values that declared fields forbid"))
             }
@@ -126,8 +156,12 @@ impl WriteError {
             WriteError::Stale(_) => (412, None),
             WriteError::NoTopic(_) => (404, Some("there is no such topic")),
             WriteError::Room(_) => (409, Some("the topic shows a room")),
+            WriteError::Relay(_) => (409, Some("the topic is another daemon's")),
             WriteError::Store(_) => (507, None),
-            WriteError::Full(_) | WriteError::Rooms(_) | WriteError::Stopping => (503, None),
+            WriteError::Full(_)
+            | WriteError::Rooms(_)
+            | WriteError::Cluster(_)
+            | WriteError::Stopping => (503, None),
         };
         let mut problem = Problem::new(status, self.to_string());
         problem.cause = cause;

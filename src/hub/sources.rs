@@ -1,12 +1,14 @@
 //! The sources of a topic: how many are attached, and when one was heard of last.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::wire::SourceState;
+use super::cluster::Cluster;
+use super::relay::Relay;
+use crate::wire::{Lost, ShownState, SourceState};
 
 /// Nothing heard for so long is silence.
 const SILENT: Duration = Duration::from_secs(30);
@@ -15,8 +17,21 @@ const SILENT: Duration = Duration::from_secs(30);
 /// attached to the name.
 pub struct Sources {
     attached: Mutex<Attached>,
+    elsewhere: Elsewhere,
+    /// This daemon's topic, in the way of a state.
+    place: String,
     /// Marked when what heartbeats say of them is different.
     news: watch::Sender<()>,
+}
+
+/// From where else the topic changes.
+pub(super) enum Elsewhere {
+    /// From nowhere.
+    Nowhere,
+    /// From this upstream.
+    Upstream(Arc<Relay>),
+    /// From the other daemons of this cluster.
+    Cluster(Arc<Cluster>),
 }
 
 struct Attached {
@@ -27,13 +42,18 @@ struct Attached {
 }
 
 impl Sources {
-    pub(super) fn new(news: watch::Sender<()>) -> Sources {
+    pub(super) fn new(elsewhere: Elsewhere, place: String, news: watch::Sender<()>) -> Sources {
         let attached = Mutex::new(Attached {
             count: 0,
             lost: false,
             last_heard: Instant::now(),
         });
-        Sources { attached, news }
+        Sources {
+            attached,
+            elsewhere,
+            place,
+            news,
+        }
     }
 
     /// A host was heard of.
@@ -71,15 +91,40 @@ impl Sources {
 
     /// For how long nothing was heard, and what that means.
     pub(super) fn state(&self) -> (Duration, SourceState) {
+        if let Elsewhere::Upstream(relay) = &self.elsewhere {
+            return relay.host();
+        }
         let attached = self.attached();
         let silence = attached.last_heard.elapsed();
         let state = match (attached.count, attached.lost) {
+            _ if self.is_nats_lost() => SourceState::Silent,
             (1.., _) => SourceState::Alive,
             (0, true) => SourceState::Ended,
             (0, false) if silence < SILENT => SourceState::Alive,
             (0, false) => SourceState::Silent,
         };
         (silence, state)
+    }
+
+    /// Whether the cluster's other daemons may know a newer state.
+    pub(super) fn is_nats_lost(&self) -> bool {
+        matches!(&self.elsewhere, Elsewhere::Cluster(cluster) if cluster.is_lost())
+    }
+
+    /// What those who watch are told of where else the topic changes.
+    pub(super) fn shown(&self) -> ShownState {
+        match &self.elsewhere {
+            Elsewhere::Upstream(relay) => relay.shown(&self.place),
+            _ => ShownState {
+                lost: self.is_nats_lost().then_some(Lost::Nats),
+                ..ShownState::default()
+            },
+        }
+    }
+
+    /// This daemon's topic, in the way of a state.
+    pub(super) fn place(&self) -> &str {
+        &self.place
     }
 
     fn attached(&self) -> MutexGuard<'_, Attached> {

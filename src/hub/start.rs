@@ -1,5 +1,6 @@
 //! How a hub begins: with what the store has kept, if there is one.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, broadcast, mpsc, watch};
@@ -7,14 +8,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::clock::{changed_at, credible, unix_micros};
+use super::cluster::Cluster;
 use super::durability::Durability;
 use super::entry::TopicEntry;
 use super::job::{Job, Permit};
 use super::keeper::Keeper;
 use super::options::{HubOptions, StoreFailure};
+use super::relay::Relay;
 use super::rooms::Rooms;
 use super::{Hub, Inner, QUEUE, Topics};
 use crate::state::fields::Whitelist;
+use crate::state::name::TopicName;
 use crate::state::topic::{Rules, Topic};
 use crate::store::{Kept, Store, StoredTopic};
 
@@ -31,10 +35,33 @@ impl Hub {
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Hub {
+        Hub::begin(options, store, None, (tasks, stop))
+    }
+
+    /// The same, for a daemon that shares its topics with the others of a cluster.
+    pub fn in_cluster(
+        options: &HubOptions,
+        cluster: Cluster,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) -> Hub {
+        let cluster = Arc::new(cluster);
+        let hub = Hub::begin(options, None, Some(cluster.clone()), (tasks, stop));
+        hub.share(&cluster);
+        hub.0.tasks.spawn(hub.clone().talk(cluster));
+        hub
+    }
+
+    fn begin(
+        options: &HubOptions,
+        store: Option<(Store, Kept)>,
+        cluster: Option<Arc<Cluster>>,
+        (tasks, stop): (TaskTracker, CancellationToken),
+    ) -> Hub {
         let (store, kept) = store.unzip();
         let (jobs, queue) = mpsc::channel(QUEUE);
         let jobs = store.is_some().then_some(jobs);
-        let hub = Hub(Arc::new(Inner::new(options, jobs, tasks, stop)));
+        let hub = Hub(Arc::new(Inner::new(options, jobs, cluster, (tasks, stop))));
         if let Some(store) = store {
             let serves = options.store_failure == StoreFailure::Serve;
             Keeper::start(store, serves, &hub, queue);
@@ -57,6 +84,10 @@ impl Hub {
         // Without randomness a restart under a clock that is behind is a little less safe.
         let leap = getrandom::u32().unwrap_or_default() >> 2;
         for kept in kept {
+            if self.relay(&kept.topic).is_some() {
+                tracing::warn!(topic = %kept.topic, "this topic is relayed now: what was kept of it stays in the file, unseen (--store)");
+                continue;
+            }
             if self.shown_room(&kept.topic).is_some() {
                 tracing::warn!(topic = %kept.topic, "a topic of this name shows a room now: what was kept of it stays in the file, unseen (--store)");
                 continue;
@@ -65,7 +96,7 @@ impl Hub {
         }
         let name = &self.0.default_topic;
         if !topics.contains_key(name) {
-            let entry = self.unlisted(name, self.sources());
+            let entry = self.unlisted(name, self.sources(name));
             self.list(&mut topics, &entry);
         }
     }
@@ -87,7 +118,7 @@ impl Hub {
             topic.outrun(unix_micros());
         }
         let durability = topic.version().map(Durability::restored);
-        let sources = self.sources();
+        let sources = self.sources(&name);
         let entry = TopicEntry::new(name, topic, durability, &self.0.flow, sources);
         entry.state().changed = changed_at(revision);
         let entry = Arc::new(entry);
@@ -116,11 +147,12 @@ impl Inner {
     fn new(
         options: &HubOptions,
         jobs: Option<mpsc::Sender<Job>>,
-        tasks: TaskTracker,
-        stop: CancellationToken,
+        cluster: Option<Arc<Cluster>>,
+        (tasks, stop): (TaskTracker, CancellationToken),
     ) -> Inner {
         let declared = options.fields.clone().map(Whitelist::Declared);
         let capacity = options.flow.capacity;
+        let news = watch::Sender::default();
         Inner {
             topics: Default::default(),
             events: broadcast::channel(capacity).0,
@@ -131,7 +163,11 @@ impl Inner {
             large: Arc::new(Semaphore::new(LARGE_CHANGES)),
             texts: Arc::new(Semaphore::new(capacity / 2)),
             floor: Default::default(),
+            id: cluster
+                .as_ref()
+                .map_or_else(random_id, |cluster| cluster.id().to_owned()),
             default_topic: options.topic.clone(),
+            relays: relays(options, &news),
             rules: Rules {
                 whitelist: declared.unwrap_or_else(Whitelist::learning),
                 ignore: options.ignore.clone(),
@@ -145,11 +181,27 @@ impl Inner {
             jobs,
             health: watch::Sender::default(),
             store_failure: options.store_failure,
+            cluster,
             failure: Default::default(),
             frozen: Default::default(),
-            news: Default::default(),
+            news,
             tasks,
             stop,
         }
     }
+}
+
+fn relays(options: &HubOptions, news: &watch::Sender<()>) -> BTreeMap<TopicName, Arc<Relay>> {
+    let relays = options.relays.iter();
+    relays
+        .map(|(topic, url)| (topic.clone(), Arc::new(Relay::new(url, news.clone()))))
+        .collect()
+}
+
+/// Another one at each start. Without randomness the time has to do.
+fn random_id() -> String {
+    format!(
+        "{:016x}",
+        getrandom::u64().unwrap_or_else(|_| unix_micros())
+    )
 }

@@ -45,7 +45,7 @@ impl Hub {
             return Ok(entry.clone());
         }
         self.has_room(topics)?;
-        let entry = self.unlisted(name, self.sources());
+        let entry = self.unlisted(name, self.sources(name));
         self.list(topics, &entry);
         Ok(entry)
     }
@@ -62,8 +62,9 @@ impl Hub {
     /// A topic that does not exist yet for anybody else.
     pub(super) fn unlisted(&self, name: &TopicName, sources: Arc<Sources>) -> Arc<TopicEntry> {
         let topic = Topic::new(name.as_str(), self.0.rules.clone(), self.floor());
-        // What shows a room shows what is durable.
-        let is_kept = self.0.jobs.is_some() && self.shown_room(name).is_none();
+        // What shows a room shows what is durable, and what is relayed is kept elsewhere.
+        let is_own = self.shown_room(name).is_none() && self.relay(name).is_none();
+        let is_kept = self.0.jobs.is_some() && is_own;
         let durability = is_kept.then(Default::default);
         let entry = TopicEntry::new(name.clone(), topic, durability, &self.0.flow, sources);
         entry.join_the_others(self.is_frozen());
@@ -89,7 +90,9 @@ impl Hub {
     /// the default, or a source is attached; returns whether it does.
     pub(super) fn unlist(&self, topics: &mut Topics, entry: &TopicEntry) -> bool {
         let (name, reached) = (entry.name(), entry.state().topic.revision());
-        self.0.floor.fetch_max(reached.get(), Ordering::Relaxed);
+        if self.relay(name).is_none() {
+            self.0.floor.fetch_max(reached.get(), Ordering::Relaxed);
+        }
         topics.remove(name);
         let goes_on = *name == self.0.default_topic || entry.sources.are_attached();
         if goes_on {

@@ -64,6 +64,10 @@ impl Hub {
                 return (None, Err(WriteError::Stopping));
             }
             let may_be = self.may_be_written(name);
+            if let (Ok(()), Some(cluster)) = (&may_be, self.cluster_of(name)) {
+                let written = self.write_shared(cluster, name, write).await;
+                return (self.topic(name), written);
+            }
             let entry = match may_be.and_then(|()| self.to_write(name, &write.options)) {
                 Ok(entry) => entry,
                 Err(error) => return (None, Err(error)),
@@ -92,9 +96,12 @@ impl Hub {
     /// Tells those who fetch for themselves that a write to a topic was refused before it became
     /// a change.
     pub async fn announce(&self, name: &TopicName) {
-        let Some(entry) = self.topic(name) else {
+        let Some(entry) = self.topic(name).filter(|_| self.is_own(name).is_ok()) else {
             return;
         };
+        if let Some(cluster) = self.cluster_of(name) {
+            return self.announce_shared(cluster, name);
+        }
         // Without a place in the store's queue the daemon is stopping.
         let Ok(permit) = self.permit().await else {
             return;
@@ -104,7 +111,7 @@ impl Hub {
     }
 
     /// The topic that has the name, or one that exists from its first change that is accepted.
-    fn to_write(
+    pub(super) fn to_write(
         &self,
         name: &TopicName,
         options: &WriteOptions,
@@ -116,7 +123,7 @@ impl Hub {
             return Err(WriteError::NoTopic(name.to_string()));
         }
         self.has_room(&self.topics_mut())?;
-        Ok(self.unlisted(name, self.sources()))
+        Ok(self.unlisted(name, self.sources(name)))
     }
 
     async fn write_to(
@@ -243,6 +250,10 @@ impl Hub {
         address: Option<IpAddr>,
     ) -> Result<Deleted, WriteError> {
         self.may_be_written(name)?;
+        if let Some(cluster) = self.cluster_of(name) {
+            let deleted = self.delete_shared(cluster, name, expected, address);
+            return deleted.await;
+        }
         loop {
             let permit = self.permit().await?;
             let Some(entry) = self.topic(name) else {

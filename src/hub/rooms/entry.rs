@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::hosts::Hosts;
+use super::hosts::{Hosts, Question};
+use super::reply::Reply;
 use crate::hub::entry::count;
 use crate::state::room::{Book, RoomName};
 
@@ -41,6 +42,18 @@ impl RoomEntry {
     /// How many hosts are.
     pub fn hosts(&self) -> usize {
         self.hosts.count()
+    }
+
+    /// Asks the host that is connected here.
+    ///
+    /// # Errors
+    /// Gives the reply back, and says why nobody was asked.
+    pub(in crate::hub) fn ask_host(
+        &self,
+        question: &Question<'_>,
+        reply: Reply,
+    ) -> Result<(), (Reply, &'static str)> {
+        self.hosts.ask(question, reply)
     }
 
     /// How many live rows each channel has, in the order of the channels.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio_util::sync::DropGuard;
 
 use super::asker::Asker;
 use super::entry::RoomEntry;
@@ -22,6 +23,8 @@ pub struct HostLine {
     usage: RoomUse,
     number: u64,
     questions: Mutex<mpsc::Receiver<String>>,
+    /// The people of other daemons are answered for as long as it is there.
+    _answers: Option<DropGuard>,
 }
 
 impl Hub {
@@ -44,6 +47,7 @@ impl Hub {
             usage,
             number,
             questions: Mutex::new(questions),
+            _answers: self.answer_for_host(name),
         })
     }
 }

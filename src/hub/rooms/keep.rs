@@ -63,14 +63,7 @@ impl RowsIntent {
         }
         // One who was told that it took too long is told of the rows as all others are.
         let by = reply.answer.send(Ok(done)).ok().and(reply.by);
-        let frame = frame(book, &change);
-        hub.tell_people(RowsTold {
-            room: room.clone(),
-            by,
-            from,
-            to,
-            frame,
-        });
+        hub.tell_rows(room, book, &change, (from, by));
         reply.line
     }
 }
@@ -93,12 +86,30 @@ fn frame(book: &Book, change: &RowsChange) -> Option<Bytes> {
 
 impl Hub {
     /// The rows of a room take another size.
-    pub(super) fn count_size(&self, before: usize, after: usize) {
+    pub(in crate::hub) fn count_size(&self, before: usize, after: usize) {
         let size = &self.0.rooms.size;
         match after >= before {
             true => size.fetch_add(after - before, Ordering::Relaxed),
             false => size.fetch_sub(before - after, Ordering::Relaxed),
         };
+    }
+
+    /// Rows have changed behind a place, by somebody who has a reply, or by somebody else.
+    pub(in crate::hub) fn tell_rows(
+        &self,
+        room: &Arc<RoomEntry>,
+        book: &Book,
+        change: &RowsChange,
+        (from, by): (u64, Option<u64>),
+    ) {
+        let frame = frame(book, change);
+        self.tell_people(RowsTold {
+            room: room.clone(),
+            by,
+            from,
+            to: book.head(),
+            frame,
+        });
     }
 
     fn tell_people(&self, told: RowsTold) {
@@ -107,7 +118,7 @@ impl Hub {
     }
 
     /// One of a room's people has a reply.
-    pub(super) fn wake(&self, room: &Arc<RoomEntry>, by: Option<u64>) {
+    pub(in crate::hub) fn wake(&self, room: &Arc<RoomEntry>, by: Option<u64>) {
         if by.is_some() {
             let head = room.book().head();
             let (from, to, frame) = (head, head, None);

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use tracing::Span;
 
 use super::asker::Asker;
-use crate::hub::log;
 use crate::hub::notices::{Notices, cut};
+use crate::hub::verbose::is_verbose;
 use crate::state::room::RoomName;
 use crate::wire::room::Asked;
 
@@ -61,7 +61,7 @@ impl ActionLine {
             },
             became: Became::Unanswered,
         };
-        log::is_verbose().then(|| Box::new(line()))
+        is_verbose().then(|| Box::new(line()))
     }
 
     /// It has changed so many rows.

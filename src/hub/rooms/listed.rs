@@ -1,7 +1,7 @@
 //! All rooms, and what is kept for them together.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::state::room::{Channel, RoomName};
 pub struct Rooms {
     pub(super) channels: Arc<IndexMap<String, Channel>>,
     pub(super) parties: Vec<String>,
-    pub(super) keep_deleted: Duration,
+    pub(in crate::hub) keep_deleted: Duration,
     /// Its lock is taken before a room's, never after.
     listed: RwLock<BTreeMap<RoomName, Arc<RoomEntry>>>,
     pub(super) told: broadcast::Sender<Arc<RowsTold>>,
@@ -32,6 +32,8 @@ pub struct Rooms {
     pub(super) floor: AtomicU64,
     pub(super) shown: Shown,
     pub(super) interests: Interests,
+    /// Whether it was told that rows of the cluster's bucket are left out.
+    pub(in crate::hub) left_out: AtomicBool,
     /// How many bytes the rows of all rooms take.
     pub(super) size: AtomicUsize,
 }
@@ -54,6 +56,7 @@ impl Rooms {
             seats: AtomicU64::new(0),
             before: Mutex::default(),
             floor: AtomicU64::new(0),
+            left_out: AtomicBool::new(false),
             size: AtomicUsize::new(0),
         }
     }

@@ -35,6 +35,15 @@ impl Hub {
         self.0.rooms.parties.iter().any(|known| known == party)
     }
 
+    /// The entity tag of a room's rows as they are at a place in its order. Each daemon of a cluster has
+    /// an order of its own.
+    pub fn rows_tag(&self, head: u64) -> String {
+        match &self.0.cluster {
+            Some(cluster) => format!("\"{head}-{}\"", cluster.id()),
+            None => format!("\"{head}\""),
+        }
+    }
+
     /// How many bytes the rows of all rooms take, the deleted ones among them.
     pub fn rows_size(&self) -> usize {
         self.0.rooms.size.load(Ordering::Relaxed)
@@ -76,7 +85,11 @@ impl Hub {
             rows: limits.rows,
             row: limits.row,
         };
-        Book::new(self.0.rooms.channels.clone(), bounds, last)
+        let book = Book::new(self.0.rooms.channels.clone(), bounds, last);
+        match self.0.cluster {
+            Some(_) => book.shared(),
+            None => book,
+        }
     }
 
     /// Forgets a room without rows that nobody uses.

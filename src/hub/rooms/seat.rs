@@ -211,7 +211,8 @@ impl Seat {
         let slot = Slot::Waiting(call, deadline, answered);
         self.mail().slots.push_back(slot);
         let acted = hub.act(self.room(), &asked, &asker, answer);
-        let patience = match self.mail().is_stuck {
+        // In a cluster one action follows another, and none takes that long.
+        let patience = match self.mail().is_stuck && !hub.is_in_cluster() {
             true => Duration::ZERO,
             false => PATIENCE,
         };

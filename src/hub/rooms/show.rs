@@ -33,11 +33,11 @@ impl Hub {
         self.has_party(party).then_some(room)
     }
 
-    /// Refuses to write to a topic that shows a room.
+    /// Refuses to write to a topic that shows a room, or what another daemon has.
     pub(in crate::hub) fn may_be_written(&self, topic: &TopicName) -> Result<(), WriteError> {
         match self.shown_room(topic) {
             Some(room) => Err(WriteError::Room(room.to_string())),
-            None => Ok(()),
+            None => self.is_own(topic),
         }
     }
 
@@ -56,7 +56,7 @@ impl Hub {
         let entry = match self.topic(topic) {
             Some(entry) if entry.shows_room_at(head) => return,
             Some(entry) => entry,
-            None if self.has_room_to_show() => self.unlisted(topic, self.sources()),
+            None if self.has_room_to_show() => self.unlisted(topic, self.sources(topic)),
             None => return,
         };
         let (hub, size) = (self.clone(), self.shown_size(room.as_deref()));

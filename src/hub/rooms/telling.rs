@@ -111,7 +111,7 @@ impl Telling {
         let rows = done.rows.iter();
         let rows = rows.filter_map(|id| book.table(done.channel).get(id).cloned());
         let rows: Vec<Arc<Row>> = rows.collect();
-        if rows.iter().any(|row| row.updated > self.reached) {
+        if rows.iter().any(|row| row.order > self.reached) {
             self.bring(book, book.head());
         }
         let rows = Which::These(rows.into_iter());
@@ -167,9 +167,8 @@ impl Telling {
         let Some((name, _)) = book.channels().get_index(wish.channel) else {
             return;
         };
-        // A time that this room has not reached is another one's.
-        let from = wish.from.filter(|from| *from <= book.head());
-        let after = from.map_or(0, |from| from.saturating_sub(1));
+        let from = wish.from.and_then(|from| book.behind(from));
+        let after = from.unwrap_or_default();
         let rows = Which::Between(wish.channel, false, after, self.reached);
         self.messages.push_back(Message::new(sync(name), rows));
         if from.is_some() || wish.heals {
@@ -220,14 +219,14 @@ impl Message {
             Which::Between(channel, deleted, after, to) => {
                 let mut rows = book.table(*channel).between(*deleted, *after, *to);
                 rows.all(|row| {
-                    *after = row.updated;
+                    *after = row.order;
                     push(row)
                 })
             }
             Which::Changed(channel, after, to) => {
                 let mut rows = book.table(*channel).changed(*after, *to);
                 rows.all(|row| {
-                    *after = row.updated;
+                    *after = row.order;
                     push(row)
                 })
             }
@@ -246,9 +245,8 @@ impl Rows {
     pub fn new(room: &RoomEntry, channel: usize, from: Option<u64>) -> Rows {
         let book = room.book();
         let (table, to) = (book.table(channel), book.head());
-        // A time that this room has not reached is another one's.
-        let rows = match from.filter(|from| *from <= to) {
-            Some(from) => table.changed(from.saturating_sub(1), to).cloned().collect(),
+        let rows = match from.and_then(|from| book.behind(from)) {
+            Some(after) => table.changed(after, to).cloned().collect(),
             None => table.live().cloned().collect(),
         };
         Rows { rows, to }

@@ -12,7 +12,7 @@ use super::entry::RoomEntry;
 use super::handed::{RowsHandedOver, RowsIntent};
 use super::hosts::Question;
 use super::line::ActionLine;
-use super::reply::{Answer, Denied, Reply};
+use super::reply::{Answer, Denied, Done, Reply};
 use crate::hub::Hub;
 use crate::hub::clock::unix_micros;
 use crate::hub::job::Permit;
@@ -72,7 +72,10 @@ impl Hub {
                     action: &asked.action,
                     from: (asker.name, asker.device),
                 };
-                if let Err((reply, reason)) = room.hosts.ask(&question, reply) {
+                let elsewhere = self.0.cluster.as_ref().filter(|_| room.hosts() == 0);
+                if let Some(cluster) = elsewhere {
+                    self.ask_elsewhere(cluster, room, &question, reply);
+                } else if let Err((reply, reason)) = room.hosts.ask(&question, reply) {
                     self.refuse(room, reply, refused(reason));
                 }
             }
@@ -99,6 +102,9 @@ impl Hub {
         wanted: Wanted,
         reply: Reply,
     ) -> Result<(), Denied> {
+        if let Some(cluster) = &self.0.cluster {
+            return self.share_rows(cluster, room, channel, wanted, reply).await;
+        }
         let Ok(permit) = self.permit().await else {
             self.refuse(room, reply, Denied::Stopping);
             return Err(Denied::Stopping);
@@ -174,7 +180,7 @@ impl Hub {
     }
 
     /// Passes edits on, unless they need room that is not there for all rooms together.
-    fn has_room_for(&self, edits: Vec<Edit>) -> Result<Vec<Edit>, Refused> {
+    pub(in crate::hub) fn has_room_for(&self, edits: Vec<Edit>) -> Result<Vec<Edit>, Refused> {
         let sizes = edits.iter().map(|edit| match edit {
             Edit::Put(_, values, _) => values.len(),
             Edit::Delete(_) => 0,
@@ -189,15 +195,31 @@ impl Hub {
         }
     }
 
+    /// Answers that rows have changed.
+    pub(in crate::hub) fn answer_action(&self, room: &Arc<RoomEntry>, reply: Reply, done: Done) {
+        let Reply { by, answer, line } = reply;
+        if let Some(mut line) = line {
+            line.done(done.rows.len());
+        }
+        // Nobody may be there to hear of it.
+        let _ = answer.send(Ok(done));
+        self.wake(room, by);
+    }
+
     /// Answers that nothing has changed, for a reason without values, and has whoever waits look.
-    pub(super) fn refuse(&self, room: &Arc<RoomEntry>, reply: Reply, reason: impl Into<Denied>) {
+    pub(in crate::hub) fn refuse(
+        &self,
+        room: &Arc<RoomEntry>,
+        reply: Reply,
+        reason: impl Into<Denied>,
+    ) {
         let reason = reason.into();
         let told = reason.clone().reasons().join("; ");
         self.refuse_untold(room, reply, &told, reason);
     }
 
     /// The same, for a reason that may hold values: the log is told something else.
-    pub(super) fn refuse_untold(
+    pub(in crate::hub) fn refuse_untold(
         &self,
         room: &Arc<RoomEntry>,
         reply: Reply,
@@ -248,7 +270,7 @@ fn decides(channel: &Channel, asked: &Asked, asker: &Asker<'_>) -> Result<Decide
 }
 
 /// An id that nobody else makes.
-fn fresh_id() -> String {
+pub fn fresh_id() -> String {
     let mut bytes = [0; 12];
     // Without randomness, ids of rows differ by the check for those in use.
     let _ = getrandom::fill(&mut bytes);
