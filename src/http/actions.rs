@@ -26,12 +26,32 @@ impl App {
         topics.iter().map(|entry| self.hub.resend_all(entry)).sum()
     }
 
+    /// Disconnects a viewer, also at another daemon of the cluster. Returns whether there was one.
+    pub async fn disconnect(&self, id: u64) -> bool {
+        self.viewers.disconnect(id).await || self.hub.disconnect_elsewhere(id).await
+    }
+
     /// Lets the links lead to the next of this machine's addresses.
     pub fn next_address(&self) -> Links {
         let links = self.live.next_address();
         self.hub.mark_change();
         links
     }
+}
+
+/// Disconnects viewers for the hosts of other daemons of the cluster, until this one stops.
+pub async fn disconnect_for_others(app: Arc<App>) {
+    let Some(mut wanted) = app.hub.disconnects() else {
+        return;
+    };
+    let obey = async {
+        while let Some(id) = wanted.next().await {
+            if app.viewers.disconnect(id).await {
+                wanted.done(id).await;
+            }
+        }
+    };
+    app.stop.run_until_cancelled(obey).await;
 }
 
 /// `POST /api/freeze`.
@@ -63,7 +83,7 @@ pub async fn disconnect(
     PathPart(id): PathPart<u64>,
     _: Pass,
 ) -> Result<StatusCode, Problem> {
-    match app.viewers.disconnect(id).await {
+    match app.disconnect(id).await {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Problem::not_found(format!("there is no viewer {id}"))),
     }

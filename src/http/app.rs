@@ -37,6 +37,16 @@ pub struct App {
 }
 
 impl App {
+    /// What is not here may be at another daemon of the cluster, while this one does not know.
+    pub fn absent(&self, problem: Problem) -> Problem {
+        match self.hub.is_behind() {
+            true => Problem::unavailable(
+                "this daemon does not know yet, or not at the moment, what the others have: NATS is away (--nats)",
+            ),
+            false => problem,
+        }
+    }
+
     /// 503: there is no room for another viewer.
     pub fn full(&self) -> Problem {
         let limit = self.hub.limits().viewers;

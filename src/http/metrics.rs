@@ -11,7 +11,15 @@ use super::app::App;
 
 /// To add a metric, add a line to one of the lists below.
 pub async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let text = [work(&app), refusals(&app), store(&app), rooms(&app)].concat();
+    let text = [
+        work(&app),
+        refusals(&app),
+        store(&app),
+        cluster(&app),
+        rooms(&app),
+        relays(&app),
+    ]
+    .concat();
     let kind = HeaderValue::from_static("text/plain; version=0.0.4");
     ([NO_STORE, (CONTENT_TYPE, kind)], text).into_response()
 }
@@ -54,6 +62,23 @@ fn store(app: &App) -> String {
     .concat()
 }
 
+#[rustfmt::skip]
+fn cluster(app: &App) -> String {
+    let (Some(state), Some([races, losses, sent, received])) = (app.hub.cluster(), app.hub.cluster_counts()) else {
+        return String::new();
+    };
+    let connected = (state.state == "connected").into();
+    [
+        gauge("nats_connected", "Whether this daemon is in step with the bucket of the cluster.", connected),
+        gauge("daemons", "Daemons of the cluster.", state.daemons.len() as u64),
+        counter("nats_losses_total", "How often NATS was lost.", losses),
+        counter("nats_races_total", "Writes that were tried again because another daemon was faster.", races),
+        counter("nats_sent_bytes_total", "Bytes sent to NATS.", sent),
+        counter("nats_received_bytes_total", "Bytes received from NATS.", received),
+    ]
+    .concat()
+}
+
 /// Where no channels are declared there can be none of it, as there is nothing of a store without
 /// one.
 #[rustfmt::skip]
@@ -72,6 +97,23 @@ fn rooms(app: &App) -> String {
         gauge("rows_bytes", "Roughly what they take in memory, and deleted ones that are still known.", hub.rows_size() as u64),
         counter("actions_total", "Actions in rooms that were done, and what rooms' hosts wrote unasked.", counts.actions()),
         counter("refused_actions_total", "Actions in rooms that were refused.", counts.refused_actions()),
+    ]
+    .concat()
+}
+
+/// Where nothing is relayed there can be none of it.
+#[rustfmt::skip]
+fn relays(app: &App) -> String {
+    let relays = app.hub.relays();
+    if relays.is_empty() {
+        return String::new();
+    }
+    let lost = relays.iter().filter(|(_, relay)| relay.lost.is_some()).count();
+    let connections = relays.iter().map(|(_, relay)| relay.connections).sum();
+    [
+        gauge("relays", "Topics that are relayed from another daemon.", relays.len() as u64),
+        gauge("relays_lost", "Those whose upstream is lost.", lost as u64),
+        counter("relay_connections_total", "Connections to upstreams that were made; more than relays: made again.", connections),
     ]
     .concat()
 }

@@ -35,6 +35,7 @@ mod upgraded;
 mod write;
 mod write_request;
 
+pub use actions::disconnect_for_others;
 pub use app::App;
 pub use connection::serve;
 pub use links::Links;
@@ -44,4 +45,4 @@ pub use opening::{agreed_deflate, switching};
 pub use options::{LinkOptions, Page, TlsFiles};
 pub use renewal::renew_certificate;
 pub use reports::{Reported, Reports};
-pub use status::{ChannelStatus, RoomStatus, Status, StoreStatus, TopicStatus};
+pub use status::{ChannelStatus, RelayStatus, RoomStatus, Status, StoreStatus, TopicStatus};

@@ -28,6 +28,13 @@ pub async fn readyz(State(app): Shared) -> Result<String, Problem> {
         let detail = "no session yet: the host has written nothing";
         return Err(Problem::unavailable(detail));
     }
+    if let Some(cluster) = app.hub.cluster()
+        && cluster.state != "connected"
+    {
+        let error = cluster.error.unwrap_or_default();
+        let detail = format!("NATS is lost: {error}: writes are refused until it is back (--nats)");
+        return Err(Problem::unavailable(detail));
+    }
     let Some(failure) = app.hub.store_failure() else {
         return Ok("ready\n".to_owned());
     };

@@ -50,7 +50,7 @@ impl Query {
         let name = self.topic(app)?;
         app.hub.topic(&name).ok_or_else(|| {
             let detail = format!("there is no topic {:?} yet", name.as_str());
-            Problem::not_found(detail).because("there is no such topic yet")
+            app.absent(Problem::not_found(detail).because("there is no such topic yet"))
         })
     }
 

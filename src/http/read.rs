@@ -45,7 +45,8 @@ pub async fn viewers(State(app): Shared) -> impl IntoResponse {
 /// Fails with 400 for a name that cannot be a topic's, 404 for an unknown topic.
 pub fn find(app: &App, name: &str) -> Result<Arc<TopicEntry>, Problem> {
     let name = name.parse()?;
-    app.hub.topic(&name).ok_or_else(|| no_session(&name))
+    let entry = app.hub.topic(&name);
+    entry.ok_or_else(|| app.absent(no_session(&name)))
 }
 
 /// 404: nothing was written there.
@@ -60,7 +61,8 @@ pub async fn topic(
 ) -> Result<Response, Problem> {
     app.hub.show(&name.parse()?, false).await;
     let entry = find(&app, &name)?;
-    let (revision, _) = entry.session().ok_or_else(|| no_session(entry.name()))?;
+    let absent = || app.absent(no_session(entry.name()));
+    let (revision, _) = entry.session().ok_or_else(absent)?;
     let tag = format!("\"{revision}\"");
     let known = access::list(&headers, IF_NONE_MATCH);
     let same = |known: &String| known == "*" || known.trim_start_matches("W/") == tag;

@@ -121,7 +121,7 @@ pub async fn rows(
     let Some(room) = app.hub.room(&name) else {
         return Ok(answer(&app.hub, channel, 0, Vec::new()));
     };
-    let tag = format!("\"{}\"", room.book().head());
+    let tag = app.hub.rows_tag(room.book().head());
     let known = access::list(&headers, IF_NONE_MATCH);
     if known
         .iter()
@@ -147,7 +147,7 @@ where
         .flat_map(|channel| channel.names())
         .collect();
     let begin = format!(r#"{{"columns":{},"rows":["#, ExactJson::of(&columns));
-    let tag = [(ETAG, format!("\"{to}\""))];
+    let tag = [(ETAG, hub.rows_tag(to))];
     (tag, stream_rows(begin, pieces)).into_response()
 }
 

@@ -34,7 +34,9 @@ pub async fn viewer(
     query: Query,
     mut opening: Opening,
 ) -> Answer {
-    app.hub.show(&query.topic(&app)?, true).await;
+    let topic = query.topic(&app)?;
+    app.hub.show(&topic, true).await;
+    app.hub.reach(&topic, query.since()).await;
     let entry = query.entry(&app)?;
     let id = query.id();
     let place = place(&app, &entry, id.as_deref()).await?;

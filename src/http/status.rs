@@ -8,8 +8,10 @@ use serde::Serialize;
 
 use super::app::App;
 use crate::access::PageLink;
-use crate::hub::TopicEntry;
+use crate::hub::cluster::ClusterState;
 use crate::hub::rooms::RoomEntry;
+use crate::hub::{RelayState, TopicEntry};
+use crate::state::name::TopicName;
 use crate::state::room::{Actions, Channel, Writers};
 
 /// What `GET /api/status` answers.
@@ -37,12 +39,18 @@ pub struct Status {
     /// The channels that every room has.
     #[serde(skip_serializing_if = "IndexMap::is_empty")]
     pub channels: IndexMap<String, ChannelStatus>,
+    /// The topics that are relayed, by name, and their upstreams. Absent where none is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub relays: Vec<RelayStatus>,
     /// Whether a host has frozen what viewers see.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub frozen: bool,
     /// How the store is doing, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store: Option<StoreStatus>,
+    /// How the cluster is, if the daemon is in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterState>,
     /// This program's version.
     pub version: &'static str,
     /// How long ago the last flush was.
@@ -76,6 +84,23 @@ pub struct TopicStatus {
     pub viewers: usize,
     /// Its session's name.
     pub name: String,
+}
+
+/// One topic that is relayed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RelayStatus {
+    /// The topic here.
+    pub topic: String,
+    /// The other daemon, without its token.
+    pub url: String,
+    /// `connected` or `lost`.
+    pub state: &'static str,
+    /// Since when it has been like that, in milliseconds since 1970.
+    pub since_ms: u64,
+    /// Why it is lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// One room in a list.
@@ -126,9 +151,11 @@ impl App {
             topics: self.topics(),
             rooms: (!hub.channels().is_empty()).then(|| self.rooms()),
             channels: hub.channels().iter().map(ChannelStatus::of).collect(),
+            relays: hub.relays().into_iter().map(RelayStatus::of).collect(),
             frozen: hub.is_frozen(),
             frozen_for: hub.frozen(),
             store: hub.store_errors().map(|_| store),
+            cluster: hub.cluster(),
             version: env!("CARGO_PKG_VERSION"),
             last_push: pushes.iter().filter_map(|entry| entry.last_push()).min(),
         }
@@ -171,6 +198,22 @@ impl Status {
         let rooms = self.rooms.iter().flatten();
         let people = rooms.map(|room| room.people).filter(|people| *people > 0);
         people.fold((0, 0), |(all, rooms), people| (all + people, rooms + 1))
+    }
+}
+
+impl RelayStatus {
+    fn of((topic, relay): (TopicName, RelayState)) -> RelayStatus {
+        RelayStatus {
+            topic: topic.to_string(),
+            url: relay.url,
+            state: if relay.lost.is_some() {
+                "lost"
+            } else {
+                "connected"
+            },
+            since_ms: relay.since_ms,
+            reason: relay.lost,
+        }
     }
 }
 

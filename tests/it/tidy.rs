@@ -12,7 +12,7 @@ const FOLDERS: [&[&str]; 11] = [
     &["state"],
     &["wire"],
     &["discovery"],
-    &["store"],
+    &["store", "cluster"],
     &["hub"],
     &["access"],
     &["source"],

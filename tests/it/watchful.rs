@@ -404,8 +404,12 @@ fn the_table_of_metrics_names_what_there_is() {
     let channel = "[rooms.channels.todos]\ncolumns = { id = \"string\" }\n";
     std::fs::write(&rooms, format!("[rooms]\nparties = [\"main\"]\n{channel}")).expect("written");
     let [store, rooms] = [&store, &rooms].map(|path| path.to_str().expect("text"));
-    let daemon = told(&["--store", store, "--config", rooms]);
-    let metrics = daemon.ask("GET", "/metrics", "").body;
+    // Nobody is there.
+    let relay = "ws://127.0.0.1:9/?topic=away";
+    let daemon = told(&["-", relay, "--store", store, "--config", rooms]);
+    let clustered = told(&["--nats", "nats://127.0.0.1:9"]);
+    let both = [&daemon, &clustered].map(|daemon| daemon.ask("GET", "/metrics", "").body);
+    let metrics = both.concat();
     let named = metrics.lines().filter(|line| line.starts_with("# TYPE"));
     assert_eq!(documented, named.flat_map(names).collect());
 }

@@ -9,7 +9,7 @@ use tracing::Level;
 use super::arguments::RunArgs;
 use super::failure::Failure;
 use super::streams::print;
-use crate::options::{Options, Page, RoomOptions, Source};
+use crate::options::{ClusterOptions, Options, Page, RoomOptions, Source};
 use crate::program::config::{Loaded, Place, Qr};
 use crate::program::terminal::screen::Screen;
 use crate::program::terminal::{self, banner, log, neutral};
@@ -29,6 +29,8 @@ pub struct Output {
     topics: Vec<TopicName>,
     /// The party of rooms; what stands for it where there are several. None without rooms.
     party: Option<String>,
+    /// The servers of NATS and the bucket, in a cluster.
+    cluster: Option<(String, String)>,
 }
 
 impl Output {
@@ -45,6 +47,7 @@ impl Output {
             subject: subject(options),
             topics: source_topics(options),
             party: party(&options.rooms),
+            cluster: cluster(&options.cluster),
         }
     }
 
@@ -115,6 +118,7 @@ impl Output {
             links,
             topics: &self.topics(server),
             party: self.party.as_deref(),
+            cluster: self.cluster.clone(),
             is_guarded: server.host_token().is_some(),
             qr: self.qr,
         };
@@ -153,10 +157,17 @@ fn party(rooms: &RoomOptions) -> Option<String> {
     }
 }
 
+/// Where the daemons of the cluster meet, without passwords.
+fn cluster(options: &ClusterOptions) -> Option<(String, String)> {
+    let servers: Vec<String> = options.servers.iter().map(ToString::to_string).collect();
+    (!servers.is_empty()).then(|| (servers.join(","), options.bucket.clone()))
+}
+
 /// What is served, in a few words.
 fn subject(options: &Options) -> String {
     let name = |source: &Source| match source {
         Source::Stdin => "stdin".to_owned(),
+        Source::Relay(upstream) => format!("relay of {upstream}"),
         Source::File(path) => path
             .file_name()
             .unwrap_or(Path::new(path).as_os_str())

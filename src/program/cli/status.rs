@@ -7,7 +7,7 @@ use super::daemon::Daemon;
 use super::failure::Failure;
 use super::runtime::block_on;
 use super::streams::print;
-use crate::hub::not_kept_since;
+use crate::hub::{not_kept_since, time_of_day};
 use crate::program::terminal::{neutral, status};
 
 pub fn status(args: &StatusArgs) -> Result<(), Failure> {
@@ -28,24 +28,14 @@ pub fn status(args: &StatusArgs) -> Result<(), Failure> {
 
 /// The status for a person.
 fn table(facts: &Value) -> String {
-    let number = |value: &Value| value.as_u64().and_then(|count| usize::try_from(count).ok());
     let rooms = list(&facts["rooms"]);
-    let people = rooms.iter().filter_map(|room| number(&room["people"]));
-    let people = people.filter(|people| *people > 0);
-    let people = people.fold((0, 0), |(all, rooms), people| (all + people, rooms + 1));
-    let people = status::people(people).map(|people| format!(" · {people}"));
-    let mut out = format!(
-        "onlooker {} on port {} · {} connected{}\n",
-        text(&facts["version"]),
-        facts["port"],
-        status::devices(number(&facts["clientCount"]).unwrap_or(0)),
-        people.unwrap_or_default()
-    );
+    let mut out = summary(facts, rooms);
     if let Some(since) = facts["store"]["failingSinceMs"].as_u64() {
         let error = text(&facts["store"]["error"]);
         let since = not_kept_since(since);
         out.push_str(&format!("  {since} ({error})\n"));
     }
+    out.push_str(&cluster(&facts["cluster"]));
     for url in list(&facts["urls"]) {
         out.push_str(&format!("  {}\n", text(url)));
     }
@@ -64,11 +54,57 @@ fn table(facts: &Value) -> String {
         out.push_str("no session yet\n");
     }
     out.push_str(&columns(["TOPIC", "NAME", "VIEWERS", "REVISION"], topics));
+    let daemon = |daemon: &Value| ["url", "version", "viewers", "id"].map(|key| text(&daemon[key]));
+    let daemons = list(&facts["cluster"]["daemons"]).iter().map(daemon);
+    out.push_str(&columns(
+        ["DAEMON", "VERSION", "VIEWERS", "ID"],
+        daemons.collect(),
+    ));
     out.push_str(&columns(
         ["ROOM", "ROWS", "PEOPLE", "HOSTS"],
         rooms.iter().map(room).collect(),
     ));
     out
+}
+
+/// The daemon and who is connected, in a line.
+fn summary(facts: &Value, rooms: &[Value]) -> String {
+    let number = |value: &Value| value.as_u64().and_then(|count| usize::try_from(count).ok());
+    let people = rooms.iter().filter_map(|room| number(&room["people"]));
+    let people = people.filter(|people| *people > 0);
+    let people = people.fold((0, 0), |(all, rooms), people| (all + people, rooms + 1));
+    let people = status::people(people).map(|people| format!(" · {people}"));
+    format!(
+        "onlooker {} on port {} · {} connected{}\n",
+        text(&facts["version"]),
+        facts["port"],
+        status::devices(number(&facts["clientCount"]).unwrap_or(0)),
+        people.unwrap_or_default()
+    )
+}
+
+/// How the cluster is, in a line; nothing without one.
+fn cluster(cluster: &Value) -> String {
+    let daemons = list(&cluster["daemons"]);
+    let viewers = daemons
+        .iter()
+        .filter_map(|daemon| daemon["viewers"].as_u64());
+    let (viewers, since) = (viewers.sum::<u64>(), cluster["sinceMs"].as_u64());
+    let since = time_of_day(since.unwrap_or_default());
+    let devices = status::devices(usize::try_from(viewers).unwrap_or_default());
+    match cluster["state"].as_str() {
+        None => String::new(),
+        Some("connected") => format!(
+            "  cluster at {}: {devices} on {}\n",
+            text(&cluster["server"]),
+            match daemons.len() {
+                1 => "1 daemon".to_owned(),
+                daemons => format!("{daemons} daemons"),
+            }
+        ),
+        Some("lost") => format!("  NATS lost since {since} ({})\n", text(&cluster["error"])),
+        Some(_) => "  connecting to NATS\n".to_owned(),
+    }
 }
 
 fn list(value: &Value) -> &[Value] {
@@ -120,6 +156,29 @@ main   De␛mo        2  17
 ";
         assert_eq!(table(&facts), expected);
         assert!(table(&json!({"topics": []})).ends_with("no session yet\n"));
+    }
+
+    #[test]
+    fn a_cluster_has_a_line_and_a_table_of_its_daemons() {
+        let daemon = |id: &str, viewers: u64| json!({"id": id, "url": format!("http://10.0.0.{viewers}:9876/"), "viewers": viewers, "version": "0.1.0"});
+        let mut facts = json!({
+            "version": "0.1.0", "port": 9876, "clientCount": 2,
+            "topics": [{"topic": "main", "name": "Demo", "viewers": 2, "revision": "17"}],
+            "cluster": {"state": "connected", "server": "n1 (nats-server 2.15.1)", "sinceMs": 0, "daemons": [daemon("2f0c", 2), daemon("9d41", 3)]},
+        });
+        let expected = "onlooker 0.1.0 on port 9876 · 2 devices connected
+  cluster at n1 (nats-server 2.15.1): 5 devices on 2 daemons
+TOPIC  NAME  VIEWERS  REVISION
+main   Demo        2  17
+DAEMON                 VERSION  VIEWERS  ID
+http://10.0.0.2:9876/  0.1.0          2  2f0c
+http://10.0.0.3:9876/  0.1.0          3  9d41
+";
+        assert_eq!(table(&facts), expected);
+        facts["cluster"] =
+            json!({"state": "lost", "sinceMs": 64_805_000, "error": "away", "daemons": []});
+        let lost = "connected\n  NATS lost since 18:00:05 UTC (away)\n";
+        assert!(table(&facts).contains(lost), "{}", table(&facts));
     }
 
     #[test]

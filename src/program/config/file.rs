@@ -14,6 +14,7 @@ use super::place::{ConfigError, Place};
 use super::rooms::{ROOMS, Rooms};
 use super::settings::Settings;
 use super::text::{Name, Toml};
+use crate::source::upstream::is_link;
 use crate::state::fields::Field;
 
 const FIELDS: &str = "fields";
@@ -81,7 +82,7 @@ impl File {
 
     /// A path in a file is relative to that file.
     fn located(&self, key: &Key, text: String) -> String {
-        if !key.look.path || text.is_empty() || text == "-" {
+        if !key.look.path || text.is_empty() || text == "-" || is_link(&text) {
             return text;
         }
         let folder = self.path.parent().unwrap_or(Path::new(""));

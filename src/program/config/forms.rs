@@ -10,7 +10,8 @@ use toml::Value;
 use super::settings::{LogFormat, Qr, ViewerToken};
 use super::units;
 use crate::access::Token;
-use crate::options::{HostToken, Page, Source, StoreFailure};
+use crate::options::{HostToken, NatsUrl, Page, Source, StoreFailure};
+use crate::source::upstream::is_link;
 use crate::state::name::TopicName;
 use crate::state::room::{Actions, Writers};
 
@@ -106,6 +107,7 @@ macro_rules! words {
 pub const SOURCE: Form<Source> = Form::new("SOURCE", source, |source| match source {
     Source::File(path) => text(path.display()),
     Source::Stdin => text("-"),
+    Source::Relay(upstream) => text(upstream),
 })
 .shaped(Shape::Positional)
 .path();
@@ -114,6 +116,22 @@ pub const TOPIC: Form<TopicName> = Form::new(
     |name| name.parse().map_err(|error| format!("{error}")),
     |name| text(name.as_str()),
 );
+pub const NATS: Form<Vec<NatsUrl>> = Form::new(
+    "URL[,URL...]",
+    |written| {
+        let urls = written
+            .split(',')
+            .map(str::trim)
+            .filter(|url| !url.is_empty());
+        urls.map(NatsUrl::parse).collect()
+    },
+    // Without passwords.
+    |urls| {
+        let urls: Vec<String> = urls.iter().map(ToString::to_string).collect();
+        text(urls.join(","))
+    },
+);
+pub const NAME: Form<String> = Form::new("NAME", |name| Ok(name.to_owned()), |name| text(name));
 pub const POINTER: Form<String> = repeated("POINTER");
 pub const PARTY: Form<String> = repeated("NAME");
 pub const ORIGIN: Form<String> = repeated("ORIGIN");
@@ -203,6 +221,14 @@ pub const DURATION_OR_OFF: Form<Option<Duration>> = Form::new(
 pub const COUNT: Form<usize> = Form::new("COUNT", whole, |count| {
     Value::Integer(i64::try_from(*count).unwrap_or(i64::MAX))
 });
+pub const COUNT_OR_NONE: Form<Option<usize>> = Form::new(
+    "COUNT",
+    |written| some(written).map(|written| whole(&written)).transpose(),
+    |count| match count {
+        Some(count) => (COUNT.show)(count),
+        None => text(""),
+    },
+);
 pub const FRAMES: Form<u32> = Form::new("COUNT", whole, |count| Value::Integer((*count).into()));
 pub const SIZE: Form<usize> =
     Form::new("SIZE", units::size, |bytes| text(units::shown_size(*bytes)));
@@ -242,8 +268,9 @@ fn some(text: &str) -> Option<String> {
 
 fn source(text: &str) -> Result<Source, String> {
     match text {
-        "" => Err("give a file's path, or - for stdin".to_owned()),
+        "" => Err("give a file's path, - for stdin, or another daemon's link".to_owned()),
         "-" => Ok(Source::Stdin),
+        link if is_link(link) => Ok(Source::Relay(link.parse()?)),
         path => Ok(Source::File(path.into())),
     }
 }

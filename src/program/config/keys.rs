@@ -82,7 +82,7 @@ macro_rules! show {
 
 keys! {
     "State" {
-        /// Files to watch (.json, .jsonc, .yaml, .toml, .ndjson, .csv), one topic per file; the first is the default topic. - reads NDJSON from stdin. Without a source, wait for a host.
+        /// Files to watch (.json, .jsonc, .yaml, .toml, .ndjson, .csv), one topic per file; the first is the default topic. - reads NDJSON from stdin, ws://HOST:PORT relays another daemon. Without a source, wait for a host.
         sources: [SOURCE] = options.sources;
         /// Name of the default topic.
         topic: TOPIC = options.topic;
@@ -92,6 +92,16 @@ keys! {
         store: FILE = options.store;
         /// What happens to changes that the store cannot keep: take them back, or show them and keep them later.
         store_failure: STORE_FAILURE = options.store_failure;
+    }
+    "Cluster" {
+        /// Servers of NATS with JetStream, separated by commas, where any number of daemons share their topics and rooms: nats://host:4222, tls://user:password@host:4222.
+        nats: NATS = options.cluster.servers;
+        /// Bucket that holds them; the daemons that name the same one are one cluster.
+        nats_bucket: NAME = options.cluster.bucket;
+        /// Servers that keep the bucket when it is made; by default as many as there are, three at most.
+        nats_replicas: COUNT_OR_NONE = options.cluster.replicas;
+        /// File with the credentials of a NATS user.
+        nats_creds: FILE = options.cluster.credentials;
     }
     "Listening" {
         /// TCP port; 0 picks a free one.

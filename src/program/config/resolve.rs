@@ -127,7 +127,9 @@ fn written(
 
 /// `--port 70000: …`, `ONLOOKER_PORT=70000: …` or `onlooker.toml:3: port = 70000: …`.
 fn refused(key: &Key, place: &Place, written: &[String], reason: &str) -> ConfigError {
-    let value = match key.look.secret {
+    // What stands before an @ in a URL may be a password.
+    let is_login = written.iter().any(|value| value.contains('@'));
+    let value = match key.look.secret || is_login {
         true => "…".to_owned(),
         false => written.join(","),
     };

@@ -418,14 +418,15 @@ fn the_commented_rooms_are_the_defaults_with_a_channel() {
 #[test]
 fn paths_are_relative_to_the_file() {
     let loaded =
-        file("sources = [\"state.json\", \"-\", \"/abs.json\"]\nviewer = \"site\"").unwrap();
+        file("sources = [\"state.json\", \"-\", \"/abs.json\", \"ws://a:1/?token=b\"]\nviewer = \"site\"").unwrap();
     let options = loaded.settings.options;
     assert_eq!(
         options.sources,
         [
             Source::File("etc/state.json".into()),
             Source::Stdin,
-            Source::File("/abs.json".into())
+            Source::File("/abs.json".into()),
+            Source::Relay("ws://a:1/?token=b".parse().unwrap()),
         ]
     );
     assert_eq!(options.page, Page::Directory("etc/site".into()));

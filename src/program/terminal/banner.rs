@@ -24,6 +24,8 @@ pub struct Found<'a> {
     pub topics: &'a [TopicName],
     /// The party of the rooms, if there are rooms.
     pub party: Option<&'a str>,
+    /// The servers of NATS and the bucket, if the daemon is in a cluster.
+    pub cluster: Option<(String, String)>,
     /// Whether the host link carries a token.
     pub is_guarded: bool,
     /// What the code leads to.
@@ -185,10 +187,15 @@ impl Sheet {
         let mut socket_links = vec![plain(&links.socket)];
         socket_links.extend(room.as_deref().map(plain));
         let most = socket_links.len() * usize::from(self.socket);
+        let cluster = found
+            .cluster
+            .iter()
+            .map(|(servers, bucket)| (neutral(servers).into_owned(), format!("bucket {bucket}")));
         let parts = [
             Part::new(scan(Qr::Page, "open"), 1, [page]),
             Part::new("topics", self.topics, topics),
             Part::new(scan(Qr::Ws, sockets), most, socket_links),
+            Part::new("cluster", self.socket.into(), cluster),
             Part::new("other addresses", self.addresses, candidates),
             Part::new(warning, 1, [plain(&links.host)]),
         ];
@@ -362,6 +369,7 @@ mod tests {
             links,
             topics: &topics,
             party: None,
+            cluster: None,
             is_guarded: true,
             qr: Qr::Page,
         };
@@ -451,6 +459,7 @@ mod tests {
                 links: &links,
                 topics: &["b".parse().unwrap()],
                 party: Some("main"),
+                cluster: None,
                 is_guarded: true,
                 qr: Qr::Page,
             };
@@ -471,6 +480,28 @@ mod tests {
     }
 
     #[test]
+    fn a_cluster_is_named_whole_or_not_at_all() {
+        let links = links("", 1);
+        let of_size = |(columns, rows)| {
+            let servers = "nats://10.0.0.6:4222".to_owned();
+            let found = Found {
+                subject: "a",
+                links: &links,
+                topics: &[],
+                party: None,
+                cluster: Some((servers, "school".to_owned())),
+                is_guarded: true,
+                qr: Qr::Page,
+            };
+            text(&found, Size { columns, rows }, Paint { on: false })
+        };
+        let usual = of_size((80, 24));
+        assert!(usual.lines().count() < 24, "{usual}");
+        assert!(usual.contains("nats://10.0.0.6:4222  bucket school") && usual.contains('▀'));
+        assert!(!of_size((60, 4)).contains("nats"));
+    }
+
+    #[test]
     fn only_what_may_have_room_is_written() {
         let written = std::cell::Cell::new(0);
         let write = |at| {
@@ -485,6 +516,7 @@ mod tests {
             links: &links,
             topics: &topics,
             party: None,
+            cluster: None,
             is_guarded: false,
             qr: Qr::Page,
         };
@@ -528,6 +560,7 @@ mod tests {
             links: &links,
             topics: &[],
             party: None,
+            cluster: None,
             is_guarded: false,
             qr: Qr::None,
         };

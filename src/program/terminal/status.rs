@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::{Paint, fit, keys, neutral};
-use crate::hub::not_kept_since;
-use crate::server::{Status, TopicStatus};
+use crate::hub::cluster::ClusterState;
+use crate::hub::{not_kept_since, time_of_day};
+use crate::server::{RelayStatus, Status, TopicStatus};
 
 /// What the line tells of.
 pub struct Facts<'a> {
@@ -42,7 +43,11 @@ fn parts(facts: &Facts) -> Vec<String> {
     }
     let people = people(status.people());
     let has_people = people.is_some();
-    if let Some(name) = &facts.device {
+    let cluster = status.cluster.as_ref();
+    parts.extend(cluster.and_then(nats_lost));
+    if let Some(shared) = cluster.and_then(|cluster| shared(status.client_count, cluster)) {
+        parts.push(shared);
+    } else if let Some(name) = &facts.device {
         parts.push(neutral(name).into_owned());
     } else if status.client_count > 0 || !has_people {
         parts.push(devices(status.client_count));
@@ -51,6 +56,7 @@ fn parts(facts: &Facts) -> Vec<String> {
     let store = status.store.as_ref();
     let failing = store.and_then(|store| store.failing_since_ms);
     parts.extend(failing.map(not_kept_since));
+    parts.extend(away(&status.relays));
     let topics = &status.topics;
     if topics.len() > 1 {
         parts.push(format!("{} topics", topics.len()));
@@ -78,6 +84,18 @@ pub fn devices(count: usize) -> String {
     }
 }
 
+/// `5 devices here, 12 in all on 3 daemons`; nothing for a daemon that is alone.
+pub fn shared(here: usize, cluster: &ClusterState) -> Option<String> {
+    let (all, daemons) = (cluster.viewers(), cluster.daemons.len());
+    (daemons > 1).then(|| format!("{} here, {all} in all on {daemons} daemons", devices(here)))
+}
+
+/// `NATS lost since 18:00:05 UTC`; nothing while it is there.
+pub fn nats_lost(cluster: &ClusterState) -> Option<String> {
+    let since = || format!("NATS lost since {}", time_of_day(cluster.since_ms));
+    cluster.is_lost().then(since)
+}
+
 /// `3 people in 2 rooms`; nothing where there are none.
 pub fn people((people, rooms): (usize, usize)) -> Option<String> {
     let rooms = match rooms {
@@ -88,6 +106,16 @@ pub fn people((people, rooms): (usize, usize)) -> Option<String> {
         0 => None,
         1 => Some(format!("1 person in {rooms}")),
         people => Some(format!("{people} people in {rooms}")),
+    }
+}
+
+/// The upstreams that are lost; nothing where there are none.
+fn away(relays: &[RelayStatus]) -> Option<String> {
+    let mut lost = relays.iter().filter(|relay| relay.reason.is_some());
+    let first = lost.next()?;
+    match lost.count() {
+        0 => Some(format!("{} is lost", neutral(&first.url))),
+        others => Some(format!("{} upstreams are lost", others + 1)),
     }
 }
 
@@ -106,6 +134,7 @@ pub fn ago(since: Duration) -> String {
 mod tests {
     use super::*;
     use crate::http::{RoomStatus, StoreStatus};
+    use crate::hub::cluster::Daemon;
 
     fn topic(name: &str, revision: &str) -> TopicStatus {
         TopicStatus {
@@ -127,6 +156,8 @@ mod tests {
             topics: Vec::new(),
             rooms: None,
             channels: Default::default(),
+            relays: Vec::new(),
+            cluster: None,
             frozen: false,
             frozen_for: None,
             store: None,
@@ -147,6 +178,23 @@ mod tests {
     fn line(facts: &Facts, columns: usize) -> String {
         let line = super::line(facts, columns + 2, Paint { on: false });
         line.strip_prefix("  ").unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn an_upstream_that_is_lost_is_named() {
+        let relay = |reason: Option<&str>| RelayStatus {
+            topic: "main".to_owned(),
+            url: "ws://10.0.0.5:9876".to_owned(),
+            state: "",
+            since_ms: 0,
+            reason: reason.map(str::to_owned),
+        };
+        let told = |relays: &[RelayStatus]| away(relays);
+        assert_eq!(told(&[relay(None)]), None);
+        let one = told(&[relay(None), relay(Some("away"))]);
+        assert_eq!(one.as_deref(), Some("ws://10.0.0.5:9876 is lost"));
+        let two = told(&[relay(Some("a")), relay(Some("b"))]);
+        assert_eq!(two.as_deref(), Some("2 upstreams are lost"));
     }
 
     #[test]
@@ -177,6 +225,43 @@ mod tests {
     #[test]
     fn the_line_of_a_daemon_that_waits() {
         assert_eq!(line(&facts(&status()), 80), "no devices · no session yet");
+    }
+
+    fn daemon(id: &str, viewers: usize) -> Daemon {
+        Daemon {
+            id: id.to_owned(),
+            url: String::new(),
+            viewers,
+            version: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_cluster_is_counted_and_nats_that_is_lost_is_said_first() {
+        let cluster = |state, daemons| ClusterState {
+            state,
+            server: None,
+            since_ms: 64_805_000,
+            error: None,
+            daemons,
+        };
+        let mut status = Status {
+            client_count: 1,
+            topics: vec![topic("main", "17")],
+            cluster: Some(cluster("connected", vec![daemon("a", 1)])),
+            ..status()
+        };
+        assert_eq!(line(&facts(&status), 80), "1 device");
+        let two = vec![daemon("a", 1), daemon("b", 11)];
+        status.cluster = Some(cluster("connected", two));
+        let named = Facts {
+            device: Some("iPhone".to_owned()),
+            ..facts(&status)
+        };
+        assert_eq!(line(&named, 80), "1 device here, 12 in all on 2 daemons");
+        status.cluster = Some(cluster("lost", vec![daemon("a", 1)]));
+        let lost = "NATS lost since 18:00:05 UTC · 1 device";
+        assert_eq!(line(&facts(&status), 80), lost);
     }
 
     fn room(name: &str, people: usize) -> RoomStatus {

@@ -77,6 +77,7 @@ fn rewritten(row: &Json) -> String {
         values: Json::of(&values).as_str().into(),
         created: time(0),
         updated: time(1),
+        order: time(1),
         is_deleted: times[2].kind() != Kind::Null,
     };
     let mut text = String::new();
