@@ -140,14 +140,14 @@ function watchdog(m, e) {
 /** @type {T.Rule} */
 function receive(m, e) {
   const frame = parse(e.data) ?? {};
-  const { type, payload, reason, retryAfterMs, source } = frame;
+  const { type, payload, reason, retryAfterMs, source, lost } = frame;
   const ago = (ms, unknown) => (Number.isInteger(ms) ? e.now - ms : unknown);
   const origins = frame.origins ?? {};
   const { link } = (m = { ...m, heardAt: e.now });
   const revision = toRevision(frame.revision);
   const newer = revision === null || revision > (m.revision ?? -1);
   if (link.status !== "live") return then(m);
-  const told = { ...link, changedAt: ago(frame.changedMs, link.changedAt), frozen: frame.frozen === true };
+  const told = { ...link, changedAt: ago(frame.changedMs, link.changedAt), frozen: frame.frozen === true, lost };
   if (type === "hello") {
     const { server = null, heartbeatMs: beats, resumed } = frame;
     // A restarted daemon may be at a lower revision.

@@ -37,6 +37,7 @@ export {};
  * @property {number | null} changedAt when what is shown changed last ("updated 3 min ago"), by this device's clock, whatever the daemon's
  *   says; null if unknown: there is no session yet, or a plain recipe server has not sent a change yet
  * @property {boolean} frozen whether the host has frozen what viewers are shown
+ * @property {string} [lost] what the daemon gets its state from and has no connection to: `upstream`, where it relays another one; `nats`, in a cluster
  */
 /**
  * @typedef {object} HostSeen

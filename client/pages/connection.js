@@ -10,6 +10,7 @@ import { clock, counted, instant, setText } from "./dom.js";
  * @property {"alive" | "silent" | "ended"} source what the heartbeat says about the host
  * @property {number} hostSeenAt when the host was last heard from, as far as known
  * @property {boolean} frozen whether the host has frozen what viewers are shown
+ * @property {number} [cutOffAt] since when the host's side is known to have no connection to the source of what it shows; 0 while it has one
  * @property {string | null} reason why the host's side ended the connection, if it said so; `locked`: it wants a token that this page does not have
  */
 
@@ -49,6 +50,7 @@ export function sentence(link, now) {
  */
 function liveSentence(link) {
   if (link.frozen) return { tone: "pause", text: "paused by the host", detail: "" };
+  if (link.cutOffAt) return { tone: "stop", text: `no connection to the source since ${clock(link.cutOffAt)}`, detail: "what is shown may be out of date" };
   if (link.source === "ended") return { tone: "stop", text: `frozen since ${clock(link.hostSeenAt)}`, detail: "the source ended or broke off" };
   return { tone: "live", text: "live", detail: "" };
 }

@@ -2,6 +2,7 @@
 
 import { createApi, createOrder, keepHostToken, takeHostToken, topicPath, whyNot } from "./api.js";
 import { createChanges } from "./changes.js";
+import { createCluster } from "./cluster.js";
 import { connectionLine } from "./connection.js";
 import { createControls } from "./controls.js";
 import { byId, clock, counted, h, setText } from "./dom.js";
@@ -37,6 +38,7 @@ const showLink = connectionLine(byId("connection"), () => {});
 const controls = createControls(byId("controls"), (topic) => (field, value) => api("PUT", `${topicPath(topic)}/config/${encodeURIComponent(field)}`, { value }));
 const showRoster = createRoster(byId("viewers"), disconnect);
 const showRooms = createRooms(byId("rooms"));
+const showCluster = createCluster(byId("cluster-card"), { count: byId("daemon-count"), sum: byId("cluster-sum"), problem: byId("cluster-problem"), list: byId("daemons") });
 const refreshChanges = createChanges(byId("changes"), byId("no-changes"), sourceId, fetchChanges);
 const statuses = createOrder();
 const projector = byId("projector", HTMLDialogElement);
@@ -153,13 +155,14 @@ async function loadStatus() {
   return ok;
 }
 
-/** @param {{ defaultTopic: string, urls: string[], topics: { topic: string }[], rooms?: import("./rooms.js").Room[], channels?: import("./rooms.js").Channels, frozen?: boolean }} status */
+/** @param {{ defaultTopic: string, urls: string[], topics: { topic: string }[], rooms?: import("./rooms.js").Room[], channels?: import("./rooms.js").Channels, cluster?: import("./cluster.js").Cluster, frozen?: boolean }} status */
 function takeStatus(status) {
   defaultTopic = status.defaultTopic;
   urls = status.urls.length > 0 ? status.urls : [location.origin];
   byId("next-address").hidden = urls.length < 2;
   topicsWithSession = status.topics.map((entry) => entry.topic);
   showFrozen(status.frozen === true);
+  showCluster(status.cluster);
   const { rooms = [], channels = {} } = status;
   byId("rooms-card").hidden = !status.rooms;
   byId("no-rooms").hidden = rooms.length > 0;

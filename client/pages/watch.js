@@ -43,7 +43,7 @@ export function nextLink(link, state, now) {
   if (link.kind === "closed") return link;
   if (state.status === "live") {
     const { source = "alive", seenAt = null } = state.host ?? {};
-    return { kind: "live", wasLive: true, lostAt: 0, source, hostSeenAt: seenAt ?? now, frozen: state.frozen, reason: null };
+    return { kind: "live", wasLive: true, lostAt: 0, source, hostSeenAt: seenAt ?? now, frozen: state.frozen, cutOffAt: state.lost ? link.cutOffAt || now : 0, reason: null };
   }
   const lostAt = link.lostAt || (link.wasLive ? ("heardAt" in state && state.heardAt) || now : 0);
   if (state.status !== "waiting") return { ...link, kind: "connecting", lostAt };

@@ -35,6 +35,7 @@ test("the same frames as the daemon's tests", async (t) => {
       if (expect.server || expect.host) {
         assert.equal(state.link.changedAt, "changedMs" in frame ? NOW - frame.changedMs : null);
         assert.equal(state.link.frozen, frame.frozen ?? false);
+        assert.equal(state.link.lost, frame.lost);
       }
       if (expect.reason) assert.deepEqual([state.link.status, state.link.reason, state.link.retryAt - NOW], ["waiting", expect.reason, expect.retryAfterMs]);
     });

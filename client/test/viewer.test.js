@@ -462,6 +462,17 @@ test("what catches up and what is news", async (t) => {
   await t.test("its changes", () => assert.equal(said(snapshot(undefined), delta(undefined, { speed: 2 })), 0));
 });
 
+test("an upstream that is lost, and back", () => {
+  const { last, viewer } = watching();
+  last().open();
+  last().say(hello({ lost: "upstream" }));
+  assert.equal(viewer.state.lost, "upstream");
+  last().say({ type: "heartbeat", revision: "5", source: "silent", lost: "upstream" });
+  assert.equal(viewer.state.lost, "upstream");
+  last().say({ type: "heartbeat", revision: "5", source: "alive" });
+  assert.equal(viewer.state.lost, undefined);
+});
+
 test("frozen by the host, and let go", () => {
   const { last, viewer } = watching();
   last().open();

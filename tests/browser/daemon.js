@@ -25,6 +25,7 @@ export const HOST_TOKEN = "browser-tests-host-token-0123456789abcdef";
  * @property {(signal?: NodeJS.Signals) => Promise<void>} stop
  * @property {(text: string | null) => void} pipe writes to its standard input, if that is a pipe; null ends it
  * @property {(method: string, path: string, body?: unknown) => Promise<any>} api
+ * @property {() => string} said its log so far
  */
 
 /**
@@ -53,7 +54,7 @@ export async function startDaemon(test, args, { port = 0, piped = false } = {}) 
   const origin = `http://127.0.0.1:${ready.port}`;
   const api = hostApi(origin, ready.hostToken);
   const pipe = (/** @type {string | null} */ text) => void (text === null ? child.stdin?.end() : child.stdin?.write(text));
-  return { origin, port: ready.port, hostToken: ready.hostToken, viewerLink: ready.urls[0], stop, pipe, api };
+  return { origin, port: ready.port, hostToken: ready.hostToken, viewerLink: ready.urls[0], stop, pipe, api, said: () => said };
 }
 
 /** @param {string} origin @param {string} token */

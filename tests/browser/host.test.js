@@ -171,6 +171,37 @@ test("where the host has several addresses, the next one is a click away; code a
   await reads(panel, "#address", "192.168.1.20:9876");
 });
 
+test("the daemons of a cluster are listed, and a lost NATS is said", async (t) => {
+  const daemon = await startDaemon(t, await sessionFile(t, session, fields));
+  const panel = await newPage(t, browser);
+  const daemons = [
+    { id: "a", url: "http://192.168.1.20:9876/", viewers: 2, version: "0.1.0" },
+    { id: "b", url: "http://192.168.1.21:9876/", viewers: 1, version: "0.1.0" },
+  ];
+  /** @type {object | undefined} */
+  let cluster;
+  await panel.route("**/api/status", async (route) => {
+    const status = await daemon.api("GET", "/api/status");
+    return route.fulfill({ json: { ...status, cluster } });
+  });
+  await panel.goto(`${daemon.origin}/host#h=${daemon.hostToken}`);
+  await reads(panel, "#name", "Desk");
+  assert.equal(await panel.locator("#cluster-card").isVisible(), false);
+
+  cluster = { state: "connected", server: "n1 (nats-server 2.15.1)", sinceMs: 1795226400123, daemons };
+  await reads(panel, "#daemon-count", "2");
+  await reads(panel, "#cluster-sum", "3 viewers in all · NATS at n1 (nats-server 2.15.1)");
+  const entries = panel.locator("#daemons li");
+  assert.match(await entries.nth(0).innerText(), /192\.168\.1\.20:9876[^]*this one[^]*2 viewers/);
+  assert.match(await entries.nth(1).innerText(), /192\.168\.1\.21:9876[^]*1 viewer\b/);
+
+  cluster = { state: "lost", sinceMs: 1795226400123, error: "connection refused", daemons: daemons.slice(0, 1) };
+  await panel.locator("#cluster-problem", { hasText: /NATS is lost since .*\(connection refused\): nothing can be written/ }).waitFor();
+  await reads(panel, "#daemon-count", "1");
+  await reads(panel, "#cluster-sum", "");
+  assert.equal(await overflow(panel), 0);
+});
+
 test("with one address there is no next one", async (t) => {
   const { panel } = await desk(t);
   await panel.locator("#viewer-count", { hasText: "0" }).waitFor();

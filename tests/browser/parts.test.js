@@ -25,6 +25,7 @@ test("the connection sentence", () => {
     [{}, at, "live", "live"],
     [{ source: "silent" }, at + 1e6, "live", "live"],
     [{ source: "ended" }, at + 1e6, "stop", "frozen since 14:03"],
+    [{ source: "silent", cutOffAt: at }, at + 1e6, "stop", "no connection to the source since 14:03"],
     [{ frozen: true }, at + 1e6, "pause", "paused by the host"],
     [{ frozen: true, source: "ended" }, at + 1e6, "pause", "paused by the host"],
     [{ frozen: true, kind: "waiting", lostAt: at, reason: "lost" }, at + 1_000, "wait", "reconnecting…"],
@@ -53,6 +54,11 @@ test("the link keeps since when it shows old state, and why", () => {
   assert.deepEqual([again.kind, again.lostAt, again.reason], ["connecting", at, "lost"]);
   const live = nextLink(again, { status: "live", openedAt: at, server: null, host: { source: "silent", seenAt: at }, changedAt: at, frozen: true }, at + 6_000);
   assert.deepEqual([live.kind, live.lostAt, live.source, live.hostSeenAt, live.frozen], ["live", 0, "silent", at, true]);
+  /** @type {import("../../client/types.js").LinkState} */
+  const cutOff = { status: "live", openedAt: at, server: null, host: null, changedAt: at, frozen: false, lost: "upstream" };
+  const since = nextLink(nextLink(live, cutOff, at + 7_000), cutOff, at + 9_000);
+  assert.equal(since.cutOffAt, at + 7_000);
+  assert.equal(nextLink(since, { ...cutOff, lost: undefined }, at + 9_500).cutOffAt, 0);
   const kicked = nextLink(live, { status: "waiting", attempt: 1, retryAt: null, reason: "kicked", code: null, heardAt: at }, at);
   assert.equal(kicked.kind, "closed");
   assert.equal(nextLink(kicked, { status: "closed" }, at).reason, "kicked");
