@@ -31,6 +31,18 @@ impl Client {
 
     /// Asks, and reads the whole answer, which has to be a good one.
     pub fn ask(&mut self, method: &str, path: &str, body: &str) -> Result<Revision> {
+        let answer = self.answer(method, path, body)?;
+        let tag = header(head(&answer).context("no head")?, "etag").unwrap_or_default();
+        Ok(tag.trim_matches('"').to_owned())
+    }
+
+    /// The text that is found there.
+    pub fn text(&mut self, path: &str) -> Result<String> {
+        let answer = self.answer("GET", path, "")?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
+
+    fn answer(&mut self, method: &str, path: &str, body: &str) -> Result<Vec<u8>> {
         let length = body.len();
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
@@ -44,8 +56,7 @@ impl Client {
         }
         let head = head(&answer).context("no head")?;
         ensure!(head.starts_with("HTTP/1.1 20"), "{method} {path}: {head}");
-        let tag = header(head, "etag").unwrap_or_default();
-        Ok(tag.trim_matches('"').to_owned())
+        Ok(answer)
     }
 }
 

@@ -1,16 +1,20 @@
 //! Measures the daemon beside a bare send loop, Bun, ws and the usual tokio recipe, and prints
 //! Markdown tables. The method is told in `docs/performance.md`.
 
+mod cluster;
 mod frames;
+mod host;
 mod http;
 mod limit;
 mod load;
 mod message;
+mod nats;
 mod parts;
 mod peer;
 mod person;
 mod process;
 mod recipe;
+mod relay;
 mod room;
 mod rooms;
 mod rounds;
@@ -46,7 +50,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Part {
-    /// Everything but the soak
+    /// Everything but the soak and the cluster
     All,
     /// One message at a time, at 100 B, 4 KiB and 100 KiB
     FanOut {
@@ -54,7 +58,7 @@ enum Part {
         viewers: usize,
         #[arg(long, value_delimiter = ',', default_value = "100,4096,102400")]
         sizes: Vec<usize>,
-        /// Only the LIMIT, its twin and the daemon
+        /// Only the LIMIT, its twin, the daemon, and an earlier one (`ONLOOKER_BEFORE=path`)
         #[arg(long)]
         few: bool,
     },
@@ -101,6 +105,13 @@ enum Part {
     Wide,
     /// Rows that several people edit
     Rooms(rooms::Figures),
+    /// What viewers at the end of relays cost the first daemon
+    Relay {
+        #[arg(long, default_value_t = 1000)]
+        viewers: usize,
+    },
+    /// What several daemons add to the bucket that they share (`NATS_SERVER=path/to/nats-server`)
+    Cluster(cluster::Figures),
     /// From the program's start to its first output
     Start,
     /// One change a second for a long time
@@ -145,6 +156,8 @@ fn main() -> Result<()> {
         Part::Session => parts::session(&setting),
         Part::Wide => wide::wide(&setting),
         Part::Rooms(figures) => rooms::rooms(&setting, &figures),
+        Part::Relay { viewers } => relay::relay(&setting, viewers),
+        Part::Cluster(figures) => cluster::cluster(&setting, &figures),
         Part::Start => start::start(),
         Part::Soak { viewers, seconds } => parts::soak(&setting, viewers, seconds),
         Part::Limit { port } => limit::run(port),

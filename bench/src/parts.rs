@@ -21,7 +21,12 @@ pub struct Setting {
     pub cores: Option<Cores>,
 }
 
-const FEW: [Peer; 3] = [Peer::Limit, Peer::LimitAgain, Peer::Onlooker];
+const FEW: [Peer; 4] = [
+    Peer::Limit,
+    Peer::LimitAgain,
+    Peer::Onlooker,
+    Peer::OnlookerBefore,
+];
 const ALL: [Peer; 6] = [
     Peer::Limit,
     Peer::LimitAgain,

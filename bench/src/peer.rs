@@ -15,6 +15,8 @@ pub enum Peer {
     /// The same again: how far its figures are from the first's is the noise.
     LimitAgain,
     Onlooker,
+    /// An earlier binary of it.
+    OnlookerBefore,
     OnlookerDeflate,
     OnlookerTls,
     /// A room, of which one after the other changes a row.
@@ -32,6 +34,7 @@ impl Peer {
             Peer::Limit => "LIMIT (bare send loop)",
             Peer::LimitAgain => "LIMIT again (noise gauge)",
             Peer::Onlooker => "onlooker",
+            Peer::OnlookerBefore => "onlooker, before",
             Peer::OnlookerDeflate => "onlooker, deflate",
             Peer::OnlookerTls => "onlooker, TLS",
             Peer::OnlookerRoom => "onlooker, a room",
@@ -54,7 +57,11 @@ impl Peer {
     fn is_onlooker(self) -> bool {
         matches!(
             self,
-            Peer::Onlooker | Peer::OnlookerDeflate | Peer::OnlookerTls | Peer::OnlookerRoom
+            Peer::Onlooker
+                | Peer::OnlookerBefore
+                | Peer::OnlookerDeflate
+                | Peer::OnlookerTls
+                | Peer::OnlookerRoom
         )
     }
 
@@ -85,6 +92,10 @@ impl Peer {
     /// Why it cannot be started here, if it cannot.
     pub fn missing(self) -> Option<String> {
         let file = match self {
+            Peer::OnlookerBefore => match before() {
+                Some(program) => program,
+                None => return Some("ONLOOKER_BEFORE names none".to_owned()),
+            },
             peer if peer.is_onlooker() => onlooker(),
             Peer::Bun | Peer::BunDeflate => bun(),
             Peer::Ws | Peer::WsDeflate => here("node_modules/ws/package.json"),
@@ -106,8 +117,16 @@ impl Peer {
         let mut command = match self {
             Peer::Limit | Peer::LimitAgain => own("limit")?,
             Peer::Recipe => own("recipe")?,
-            Peer::OnlookerRoom => return Ok(room::serve(serve(port))),
-            Peer::Onlooker | Peer::OnlookerDeflate | Peer::OnlookerTls => return Ok(serve(port)),
+            Peer::OnlookerRoom => return Ok(room::serve(serve("-", port))),
+            Peer::Onlooker | Peer::OnlookerDeflate | Peer::OnlookerTls => {
+                return Ok(serve("-", port));
+            }
+            Peer::OnlookerBefore => {
+                let mut command = serve("-", port);
+                let program = before().context("ONLOOKER_BEFORE")?;
+                command[0] = program.display().to_string();
+                return Ok(command);
+            }
             Peer::Bun | Peer::BunDeflate => script(bun(), "peers/bun.ts"),
             Peer::Ws | Peer::WsDeflate => script("node".into(), "peers/ws.mjs"),
         };
@@ -119,9 +138,9 @@ impl Peer {
 }
 
 /// The daemon as it is measured: no limit on one address, and no waiting before a flush.
-fn serve(port: u16) -> Vec<String> {
+pub fn serve(source: &str, port: u16) -> Vec<String> {
     let text = format!(
-        "serve - --port {port} --bind 127.0.0.1 --debounce 0ms --qr none -q --max-viewers 100000 --max-per-address 100000"
+        "serve {source} --port {port} --bind 127.0.0.1 --debounce 0ms --qr none -q --max-viewers 100000 --max-per-address 100000"
     );
     let mut command = vec![onlooker().display().to_string()];
     command.extend(text.split(' ').map(str::to_owned));
@@ -131,6 +150,10 @@ fn serve(port: u16) -> Vec<String> {
 /// The release binary, or the one that `ONLOOKER` names.
 pub fn onlooker() -> PathBuf {
     std::env::var_os("ONLOOKER").map_or_else(|| here("../target/release/onlooker"), PathBuf::from)
+}
+
+fn before() -> Option<PathBuf> {
+    std::env::var_os("ONLOOKER_BEFORE").map(PathBuf::from)
 }
 
 fn bun() -> PathBuf {

@@ -2,17 +2,16 @@
 //! wait meanwhile.
 
 use std::fmt::Write;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
-use tokio_tungstenite::tungstenite;
+use anyhow::{Result, anyhow};
 
-use crate::http::{Client, Revision};
+use crate::host::Host;
+use crate::http::Client;
 use crate::parts::Setting;
 use crate::peer::Peer;
 use crate::process::Running;
@@ -26,8 +25,6 @@ const PULSE: Duration = Duration::from_millis(2);
 const AFTER: Duration = Duration::from_millis(30);
 /// How often one field is written.
 const WRITES: u64 = 200;
-/// The longest wait for a viewer's frame.
-const PATIENCE: Duration = Duration::from_secs(300);
 
 /// One way to change many fields.
 struct Case {
@@ -153,11 +150,9 @@ fn one(setting: &Setting, fields: u64) -> Result<()> {
     let mut took = Took::default();
     for number in 1..=WRITES {
         let path = format!("{CONFIG}/{}", name(number * 7 % fields));
-        let start = Instant::now();
-        let body = format!("{{\"value\":{number}}}");
-        host.requests.ask("PUT", &path, &body)?;
-        took.answer.push(start.elapsed());
-        took.viewer.push(host.next()?.at - start);
+        let (answer, viewer) = host.set(&path, &format!("{{\"value\":{number}}}"))?;
+        took.answer.push(answer);
+        took.viewer.push(viewer);
     }
     let columns = [took.answer, took.viewer].map(cell);
     println!("| {fields} | {} |", columns.join(" | "));
@@ -189,63 +184,6 @@ fn cell(mut times: Vec<Duration>) -> String {
     times.sort();
     let (median, worst) = (milliseconds(&times, 0.5), milliseconds(&times, 1.0));
     format!("{median:.2}, {worst:.2}")
-}
-
-/// Who writes, with a viewer beside it.
-struct Host {
-    requests: Client,
-    frames: Receiver<Arrival>,
-}
-
-/// When a viewer had a frame, and the frame's first bytes.
-struct Arrival {
-    at: Instant,
-    head: String,
-}
-
-impl Host {
-    fn new(address: SocketAddr) -> Result<Host> {
-        let (sender, frames) = channel();
-        let tcp = TcpStream::connect(address)?;
-        let (socket, _) = tungstenite::client(format!("ws://{address}/"), tcp)
-            .map_err(|error| anyhow!("a viewer cannot connect: {error}"))?;
-        // Ends with the daemon.
-        thread::spawn(move || watch(socket, &sender));
-        Ok(Host {
-            requests: Client::connect(address)?,
-            frames,
-        })
-    }
-
-    /// Writes; tells how long it was until the answer was read, and until the viewer had it.
-    fn change(&mut self, method: &str, path: &str, body: &str) -> Result<(Duration, Duration)> {
-        let start = Instant::now();
-        let revision: Revision = self.requests.ask(method, path, body)?;
-        let answer = start.elapsed();
-        let wanted = format!("\"revision\":\"{revision}\"");
-        loop {
-            let arrival = self.next()?;
-            if arrival.head.contains(&wanted) {
-                return Ok((answer, arrival.at.saturating_duration_since(start)));
-            }
-        }
-    }
-
-    fn next(&self) -> Result<Arrival> {
-        let arrival = self.frames.recv_timeout(PATIENCE);
-        arrival.context("the viewer was sent nothing")
-    }
-}
-
-fn watch(mut socket: tungstenite::WebSocket<TcpStream>, sender: &Sender<Arrival>) {
-    while let Ok(message) = socket.read() {
-        let at = Instant::now();
-        let Ok(text) = message.to_text() else { return };
-        let head = text.chars().take(128).collect();
-        if sender.send(Arrival { at, head }).is_err() {
-            return;
-        }
-    }
 }
 
 /// `/healthz`, asked over and over on its own connection.
